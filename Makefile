@@ -1,0 +1,90 @@
+# `make help` lists the targets. Everything runs from a virtual environment in .venv that make builds
+# from hashed locks; nothing else of the project's is installed on the machine.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+CONTEXT ?=
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTEST := $(BIN)/pytest
+CONTEXT_ARGUMENT := $(if $(CONTEXT),--context $(CONTEXT))
+export CONTEXT
+
+.PHONY: help
+help: ## Show the targets.
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/:.*## /\t/' | expand -t 22
+
+$(READY): requirements/dev.lock pyproject.toml
+	@echo "==> preparing $(VENV) from requirements/dev.lock"
+	@$(PYTHON) -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Ferryman needs Python 3.11 or later with venv: set PYTHON=..., or install python3-venv."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: venv
+venv: $(READY) ## Build the virtual environment that everything else uses.
+
+.PHONY: demo
+demo: $(READY) ## Bring up a cluster, install Ferryman, serve and tune two models, print a table.
+	$(BIN)/python -m hack.demo $(CONTEXT_ARGUMENT)
+
+.PHONY: test
+test: test-unit test-integration test-e2e ## Run all tests: unit, integration, end to end.
+
+.PHONY: test-unit
+test-unit: $(READY) ## Run the unit tests, with branch coverage of the decisions.
+	$(BIN)/coverage run -m pytest tests/unit
+	$(BIN)/coverage report --skip-covered
+
+.PHONY: test-integration
+test-integration: $(READY) ## Run the tests on a real kube-apiserver and real tritonserver processes.
+	$(PYTEST) tests/integration
+
+.PHONY: test-e2e
+test-e2e: $(READY) ## Run the end-to-end tests (CONTEXT=name for a cluster of yours).
+	$(PYTEST) tests/e2e
+
+.PHONY: verify
+verify: $(READY) ## Check style, types, contracts, manifests and that generated files are up to date.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	git ls-files -z '*.sh' .ci/run images/triton-cpu/tritonserver | xargs -0 -r $(BIN)/shellcheck
+	$(BIN)/yamllint --strict .
+	$(BIN)/python -m hack.generate --check
+	$(BIN)/python -m hack.lint
+
+.PHONY: generate
+generate: $(READY) ## Regenerate the CRDs, the chart's copies, the kustomize base and the API reference.
+	$(BIN)/python -m hack.generate
+
+.PHONY: lock
+lock: $(READY) ## Resolve the requirements again into hashed lock files.
+	$(BIN)/python -m hack.lock
+
+.PHONY: images
+images: $(READY) ## Build the images and save them as archives under build/images.
+	$(BIN)/python -m hack.images build all
+
+.PHONY: cluster-up
+cluster-up: $(READY) ## Create (or verify) the kind cluster of two unlike workers.
+	$(BIN)/python -m hack.cluster up $(CONTEXT_ARGUMENT)
+
+.PHONY: cluster-down
+cluster-down: $(READY) ## Remove the cluster and all that it left on the machine.
+	$(BIN)/python -m hack.cluster down
+
+.PHONY: bench
+bench: $(READY) ## Measure live changes of batching on a real Triton and record the figures.
+	$(BIN)/python -m benchmarks.live_changes
+
+.PHONY: clean
+clean: ## Remove the virtual environment and build output (not the caches).
+	rm -rf $(VENV) build

@@ -1,0 +1,1 @@
+"""What builds, installs, shows and checks Ferryman; none of it is shipped."""
