@@ -1,0 +1,117 @@
+"""``InferenceRuntime``: how Triton runs on each processor class; owned by the cluster's admin."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+
+from ferryman.api import resources, rules
+from ferryman.api.base import ApiType, Metadata
+from ferryman.api.crd import Resource, keyed_by, matches
+from ferryman.api.crd import rules as carry
+from ferryman.api.inference_model import (
+    FormatName,
+    ModelSource,
+    ProcessorClass,
+    ResourceRequirements,
+)
+
+Image = Annotated[
+    str, Field(min_length=1, max_length=512, json_schema_extra=carry(rules.IMAGE_RULE))
+]
+Argument = Annotated[
+    str, Field(min_length=1, max_length=1024, json_schema_extra=carry(*rules.ARGUMENT))
+]
+
+
+class EnvironmentVariable(ApiType):
+    """A literal environment variable."""
+
+    model_config = ConfigDict(json_schema_extra=carry(*rules.ENVIRONMENT))
+
+    name: Annotated[
+        str,
+        Field(
+            max_length=128,
+            **matches(
+                r"^[A-Za-z_][A-Za-z0-9_]*$",
+                "must be a variable's name: letters, digits and '_', not beginning with a digit",
+            ),
+        ),
+    ]
+    """The variable's name."""
+    value: Annotated[str, Field(max_length=2048)] = ""
+    """Its value, taken literally."""
+
+
+class RuntimeProcessor(ApiType):
+    """Triton for one processor class: its own image, parameters and environment."""
+
+    processor_class: Annotated[ProcessorClass, Field(alias="class")]
+    """The processor class, for example cpu, gpu or npu."""
+    image: Image
+    """The Triton image, best pinned by digest."""
+    backends: Annotated[
+        dict[FormatName, Annotated[str, Field(max_length=64)]], Field(min_length=1, max_length=8)
+    ]
+    """Triton's backend for each model format that this class serves."""
+    instance_kind: Literal["KIND_AUTO", "KIND_CPU", "KIND_GPU", "KIND_MODEL"] = "KIND_AUTO"
+    """Triton's instance group kind."""
+    resource_name: (
+        Annotated[
+            str,
+            Field(min_length=1, max_length=253, json_schema_extra=carry(*rules.EXTENDED_RESOURCE)),
+        ]
+        | None
+    ) = None
+    """The extended resource of one device, for example ``nvidia.com/gpu``; absent for CPUs."""
+    resources: ResourceRequirements = ResourceRequirements()
+    """Requests and limits of the Triton container, unless the model states its own."""
+    env: Annotated[
+        tuple[EnvironmentVariable, ...], Field(max_length=64, json_schema_extra=keyed_by("name"))
+    ] = ()
+    """Environment of the Triton container."""
+    args: Annotated[tuple[Argument, ...], Field(max_length=64)] = ()
+    """Further arguments of tritonserver."""
+
+
+class ReferenceBenchmark(ApiType):
+    """The reference model (ResNet50) that measures every node type under this runtime."""
+
+    model: ModelSource
+    """The reference model's files."""
+    max_batch_size: Annotated[int, Field(ge=1, le=1024)] = 32
+    """The largest batch size that is measured; the sizes are powers of two up to it."""
+    time_limit_seconds: Annotated[int, Field(ge=10, le=3_600)] = 300
+    """The measurement is given up after this."""
+
+
+class InferenceRuntimeSpec(ApiType):
+    """The processor classes that the runtime serves."""
+
+    processors: Annotated[
+        tuple[RuntimeProcessor, ...],
+        Field(min_length=1, max_length=16, json_schema_extra=keyed_by("class")),
+    ]
+    """Triton per processor class; one entry each."""
+    benchmark: ReferenceBenchmark | None = None
+    """Absent: node types are not measured under this runtime and are no candidates for it."""
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+    """When the node pulls Triton's image and model images."""
+
+
+class InferenceRuntime(ApiType):
+    """Triton's image, backends, arguments and resources per processor class."""
+
+    resource: ClassVar[Resource] = resources.INFERENCE_RUNTIME
+
+    metadata: Metadata
+    spec: InferenceRuntimeSpec
+
+    @property
+    def name(self) -> str:
+        """The runtime's name."""
+        return self.metadata.name
+
+    def processor(self, processor_class: str) -> RuntimeProcessor | None:
+        """Return the entry of a processor class, or None."""
+        return next((p for p in self.spec.processors if p.processor_class == processor_class), None)

@@ -1,0 +1,46 @@
+"""Names that other software sees: API group, labels, annotations, ports, field managers."""
+
+from typing import Final
+
+GROUP: Final = "serving.ferryman.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+#: Field managers of server-side apply: each writer owns only what it states.
+FIELD_MANAGER: Final = "ferryman"
+AGENT_FIELD_MANAGER: Final = "ferryman-agent"
+BENCHMARK_FIELD_MANAGER: Final = "ferryman-benchmark"
+
+#: Labels.
+LABEL_NAME: Final = "app.kubernetes.io/name"
+LABEL_COMPONENT: Final = "app.kubernetes.io/component"
+LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+MANAGED_BY: Final = "ferryman"
+LABEL_MODEL: Final = f"{GROUP}/model"
+LABEL_NODE_TYPE: Final = f"{GROUP}/node-type"
+LABEL_BENCHMARK: Final = f"{GROUP}/benchmark"
+
+#: Annotations.
+ANNOTATION_PREFIX: Final = GROUP
+ANNOTATION_BENCHMARK_REQUESTED: Final = f"{GROUP}/benchmark-requested"
+
+#: Containers and volumes of a serving pod.
+CONTAINER_TRITON: Final = "triton"
+CONTAINER_LAYOUT: Final = "layout"
+PATH_MODEL: Final = "/model"
+PATH_CONFIG: Final = "/config"
+PATH_REPOSITORY: Final = "/models"
+CONFIG_FILE: Final = "config.pbtxt"
+
+#: Triton's ports: HTTP for clients, gRPC for the operator alone, metrics for scrapers.
+PORT_HTTP: Final = 8000
+PORT_GRPC: Final = 8001
+PORT_METRICS: Final = 8002
+
+#: The restricted-protocol header that carries the control key (Triton prefixes gRPC metadata).
+CONTROL_KEY_NAME: Final = "ferryman-control-key"
+CONTROL_KEY_ENV: Final = "FERRYMAN_CONTROL_KEY"
+
+#: Triton's APIs that answer only with the control key. Inference, health, metadata and
+#: statistics stay open: they are the clients' own, and read-only.
+RESTRICTED_APIS: Final = "model-repository,model-config,shared-memory,trace,logging"

@@ -1,0 +1,143 @@
+"""How the three kinds appear to ``kubectl``: names, scope, subresources and columns."""
+
+from typing import Final
+
+from ferryman.api.crd import AGE, DNS_LABEL, DNS_LABEL_WORDS, Column, Resource, name_rule
+
+
+def _condition(kind: str, field: str = "status") -> str:
+    return f'.status.conditions[?(@.type=="{kind}")].{field}'
+
+
+def _processor(kind: str, field: str) -> str:
+    return f'.status.processors[?(@.class=="{kind}")].{field}'
+
+
+#: Serving objects are named NAME-triton; a Service's name begins with a letter (DNS-1035).
+MODEL_NAME: Final = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+MODEL_NAME_MAX: Final = 50
+
+INFERENCE_MODEL: Final = Resource(
+    plural="inferencemodels",
+    short_names=("imodel",),
+    scope="Namespaced",
+    has_scale=True,
+    name_rules=(
+        name_rule(
+            MODEL_NAME,
+            MODEL_NAME_MAX,
+            "lower-case letters, digits and '-', beginning with a letter and ending with a letter "
+            "or digit, because a Service is named after it",
+        ),
+    ),
+    columns=(
+        Column("Ready", _condition("Ready"), "Whether the model answers requests."),
+        Column("Node Type", ".status.placement.nodeType", "The node type that serves the model."),
+        Column(
+            "Batch",
+            ".status.batching.applied.maxBatchSize",
+            "The batch size bound in force.",
+            "integer",
+        ),
+        Column(
+            "Latency",
+            ".status.observed.latencyMilliseconds",
+            "The objective's percentile of the last window with traffic, in milliseconds.",
+            "number",
+        ),
+        Column("Target", ".status.target", "The objectives."),
+        Column("Met", _condition("ObjectivesMet"), "Whether all objectives are met."),
+        AGE,
+        Column("Reason", _condition("Ready", "reason"), "Why it is ready or not.", priority=1),
+        Column("Processor", ".status.placement.processor", "The processor class.", priority=1),
+        Column("Up", ".status.readyReplicas", "Replicas that are ready.", "integer", 1),
+        Column("Desired", ".spec.replicas", "Replicas asked for.", "integer", 1),
+        Column("Mode", ".spec.batching.mode", "Who chooses the batching.", priority=1),
+        Column(
+            "Delay us",
+            ".status.batching.applied.maxQueueDelayMicroseconds",
+            "The queue delay in force, in microseconds.",
+            "integer",
+            1,
+        ),
+        Column(
+            "Instances",
+            ".status.batching.applied.instances",
+            "Triton instances per pod in force.",
+            "integer",
+            1,
+        ),
+        Column(
+            "Per Second",
+            ".status.observed.inferencesPerSecond",
+            "Inferences per second over all replicas in the last window with traffic.",
+            "number",
+            1,
+        ),
+        Column(
+            "Objectives",
+            _condition("ObjectivesMet", "reason"),
+            "Why the objectives are met or not.",
+            priority=1,
+        ),
+        Column("Tuning", ".status.batching.reason", "The tuner's last decision.", priority=1),
+        Column("URL", ".status.url", "Where clients send requests.", priority=1),
+    ),
+)
+
+INFERENCE_RUNTIME: Final = Resource(
+    plural="inferenceruntimes",
+    short_names=("iruntime",),
+    scope="Cluster",
+    has_status=False,
+    name_rules=(name_rule(DNS_LABEL, 63, DNS_LABEL_WORDS),),
+    columns=(
+        Column(
+            "CPU Image", '.spec.processors[?(@.class=="cpu")].image', "Triton's image for CPUs."
+        ),
+        Column(
+            "GPU Image", '.spec.processors[?(@.class=="gpu")].image', "Triton's image for GPUs."
+        ),
+        AGE,
+        Column(
+            "Benchmark",
+            ".spec.benchmark.model.storageUri",
+            "The reference model; without one, node types are not measured.",
+            priority=1,
+        ),
+        Column("Pull", ".spec.imagePullPolicy", "When images are pulled.", priority=1),
+    ),
+)
+
+NODE_PROFILE: Final = Resource(
+    plural="nodeprofiles",
+    short_names=("nprofile",),
+    scope="Cluster",
+    columns=(
+        Column("Node Type", ".status.nodeType", "The name of the hardware fingerprint."),
+        Column("CPU", _processor("cpu", "utilisation"), "CPU in use, 0 to 1.", "number"),
+        Column("GPU", _processor("gpu", "utilisation"), "GPU in use, 0 to 1.", "number"),
+        Column("Heartbeat", ".status.heartbeatTime", "Age of the agent's last report.", "date"),
+        AGE,
+        Column("CPU Memory", _processor("cpu", "memoryUtilisation"), "0 to 1.", "number", 1),
+        Column("GPU Memory", _processor("gpu", "memoryUtilisation"), "0 to 1.", "number", 1),
+        Column("CPU Model", ".status.hardware.cpuModel", "The CPU's product name.", priority=1),
+        Column("GPU Product", _processor("gpu", "product"), "The GPU's name.", priority=1),
+        Column(
+            "Millicores",
+            ".status.hardware.cpuMillicores",
+            "Allocatable CPU in thousandths of a core.",
+            "integer",
+            1,
+        ),
+        Column(
+            "Benchmarked",
+            ".status.benchmarks[0].measuredAt",
+            "Age of the first load performance table.",
+            "date",
+            1,
+        ),
+        Column("Measured On", ".status.benchmarks[0].measuredOn", "Its node.", priority=1),
+        Column("Note", ".status.notes[0]", "What the agent could not see.", priority=1),
+    ),
+)

@@ -1,0 +1,48 @@
+"""What one look at a Triton server showed: values that adapters produce and decisions consume."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ferryman.api.inference_model import Batching
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Cumulative counters of one model on one Triton server at one moment.
+
+    All counters can fall back to zero: ``batch_stats`` do at every reload, all do at a restart.
+    Durations are in nanoseconds, as in Triton's statistics extension; ``now_s`` is the
+    reader's clock in seconds.
+    """
+
+    now_s: float
+    inference_count: int
+    """Inferences that succeeded; a request that carries a batch of n counts n."""
+    success_count: int
+    """Requests that succeeded."""
+    success_ns: int
+    """Sum of their durations in the server."""
+    failure_count: int
+    queue_ns: int
+    execution_count: int
+    """Model executions: one per batch."""
+    batches: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    """Executed batch size -> (executions, sum of compute time input+infer+output in ns)."""
+    latency_quantiles_us: Mapping[int, float] = field(default_factory=dict)
+    """Percentile (50, 90, 95, 99) -> microseconds over Triton's sliding 60 s; may be empty."""
+    pending: int | None = None
+    """Requests waiting in the queue, or None where Triton does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerModel:
+    """A model on one Triton server as the operator found it."""
+
+    ready: bool
+    reason: str = ""
+    """Triton's own words for why the model is not ready."""
+    batching: Batching | None = None
+    """The configuration in force, or None when the model is not ready."""
+    batchable: bool = True
+    """False when the graph itself cannot be batched (max_batch_size is 0)."""
+    instances_known: bool = True

@@ -1,0 +1,58 @@
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from ferryman.api.base import MAX_MESSAGE
+from ferryman.api.conditions import Condition
+from ferryman.api.inference_model import InferenceModelSpec, InferenceModelStatus
+from ferryman.api.inference_runtime import InferenceRuntimeSpec
+from ferryman.api.node_profile import BenchmarkPoint, NodeProfileStatus, Processor
+from hack.generate.schema import structural_schema
+from tests.unit.api.schemas import examples, validator
+
+PARTS = (InferenceModelSpec, InferenceModelStatus, InferenceRuntimeSpec, NodeProfileStatus)
+SCHEMAS = {part: structural_schema(part, defaults=False) for part in PARTS}
+MANY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_what_the_schema_accepts_the_type_reads_and_writes_back_unchanged(part):
+    @MANY
+    @given(wire=examples(SCHEMAS[part]))
+    def check(wire):
+        validator(SCHEMAS[part]).validate(wire)
+        value = part.model_validate(wire)
+        written = value.as_dict()
+        validator(SCHEMAS[part]).validate(written)
+        assert part.model_validate(written) == value
+        assert part.model_validate(written).as_dict() == written
+
+    check()
+
+
+@given(text=st.text(min_size=MAX_MESSAGE, max_size=MAX_MESSAGE + 50))
+def test_a_long_message_is_cut_not_refused(text):
+    cut = condition(message=text).message
+    assert len(cut) == MAX_MESSAGE
+    assert cut == text or (cut.endswith("…") and text.startswith(cut[:-1]))
+
+
+def test_an_unknown_field_is_ignored_on_reading():
+    assert Condition.model_validate(condition().as_dict() | {"later": 1}) == condition()
+
+
+def test_what_is_absent_is_not_written_as_null():
+    assert "utilisation" not in Processor(processor_class="cpu", product="x").as_dict()
+
+
+@pytest.mark.parametrize("number", [0, -1, float("nan"), float("inf"), 1e308])
+def test_a_point_of_the_performance_table_must_be_a_sane_number(number):
+    sane = {"batch_size": 1, "latency_p50_milliseconds": 1, "latency_p99_milliseconds": 1}
+    with pytest.raises(ValidationError, match="images_per_second"):
+        BenchmarkPoint(images_per_second=number, **sane)
+
+
+def condition(**fields):
+    base = {"type": "Ready", "status": "True", "reason": "Serving", "message": ""}
+    return Condition(**base | {"last_transition_time": "2026-11-21T13:00:00Z"} | fields)
