@@ -1,0 +1,232 @@
+"""A bare control plane on loopback: a real API server with its etcd, and no nodes.
+
+    with ControlPlane.start() as cluster:
+        cluster.kubectl("apply", "-f", "crds/")
+
+It is ready in a few seconds, holds everything in a temporary folder, and leaves nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import ssl
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from hack.cluster import binaries
+from tests.integration.ports import PortLease
+
+READY_TIMEOUT_S = 60
+STOP_TIMEOUT_S = 10
+KUBECTL_TIMEOUT_S = 60
+TOKEN = "loopback-administrator"  # noqa: S105  # opens a throw-away server on loopback only
+SERVICES = "10.96.0.0/24"
+
+
+@dataclass
+class ControlPlane:
+    """etcd and kube-apiserver (with RBAC), optionally kube-controller-manager."""
+
+    folder: Path
+    controllers: bool
+    url: str
+    _etcd_url: str
+    _programs: dict[str, Path]
+    _exit: ExitStack = field(default_factory=ExitStack)
+
+    @classmethod
+    def start(cls, *, controllers: bool = False) -> Self:
+        """Start the processes and wait until the API server says it is ready.
+
+        Without `controllers` no garbage collection, namespaces' deletion, rollouts or
+        default service accounts happen; pods can be created, and stay pending.
+        """
+        names = ["etcd", "kube-apiserver", "kubectl"]
+        names += ["kube-controller-manager"] if controllers else []
+        programs = binaries.ensure(*names)
+        lease = PortLease()
+        client, peer, secure, _ = lease.ports
+        folder = Path(tempfile.mkdtemp(prefix="controlplane-"))
+        etcd_url = f"http://127.0.0.1:{client}"
+        plane = cls(folder, controllers, f"https://127.0.0.1:{secure}", etcd_url, programs)
+        plane._exit.callback(lease.release)
+        try:
+            plane._start_all(peer)
+        except BaseException:
+            plane.stop()
+            raise
+        return plane
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig."""
+        return self.folder / "kubeconfig"
+
+    def kubectl(self, *arguments: str | Path, stdin: str | None = None) -> str:
+        """Run kubectl as the administrator and return its output."""
+        command = [self._programs["kubectl"], f"--kubeconfig={self.kubeconfig}", *arguments]
+        done = subprocess.run(
+            [str(word) for word in command],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=KUBECTL_TIMEOUT_S,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"kubectl {' '.join(map(str, arguments))}: {done.stderr.strip()}")
+        return done.stdout
+
+    def kubeconfig_for(self, token: str, name: str) -> Path:
+        """Write a kubeconfig for another bearer token (`kubectl create token …`)."""
+        path = self.folder / f"kubeconfig-{name}"
+        path.write_text(json.dumps(self._config(token)))  # JSON is YAML
+        return path
+
+    def log(self, program: str) -> str:
+        """Return what a process has written so far."""
+        return (self.folder / f"{program}.log").read_text(errors="replace")
+
+    def stop(self) -> None:
+        """End the processes, last started first, and remove the folder."""
+        self._exit.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _start_all(self, peer: int) -> None:
+        self._make_service_account_key()
+        (self.folder / "tokens.csv").write_text(f"{TOKEN},administrator,1,system:masters\n")
+        etcd = self._spawn("etcd", self._etcd_options(peer))
+        self._wait(etcd, f"{self._etcd_url}/health")
+        server = self._spawn("kube-apiserver", self._apiserver_options())
+        self._wait(server, f"{self.url}/readyz")
+        self.kubeconfig.write_text(json.dumps(self._config(TOKEN)))
+        if self.controllers:
+            self._spawn("kube-controller-manager", self._controller_options())
+            self._wait_for_default_service_account()
+
+    def _make_service_account_key(self) -> None:
+        key = self.folder / "sa.key"
+        subprocess.run(
+            ["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True, timeout=30
+        )
+
+    def _etcd_options(self, peer: int) -> dict[str, object]:
+        peer_url = f"http://127.0.0.1:{peer}"
+        return {
+            "data-dir": self.folder / "etcd",
+            "listen-client-urls": self._etcd_url,
+            "advertise-client-urls": self._etcd_url,
+            "listen-peer-urls": peer_url,
+            "initial-advertise-peer-urls": peer_url,
+            "initial-cluster": f"default={peer_url}",
+            "unsafe-no-fsync": "true",  # a crash may lose the data: it is thrown away anyway
+        }
+
+    def _apiserver_options(self) -> dict[str, object]:
+        key = self.folder / "sa.key"
+        options: dict[str, object] = {
+            "etcd-servers": self._etcd_url,
+            "bind-address": "127.0.0.1",
+            "secure-port": self.url.rpartition(":")[2],
+            "cert-dir": self.folder / "certificates",  # it signs its own
+            "token-auth-file": self.folder / "tokens.csv",
+            "authorization-mode": "RBAC",
+            "service-cluster-ip-range": SERVICES,
+            "service-account-issuer": "https://kubernetes.default.svc",
+            "service-account-key-file": key,
+            "service-account-signing-key-file": key,
+        }
+        if not self.controllers:  # nobody makes the default service accounts it would demand
+            options["disable-admission-plugins"] = "ServiceAccount"
+        return options
+
+    def _controller_options(self) -> dict[str, object]:
+        return {
+            "kubeconfig": self.kubeconfig,
+            "leader-elect": "false",
+            "service-account-private-key-file": self.folder / "sa.key",
+            "use-service-account-credentials": "true",
+            "bind-address": "127.0.0.1",
+            "secure-port": "0",
+        }
+
+    def _config(self, token: str) -> dict[str, object]:
+        authority = self.folder / "certificates" / "apiserver.crt"
+        return {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [
+                {
+                    "name": "loopback",
+                    "cluster": {"server": self.url, "certificate-authority": str(authority)},
+                }
+            ],
+            "users": [{"name": "user", "user": {"token": token}}],
+            "contexts": [{"name": "loopback", "context": {"cluster": "loopback", "user": "user"}}],
+            "current-context": "loopback",
+        }
+
+    def _spawn(self, program: str, options: dict[str, object]) -> subprocess.Popen[bytes]:
+        command = [str(self._programs[program]), *(f"--{k}={v}" for k, v in options.items())]
+        with (self.folder / f"{program}.log").open("wb") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        self._exit.callback(_end, process)
+        return process
+
+    def _wait(self, process: subprocess.Popen[bytes], url: str) -> None:
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while not _answers(url):
+            program = Path(str(process.args[0])).name  # type: ignore[index]
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{program} is not ready: {self.log(program)[-1500:]}")
+            time.sleep(0.1)
+
+    def _wait_for_default_service_account(self) -> None:
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while "default" not in self.kubectl(
+            "get", "serviceaccounts", "-n", "default", "-o", "name"
+        ):
+            if time.monotonic() > deadline:
+                raise RuntimeError(self.log("kube-controller-manager")[-1500:])
+            time.sleep(0.2)
+
+
+def _answers(url: str) -> bool:
+    """Ask with the administrator's token; the certificate is the server's own, not yet known."""
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {TOKEN}"})  # noqa: S310
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with urllib.request.urlopen(request, timeout=2, context=context) as answer:  # noqa: S310
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(STOP_TIMEOUT_S)
