@@ -1,0 +1,217 @@
+"""Run a real tritonserver on free loopback ports, as the light CPU image does.
+
+    with TritonServer(repository, control_key="secret") as server:
+        client = tritonclient.http.InferenceServerClient(server.http_url)
+
+The server is in EXPLICIT model control mode. With a control key, the model repository API
+and the model configuration, shared memory, trace and log APIs answer only to requests with
+the header `triton-control-key: <key>` (gRPC: the metadata `triton-grpc-protocol-control-key`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from hack.images import tree
+from tests.integration.ports import PortLease
+
+HEADER = "control-key"
+RESTRICTED = "model-repository,model-config,shared-memory,trace,logging"
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 20.0
+POLL_S = 0.05
+LAST_WORDS = 40  # lines of the log shown when a server ended by itself
+PR_SET_PDEATHSIG = 1
+
+
+class TritonServer:
+    """One tritonserver process; a context manager that starts, waits for and stops it.
+
+    Leaving the context fails when the server had ended by itself (a crash, or a signal from
+    elsewhere): what failed before was its consequence.
+    """
+
+    def __init__(
+        self,
+        model_repository: Path,
+        *,
+        args: Sequence[str] = (),
+        control_key: str | None = None,
+        models: Sequence[str] = (),
+    ) -> None:
+        """Prepare to serve `model_repository`, loading `models` at the start."""
+        self.model_repository = Path(model_repository)
+        self.control_key = control_key
+        self._args = [*args, *(f"--load-model={name}" for name in models)]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._scratch = Path()
+        self._lease: PortLease | None = None
+
+    @property
+    def http_url(self) -> str:
+        """Host and port of the HTTP API, as tritonclient wants it (no scheme)."""
+        return f"127.0.0.1:{self._port(0)}"
+
+    @property
+    def grpc_url(self) -> str:
+        """Host and port of the gRPC API."""
+        return f"127.0.0.1:{self._port(1)}"
+
+    @property
+    def metrics_url(self) -> str:
+        """Whole address of the metrics page."""
+        return f"http://127.0.0.1:{self._port(2)}/metrics"
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running server."""
+        assert self._process is not None, "the server was not started"
+        return self._process.pid
+
+    @property
+    def control_headers(self) -> dict[str, str]:
+        """HTTP headers that a control call needs."""
+        return {f"triton-{HEADER}": self.control_key} if self.control_key else {}
+
+    @property
+    def control_metadata(self) -> dict[str, str]:
+        """The `headers` that a control call through tritonclient.grpc needs."""
+        return {f"triton-grpc-protocol-{HEADER}": self.control_key} if self.control_key else {}
+
+    @property
+    def log(self) -> str:
+        """What the server and its stubs have printed so far."""
+        path = self._scratch / "log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        status = self._process.poll() if self._process else None
+        last_words = "\n".join(self.log.splitlines()[-LAST_WORDS:])
+        self.stop()
+        if status is not None:
+            raise RuntimeError(f"tritonserver ended by itself, status {status}:\n{last_words}")
+
+    def start(self, timeout: float = START_TIMEOUT_S) -> None:
+        """Start the process and wait until the server answers that it is live and ready."""
+        assert self._process is None, "already started"
+        self._scratch = Path(tempfile.mkdtemp(prefix="tritonserver-"))
+        self._lease = PortLease()
+        try:
+            self._spawn(tree.prepare())
+            self.wait_ready(timeout)
+        except BaseException:
+            self.stop()
+            raise
+
+    def wait_ready(self, timeout: float = START_TIMEOUT_S) -> None:
+        """Return when /v2/health/ready answers 200; fail when the process ends or time is up."""
+        deadline = time.monotonic() + timeout
+        while not self._is_ready():
+            if self._process is None or self._process.poll() is not None:
+                raise RuntimeError(f"tritonserver ended before it was ready:\n{self.log}")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"tritonserver not ready after {timeout} s:\n{self.log}")
+            time.sleep(POLL_S)
+
+    def stop(self) -> None:
+        """End the process that `start` began, gently and then firmly, and remove its files."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(STOP_TIMEOUT_S)
+        if self._lease is not None:
+            self._lease.release()
+            self._lease = None
+        if self._scratch != Path():
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _port(self, index: int) -> int:
+        assert self._lease is not None, "the server was not started"
+        return self._lease.ports[index]
+
+    def _spawn(self, where: tree.TritonTree) -> None:
+        home = self._lay_out(where)
+        with (self._scratch / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [where.entrypoint, *self._options(), *self._args],
+                env=self._environment(home, where.python_libraries),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509  no threads are started before
+            )
+
+    def _lay_out(self, where: tree.TritonTree) -> Path:
+        """Link the cached tree, but for the backends: Triton changes modes in that folder."""
+        home = self._scratch / "home"
+        home.mkdir()
+        for part in where.home.iterdir():
+            if part.name != "backends":
+                (home / part.name).symlink_to(part)
+        shutil.copytree(where.home / "backends", home / "backends")
+        shutil.copytree(where.adapter, home / "backends" / "onnxruntime", dirs_exist_ok=True)
+        return home
+
+    def _environment(self, home: Path, python_libraries: Path) -> dict[str, str]:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+        environment |= {
+            "TRITON_CPU_HOME": str(home),
+            "TMPDIR": str(self._scratch),
+            "LD_LIBRARY_PATH": str(python_libraries),
+        }
+        return environment
+
+    def _options(self) -> list[str]:
+        http, grpc, metrics = (self._port(index) for index in range(3))
+        options = [
+            f"--model-repository={self.model_repository}",
+            "--model-control-mode=explicit",
+            *("--http-address=127.0.0.1", f"--http-port={http}"),
+            *("--grpc-address=127.0.0.1", f"--grpc-port={grpc}"),
+            *("--metrics-address=127.0.0.1", f"--metrics-port={metrics}"),
+            *("--allow-vertex-ai=false", "--allow-sagemaker=false"),
+            *("--allow-gpu-metrics=false", "--exit-timeout-secs=10"),
+        ]
+        if self.control_key:
+            options += [
+                f"--http-restricted-api={RESTRICTED}:triton-{HEADER}={self.control_key}",
+                f"--grpc-restricted-protocol={RESTRICTED}:{HEADER}={self.control_key}",
+            ]
+        return options
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://{self.http_url}/v2/health/ready", timeout=2) as ok:
+                return bool(ok.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+def _die_with_parent() -> None:
+    """Have the kernel end this process when the test process is killed (Linux)."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
