@@ -1,0 +1,32 @@
+{{- define "ferryman.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+
+{{/* Labels are the same however Ferryman is installed: the kustomize base is compared with the chart. */}}
+{{- define "ferryman.labels" -}}
+app.kubernetes.io/name: ferryman
+app.kubernetes.io/component: {{ . }}
+app.kubernetes.io/part-of: ferryman
+{{- end -}}
+
+{{- define "ferryman.selector" -}}
+app.kubernetes.io/name: ferryman
+app.kubernetes.io/component: {{ . }}
+{{- end -}}
+
+{{- define "ferryman.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{- define "ferryman.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}

@@ -1,0 +1,59 @@
+{{/* The shipped InferenceRuntimes, one document a name, as the operator reads them. */}}
+{{- define "ferryman.runtimeBenchmark" -}}
+{{- if .enabled }}
+benchmark:
+  model:
+    storageUri: {{ .storageUri | quote }}
+    modelFormat: {name: onnx}
+  maxBatchSize: {{ .maxBatchSize }}
+  timeLimitSeconds: {{ .timeLimitSeconds }}
+{{- end }}
+{{- end -}}
+
+{{- define "ferryman.runtimes" -}}
+{{- $runtimes := .Values.runtimes -}}
+{{- if (index $runtimes "triton").enabled }}
+{{- with index $runtimes "triton" }}
+triton.yaml: |
+  apiVersion: serving.ferryman.dev/v1alpha1
+  kind: InferenceRuntime
+  metadata:
+    name: triton
+    labels: {app.kubernetes.io/part-of: ferryman}
+  spec:
+    imagePullPolicy: IfNotPresent
+    processors:
+      - class: gpu
+        image: {{ .image | quote }}
+        backends: {onnx: onnxruntime, tensorrt: tensorrt, pytorch: pytorch, python: python}
+        instanceKind: KIND_GPU
+        resourceName: nvidia.com/gpu
+        resources: {{- toYaml .gpu | nindent 10 }}
+      - class: cpu
+        image: {{ .image | quote }}
+        backends: {onnx: onnxruntime, pytorch: pytorch, openvino: openvino, python: python}
+        instanceKind: KIND_CPU
+        resources: {{- toYaml .cpu | nindent 10 }}
+    {{- include "ferryman.runtimeBenchmark" .benchmark | nindent 4 }}
+{{- end }}
+{{- end }}
+{{- if (index $runtimes "triton-cpu").enabled }}
+{{- with index $runtimes "triton-cpu" }}
+triton-cpu.yaml: |
+  apiVersion: serving.ferryman.dev/v1alpha1
+  kind: InferenceRuntime
+  metadata:
+    name: triton-cpu
+    labels: {app.kubernetes.io/part-of: ferryman}
+  spec:
+    imagePullPolicy: IfNotPresent
+    processors:
+      - class: cpu
+        image: {{ .image | quote }}
+        backends: {onnx: onnxruntime, python: python}
+        instanceKind: KIND_CPU
+        resources: {{- toYaml .cpu | nindent 10 }}
+    {{- include "ferryman.runtimeBenchmark" .benchmark | nindent 4 }}
+{{- end }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,151 @@
+"""Install Ferryman as users do, and take it away again: what the demo and the tests share."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import yaml
+
+from hack import images
+from hack.cluster import Cluster, binaries
+from hack.cluster.shell import run
+from hack.manifests import CHART, NAMESPACE
+
+T = TypeVar("T")
+
+RELEASE = "ferryman"
+#: The images that `make images` builds; NVIDIA's runtime is left out, its image would be pulled.
+LOCAL_VALUES = ("image.tag=dev", "runtimes.triton.enabled=false")
+INSTALL_TIMEOUT_S = 300
+BENCHMARK_TIMEOUT_S = 600
+
+
+def load_images(cluster: Cluster) -> None:
+    """Build every image and load it into the cluster's nodes; given contexts pull theirs."""
+    if not cluster.kind:
+        return
+    for archive in images.build("all").values():
+        cluster.load_archive(archive)
+
+
+def install(cluster: Cluster, *values: str) -> None:
+    """Install or upgrade the chart and wait until operator and agents are available.
+
+    A given context takes its images from ``FERRYMAN_VALUES`` (a Helm values file).
+    Raises ClusterError with Helm's words when that does not succeed in time.
+    """
+    files = [f"--values={file}"] if (file := os.environ.get("FERRYMAN_VALUES")) else []
+    settings = [f"--set={value}" for value in (*(LOCAL_VALUES if cluster.kind else ()), *values)]
+    helm(
+        cluster,
+        "upgrade",
+        "--install",
+        RELEASE,
+        str(CHART),
+        "--create-namespace",
+        "--wait",
+        f"--timeout={INSTALL_TIMEOUT_S}s",
+        *files,
+        *settings,
+    )
+
+
+def uninstall(cluster: Cluster) -> None:
+    """Remove the release; the CRDs, and with them all InferenceModels, stay."""
+    helm(cluster, "uninstall", RELEASE, "--wait", "--ignore-not-found", "--timeout=120s")
+
+
+def helm(cluster: Cluster, *arguments: str) -> str:
+    """Run Helm against the cluster in Ferryman's namespace and return what it printed."""
+    program = binaries.ensure("helm")["helm"]
+    environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
+    where = f"--namespace={NAMESPACE}"
+    return run(program, *arguments, where, env=environment, timeout_s=INSTALL_TIMEOUT_S + 30)
+
+
+def apply(cluster: Cluster, *objects: dict[str, Any], namespace: str | None = None) -> None:
+    """Apply objects as a user would, with kubectl; raises ClusterError with its refusal."""
+    kubectl = binaries.ensure("kubectl")["kubectl"]
+    where = [f"--namespace={namespace}"] if namespace else []
+    how = ["apply", "--server-side", "--field-manager=user", *where, "-f", "-"]
+    run(kubectl, f"--kubeconfig={cluster.kubeconfig}", *how, stdin=yaml.safe_dump_all(objects))
+
+
+def delete(cluster: Cluster, *objects: dict[str, Any]) -> None:
+    """Delete objects and wait until they are gone."""
+    kubectl = binaries.ensure("kubectl")["kubectl"]
+    how = ["delete", "--ignore-not-found", "--wait", "-f", "-"]
+    text = yaml.safe_dump_all(objects)
+    run(kubectl, f"--kubeconfig={cluster.kubeconfig}", *how, stdin=text, timeout_s=180)
+
+
+def parse(text: str) -> list[dict[str, Any]]:
+    """Return the objects of a YAML stream."""
+    return [item for item in yaml.safe_load_all(text) if item]
+
+
+def get(
+    cluster: Cluster, kind: str, name: str = "", namespace: str | None = None
+) -> dict[str, Any]:
+    """Return one object, or with no name the list of all."""
+    where = [f"--namespace={namespace}"] if namespace else []
+    found: dict[str, Any] = json.loads(
+        cluster.kubectl("get", kind, *([name] if name else []), *where, "-o", "json")
+    )
+    return found
+
+
+def wait_for(
+    what: str,
+    look: Callable[[], T | None],
+    *,
+    timeout_s: float,
+    period_s: float = 1.0,
+    explain: Callable[[], str] = lambda: "",
+) -> T:
+    """Look again and again until something is there and return it.
+
+    Raises TimeoutError naming what was waited for, with what ``explain`` has to say.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        if found := look():
+            return found
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {timeout_s:.0f} s\n{explain()}")
+        time.sleep(period_s)
+
+
+def condition(model: dict[str, Any], kind: str) -> dict[str, Any] | None:
+    """Return one condition of an object, or None."""
+    conditions: Sequence[dict[str, Any]] = model.get("status", {}).get("conditions", [])
+    return next((entry for entry in conditions if entry["type"] == kind), None)
+
+
+def benchmarked_nodes(cluster: Cluster, runtime: str = "triton-cpu") -> dict[str, float]:
+    """Return the measured images per second at the peak, by node."""
+    profiles = get(cluster, "nodeprofiles")["items"]
+    return {
+        profile["metadata"]["name"]: max(point["imagesPerSecond"] for point in table["points"])
+        for profile in profiles
+        for table in profile.get("status", {}).get("benchmarks", [])
+        if table["runtime"] == runtime and table.get("points")
+    }
+
+
+def wait_for_benchmarks(cluster: Cluster) -> dict[str, float]:
+    """Wait until every worker has its benchmark; return peak images per second by node."""
+
+    def measured() -> dict[str, float] | None:
+        peaks = benchmarked_nodes(cluster)
+        return peaks if set(cluster.nodes) <= set(peaks) else None
+
+    return wait_for(
+        "the benchmark of every node",
+        measured,
+        timeout_s=BENCHMARK_TIMEOUT_S,
+        period_s=3,
+        explain=lambda: cluster.kubectl("get", "nodeprofiles,jobs,pods", "-A", "-o", "wide"),
+    )

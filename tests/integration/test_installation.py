@@ -1,0 +1,109 @@
+"""The chart and the kustomize base install the same objects, and the chart refuses nonsense."""
+
+import json
+
+import pytest
+
+from hack.cluster import binaries
+from hack.cluster.shell import ClusterError, run
+from hack.installation import parse
+from hack.manifests import NAMESPACE, ROOT, render_chart
+
+pytestmark = pytest.mark.integration
+
+KEEP = "helm.sh/resource-policy"
+
+
+def kustomize(folder: str) -> list[dict]:
+    kubectl = binaries.ensure("kubectl")["kubectl"]
+    return parse(run(kubectl, "kustomize", ROOT / folder))
+
+
+def by_identity(objects: list[dict]) -> dict[tuple[str, str], dict]:
+    return {(item["kind"], item["metadata"]["name"]): item for item in objects}
+
+
+def test_both_ways_install_the_same_objects():
+    charted = by_identity(render_chart())
+    kustomized = by_identity(kustomize("manifests/base"))
+    del kustomized["Namespace", NAMESPACE]
+    for item in charted.values():
+        item["metadata"].get("annotations", {}).pop(KEEP, None)
+        if not item["metadata"].get("annotations", True):
+            del item["metadata"]["annotations"]
+
+    assert charted.keys() == kustomized.keys()
+    for identity, item in charted.items():
+        assert item == kustomized[identity], identity
+
+
+def test_crds_can_be_left_to_someone_else():
+    kinds = {item["kind"] for item in render_chart("--set", "crds.enabled=false")}
+
+    assert "CustomResourceDefinition" not in kinds
+    assert "Deployment" in kinds
+
+
+def test_crds_outlive_the_release_unless_told_otherwise():
+    def policies(*arguments):
+        return {
+            (item["metadata"].get("annotations") or {}).get(KEEP)
+            for item in render_chart(*arguments)
+            if item["kind"] == "CustomResourceDefinition"
+        }
+
+    assert policies() == {"keep"}
+    assert policies("--set", "crds.keep=false") == {None}
+
+
+def test_a_digest_wins_over_the_tag():
+    digest = f"sha256:{'a' * 64}"
+    operator = by_identity(render_chart("--set", f"image.digest={digest}"))[
+        "Deployment", "ferryman-operator"
+    ]
+    container = operator["spec"]["template"]["spec"]["containers"][0]
+    environment = {entry["name"]: entry.get("value") for entry in container["env"]}
+
+    assert container["image"] == environment["FERRYMAN_IMAGE"] == f"ferryman.dev/ferryman@{digest}"
+
+
+def test_the_dev_overlay_benchmarks_with_the_image_that_it_runs():
+    objects = by_identity(kustomize("manifests/overlays/dev"))
+    operator = objects["Deployment", "ferryman-operator"]
+    container = operator["spec"]["template"]["spec"]["containers"][0]
+    environment = {entry["name"]: entry.get("value") for entry in container["env"]}
+
+    assert container["image"] == environment["FERRYMAN_IMAGE"] == "ferryman.dev/ferryman:dev"
+    assert set(objects["ConfigMap", "ferryman-runtimes"]["data"]) == {"triton-cpu.yaml"}
+
+
+def test_other_runtimes_restart_the_operator():
+    def digest(*arguments):
+        operator = by_identity(render_chart(*arguments))["Deployment", "ferryman-operator"]
+        return operator["spec"]["template"]["metadata"]["annotations"]
+
+    assert digest() != digest("--set", "runtimes.triton.enabled=false")
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        pytest.param("image.digest=sha256:abc", "digest", id="a digest that is none"),
+        pytest.param("image.pullPolicy=Sometimes", "pullPolicy", id="an unknown pull policy"),
+        pytest.param("runtimes.other.enabled=true", "other", id="a runtime the chart lacks"),
+        pytest.param("crds.enable=true", "enable", id="a misspelt value"),
+        pytest.param("operator.logLevel=loud", "logLevel", id="an unknown log level"),
+    ],
+)
+def test_the_values_schema_refuses(setting, words):
+    with pytest.raises(ClusterError, match=words):
+        render_chart("--set", setting)
+
+
+def test_no_rule_lets_anyone_list_secrets_or_use_wildcards():
+    for item in render_chart():
+        for rule in item.get("rules", []) if "Role" in item["kind"] else []:
+            assert "*" not in json.dumps(rule)
+            if "secrets" in rule["resources"]:
+                assert not {"list", "watch"} & set(rule["verbs"])
+                assert "get" not in rule["verbs"] or rule["resourceNames"]
