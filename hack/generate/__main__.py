@@ -12,17 +12,23 @@ from hack.manifests import BASE, CHART, base
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def generated_files() -> dict[Path, str]:
-    """Return the text of every generated file by its path below the repository's root."""
+FOLDERS = (Path("crds"), CHART.relative_to(ROOT) / "files" / "crds")
+
+
+def from_types() -> dict[Path, str]:
+    """Return the text of every file that follows from the API types alone, by its path."""
     crds = {name: to_yaml(crd) for name, crd in crd_documents().items()}
     return {
-        **{Path("crds") / name: text for name, text in crds.items()},
-        # Helm reads no file outside the chart.
-        **{CHART.relative_to(ROOT) / "files" / "crds" / name: text for name, text in crds.items()},
+        # Twice, because Helm reads no file outside the chart.
+        **{folder / name: text for folder in FOLDERS for name, text in crds.items()},
         Path("crds/Kustomization"): kustomization(),
         Path("docs/api.md"): api_reference(),
-        BASE.relative_to(ROOT): base(),
     }
+
+
+def from_chart() -> dict[Path, str]:
+    """Return the text of every file that Helm renders from the chart, by its path."""
+    return {BASE.relative_to(ROOT): base()}
 
 
 def differences(root: Path, files: dict[Path, str]) -> str:
@@ -40,8 +46,10 @@ def differences(root: Path, files: dict[Path, str]) -> str:
 
 
 def unexpected(root: Path, files: dict[Path, str]) -> list[Path]:
-    """Return the files in ``crds/`` that no type stands for any more."""
-    present = {path.relative_to(root) for path in (root / "crds").glob("*.yaml")}
+    """Return the files among the CRDs that no type stands for any more."""
+    present = {
+        path.relative_to(root) for folder in FOLDERS for path in (root / folder).glob("*.yaml")
+    }
     return sorted(present - files.keys())
 
 
@@ -54,19 +62,25 @@ def write(root: Path, files: dict[Path, str]) -> None:
         (root / path).unlink()
 
 
-def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
+def problems(root: Path, files: dict[Path, str]) -> str:
+    """Say how the files on disk differ from what they should be, and what to do; or nothing."""
+    found = differences(root, files)
+    found += "".join(f"{path}: no longer generated\n" for path in unexpected(root, files))
+    advice = "out of date: run `python -m hack.generate` and commit the result"
+    return f"{found}\n{advice}" if found else ""
+
+
+def main() -> int:
     """Run the command and return its exit status: 1 when ``--check`` found a difference."""
     parser = argparse.ArgumentParser(prog="python -m hack.generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, show the difference")
-    files = generated_files()
-    if not parser.parse_args(arguments).check:
-        write(root, files)
+    files = from_types() | from_chart()
+    if not parser.parse_args().check:
+        write(ROOT, files)
         return 0
-    problems = differences(root, files)
-    problems += "".join(f"{path}: no longer generated\n" for path in unexpected(root, files))
-    if problems:
-        print(f"{problems}\nout of date: run `python -m hack.generate` and commit the result")
-    return 1 if problems else 0
+    found = problems(ROOT, files)
+    print(found, end="\n" if found else "")
+    return 1 if found else 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,518 @@
+"""Objects that the API server must refuse, each with the field and the words it must answer.
+
+A case changes a valid object: dotted path -> value (`ABSENT` removes the field). The answer
+must contain the field's path and the words that tell a person what to do.
+"""
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ferryman.api import names
+
+ABSENT: Final = object()
+LONG: Final = "a" * 1000
+
+
+@dataclass(frozen=True)
+class Case:
+    """One invalid object: what is wrong with it, and what the answer must say."""
+
+    title: str
+    change: dict[str, Any]
+    path: str
+    words: str
+    base: dict[str, Any] = field(repr=False)
+
+    def document(self) -> dict[str, Any]:
+        """Return the base with the change applied."""
+        return changed(self.base, self.change)
+
+
+def changed(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """Return a deep copy of an object with values set by their dotted paths (digits index)."""
+    document = copy.deepcopy(base)
+    for path, value in change.items():
+        *parents, last = path.split("/")
+        place: Any = document
+        for step in parents:
+            listed = isinstance(place, list)
+            place = place[int(step)] if listed else place.setdefault(step, {})
+        if value is ABSENT:
+            del place[last]
+        elif isinstance(place, list):
+            place[int(last)] = value
+        else:
+            place[last] = value
+    return document
+
+
+def _object(kind: str, name: str, **parts: object) -> dict[str, Any]:
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": kind,
+        "metadata": {"name": name},
+        **parts,
+    }
+
+
+MODEL: Final = _object(
+    "InferenceModel",
+    "resnet50",
+    spec={
+        "model": {
+            "storageUri": "oci://registry.example/models/resnet50:1",
+            "modelFormat": {"name": "onnx"},
+        },
+        "runtimeRef": {"name": "triton"},
+        "objectives": {"latency": {"targetMilliseconds": 50}},
+    },
+)
+
+RUNTIME: Final = _object(
+    "InferenceRuntime",
+    "triton",
+    spec={
+        "processors": [
+            {
+                "class": "gpu",
+                "image": "registry.example/tritonserver:26.08",
+                "backends": {"onnx": "onnxruntime"},
+                "resourceName": "nvidia.com/gpu",
+            }
+        ]
+    },
+)
+
+PROFILE: Final = _object(
+    "NodeProfile",
+    "worker-1",
+    status={
+        "nodeType": "gpu-h200",
+        "heartbeatTime": "2026-11-21T13:00:00Z",
+        "hardware": {
+            "architecture": "amd64",
+            "cpuModel": "Example 9",
+            "cpuMillicores": 16000,
+            "memoryBytes": 2**36,
+            "devices": ["gpu H200 143771"],
+        },
+        "processors": [{"class": "gpu", "product": "H200", "count": 1, "utilisation": 0.25}],
+        "benchmarks": [
+            {
+                "class": "gpu",
+                "runtime": "triton",
+                "image": "registry.example/tritonserver:26.08",
+                "nodeType": "gpu-h200",
+                "measuredOn": "worker-1",
+                "measuredAt": "2026-11-21T13:00:00Z",
+                "points": [
+                    {
+                        "batchSize": 8,
+                        "imagesPerSecond": 3500.5,
+                        "latencyP50Milliseconds": 2.1,
+                        "latencyP99Milliseconds": 2.9,
+                    }
+                ],
+            }
+        ],
+    },
+)
+
+
+def _model(title: str, change: dict[str, Any], path: str, words: str) -> Case:
+    return Case(title, change, path, words, MODEL)
+
+
+def _uri(title: str, uri: str, words: str) -> Case:
+    return _model(title, {"spec/model/storageUri": uri}, "spec.model.storageUri", words)
+
+
+def _name(title: str, name: str, words: str = "must be at most 50 characters") -> Case:
+    return _model(title, {"metadata/name": name}, "metadata.name", words)
+
+
+def _bound(path: str, value: object, words: str) -> Case:
+    dotted = path.replace("/", ".")
+    return _model(f"{dotted} of {value} is out of bounds", {path: value}, dotted, words)
+
+
+_DIGEST = "sha256:" + "0" * 64
+_BATCH = "spec/batching/limits/maxBatchSize"
+_VARIANT = {"processor": "cpu", "storageUri": "pvc://models/resnet50-int8"}
+_USE = "use oci://IMAGE or pvc://CLAIM/PATH"
+
+MODELS: Final = (
+    _name("a name of 51 characters", "a" * 51),
+    _name("a name of 1,000 characters", LONG, "no more than"),
+    _name("a name that begins with a digit", "3d-unet", "because a Service is named after it"),
+    _name("a name with dots", "resnet.50", "lower-case letters, digits and '-'"),
+    _name("a name that ends with a hyphen", "resnet-", "alphanumeric character"),
+    _name("a name in another alphabet", "мodel", "lower case alphanumeric characters"),
+    _uri("weights in S3", "s3://bucket/resnet50", f"not yet supported: {_USE}"),
+    _uri("weights in Google's storage", "gs://bucket/resnet50", f"not yet supported: {_USE}"),
+    _uri("weights on a hub", "hf://org/resnet50", f"not yet supported: {_USE}"),
+    _uri("weights behind HTTP", "https://host/model.onnx", _USE),
+    _uri("weights in a host's file", "file:///etc/shadow", _USE),
+    _uri("weights without a scheme", "/models/resnet50", _USE),
+    _uri("a scheme in capitals", "OCI://registry.example/resnet50", _USE),
+    _uri("an image name in capitals", "oci://host/ResNet50", "image reference in lower case"),
+    _uri("an image without a name", "oci://:latest", "image reference in lower case"),
+    _uri("an image with a space", "oci://registry.example/a b", "image reference in lower case"),
+    _uri("an image with a short digest", "oci://a/b@sha256:12", "image reference in lower case"),
+    _uri("a claim that climbs out", "pvc://models/../../etc", "must not contain . or .."),
+    _uri("a claim with a dot folder", "pvc://models/./resnet50", "must not contain . or .."),
+    _uri("a claim without a name", "pvc:///resnet50", "followed by a claim's name"),
+    _uri("a claim with an empty folder", "pvc://models//resnet50", "followed by a claim's name"),
+    _uri("a claim in capitals", "pvc://Models/resnet50", "followed by a claim's name"),
+    _uri("a path in another alphabet", "pvc://models/モデル", "followed by a claim's name"),
+    _uri("a storage URI too long", f"oci://{'a' * 1024}", "may not be more than 1024"),
+    _uri("an empty storage URI", "", "at least 7"),
+    _model(
+        "an unknown model format",
+        {"spec/model/modelFormat/name": "onxx"},
+        "spec.model.modelFormat.name",
+        'supported values: "onnx"',
+    ),
+    _model(
+        "an overlay that renames the model",
+        {"spec/model/config": {"name": "other"}},
+        "spec.model.config",
+        "config must not set name: in Triton a model is named after metadata.name; remove it",
+    ),
+    _model(
+        "an overlay that is a list",
+        {"spec/model/config": ["name"]},
+        "spec.model.config",
+        "must be of type object",
+    ),
+    _model(
+        "an overlay with too many fields",
+        {"spec/model/config": {f"field{i}": i for i in range(65)}},
+        "spec.model.config",
+        "must have at most 64 items",
+    ),
+    _model(
+        "a variant's overlay that renames the model",
+        {"spec/model/variants": [{"processor": "cpu", "config": {"name": "other"}}]},
+        "spec.model.variants[0].config",
+        "config must not set name",
+    ),
+    _model(
+        "two variants for one processor",
+        {"spec/model/variants": [_VARIANT, _VARIANT]},
+        "spec.model.variants[1]",
+        'Duplicate value: {"processor":"cpu"}',
+    ),
+    _model(
+        "a variant that changes nothing",
+        {"spec/model/variants": [{"processor": "cpu"}]},
+        "spec.model.variants[0]",
+        "set storageUri, modelFormat or config, or remove the variant",
+    ),
+    _model(
+        "a variant in S3",
+        {"spec/model/variants": [{"processor": "cpu", "storageUri": "s3://bucket/x"}]},
+        "spec.model.variants[0].storageUri",
+        _USE,
+    ),
+    _model(
+        "a runtime's name in capitals",
+        {"spec/runtimeRef/name": "Triton"},
+        "spec.runtimeRef.name",
+        "lower-case letters, digits and '-'",
+    ),
+    _model(
+        "a runtime's name too long",
+        {"spec/runtimeRef/name": LONG},
+        "spec.runtimeRef.name",
+        "may not be more than 63",
+    ),
+    _model(
+        "no objective",
+        {"spec/objectives": {}},
+        "spec.objectives",
+        "objectives must state at least one",
+    ),
+    _model("no objectives field", {"spec/objectives": ABSENT}, "spec.objectives", "Required value"),
+    _model(
+        "a latency objective without a target",
+        {"spec/objectives/latency": {"percentile": 99}},
+        "spec.objectives.latency.targetMilliseconds",
+        "Required value",
+    ),
+    _model(
+        "a percentile that Triton does not measure",
+        {"spec/objectives/latency/percentile": 97},
+        "spec.objectives.latency.percentile",
+        'supported values: "50", "90", "95", "99"',
+    ),
+    _bound("spec/objectives/latency/targetMilliseconds", 0, "greater than or equal to 1"),
+    _bound("spec/objectives/latency/targetMilliseconds", -5, "greater than or equal to 1"),
+    _bound("spec/objectives/latency/targetMilliseconds", 600_001, "less than or equal to 600000"),
+    _bound("spec/objectives/latency/targetMilliseconds", 12.5, "must be of type integer"),
+    _bound("spec/objectives/latency/targetMilliseconds", 1e308, "must be of type integer"),
+    _bound("spec/objectives/latency/targetMilliseconds", "50", "must be of type integer"),
+    _bound("spec/objectives/throughput/minPerSecond", 0, "greater than or equal to 1"),
+    _model(
+        "an unknown policy",
+        {"spec/placement/policy": "Random"},
+        "spec.placement.policy",
+        'supported values: "LeastWorkload"',
+    ),
+    _model(
+        "the same processor twice",
+        {"spec/placement/processors": ["gpu", "gpu"]},
+        "spec.placement.processors[1]",
+        'Duplicate value: "gpu"',
+    ),
+    _model(
+        "a processor class in capitals",
+        {"spec/placement/processors": ["GPU"]},
+        "spec.placement.processors[0]",
+        "must be a processor class such as cpu, gpu or npu",
+    ),
+    _model(
+        "all weights 0",
+        {"spec/placement/weights": {"benchmark": 0, "memory": 0, "utilisation": 0}},
+        "spec.placement.weights",
+        "give benchmark, memory or utilisation a weight of at least 1",
+    ),
+    _bound("spec/placement/weights/benchmark", -1, "greater than or equal to 0"),
+    _bound("spec/replicas", -1, "greater than or equal to 0"),
+    _bound("spec/replicas", 1001, "less than or equal to 1000"),
+    _model(
+        "a limit that is no quantity",
+        {"spec/resources/limits": {"memory": "lots"}},
+        "spec.resources.limits[memory]",
+        "must be a quantity that is not negative, for example 500m, 2 or 4Gi",
+    ),
+    _model(
+        "a negative request",
+        {"spec/resources/requests": {"cpu": -1}},
+        "spec.resources.requests[cpu]",
+        "must be a quantity that is not negative",
+    ),
+    _model(
+        "a negative request in words",
+        {"spec/resources/requests": {"cpu": "-500m"}},
+        "spec.resources.requests[cpu]",
+        "must be a quantity that is not negative",
+    ),
+    _model(
+        "a fractional number as a quantity",
+        {"spec/resources/requests": {"cpu": 0.5}},
+        "spec.resources.requests.cpu",
+        "must be of type",
+    ),
+    _model(
+        "a resource that no container has",
+        {"spec/resources/requests": {"memroy": "1Gi"}},
+        "spec.resources.requests",
+        "resources may name cpu, memory",
+    ),
+    _model(
+        "Fixed without a configuration",
+        {"spec/batching": {"mode": "Fixed"}},
+        "spec.batching",
+        "batching.initial must be set with mode Fixed",
+    ),
+    _model(
+        "an unknown mode",
+        {"spec/batching": {"mode": "Manual"}},
+        "spec.batching.mode",
+        'supported values: "Auto", "Recommend", "Fixed"',
+    ),
+    _model(
+        "batch size limits the wrong way round",
+        {_BATCH: {"min": 16, "max": 8}},
+        "spec.batching.limits.maxBatchSize.min",
+        "lower min or raise max",
+    ),
+    _model(
+        "a least batch size above the default maximum",
+        {_BATCH: {"min": 128}},
+        "spec.batching.limits.maxBatchSize.min",
+        "lower min or raise max",
+    ),
+    _model(
+        "queue delay limits the wrong way round",
+        {"spec/batching/limits/maxQueueDelayMicroseconds": {"min": 100, "max": 10}},
+        "spec.batching.limits.maxQueueDelayMicroseconds.min",
+        "lower min or raise max",
+    ),
+    _model(
+        "instance limits the wrong way round",
+        {"spec/batching/limits/instances": {"min": 3, "max": 2}},
+        "spec.batching.limits.instances.min",
+        "lower min or raise max",
+    ),
+    _model(
+        "an initial batch size beyond the limits",
+        {"spec/batching/initial": {"maxBatchSize": 65}},
+        "spec.batching.initial.maxBatchSize",
+        "change initial or widen the limits",
+    ),
+    _model(
+        "an initial queue delay beyond the limits",
+        {"spec/batching/initial": {"maxBatchSize": 8, "maxQueueDelayMicroseconds": 20_001}},
+        "spec.batching.initial.maxQueueDelayMicroseconds",
+        "change initial or widen the limits",
+    ),
+    _model(
+        "initial instances beyond the limits",
+        {"spec/batching/initial": {"maxBatchSize": 8, "instances": 5}},
+        "spec.batching.initial.instances",
+        "change initial or widen the limits",
+    ),
+    _bound("spec/batching/initial", {"maxBatchSize": 0}, "greater than or equal to 1"),
+    _bound("spec/batching/step", 0, "greater than or equal to 1"),
+    _bound("spec/batching/trend/samples", 1, "greater than or equal to 2"),
+    _bound("spec/batching/guardrails/maxReloadsPerHour", 121, "less than or equal to 120"),
+    _model(
+        "a window that must end before it may",
+        {"spec/batching/window": {"minSeconds": 60, "maxSeconds": 30}},
+        "spec.batching.window.minSeconds",
+        "lower minSeconds or raise maxSeconds",
+    ),
+    _model(
+        "a misspelt field",
+        {"spec/bacthing": {"mode": "Auto"}},
+        "spec.bacthing",
+        "unknown field",
+    ),
+)
+
+
+def _runtime(title: str, change: dict[str, Any], path: str, words: str) -> Case:
+    prefix = "spec/processors/0/"
+    return Case(
+        title,
+        {f"{prefix}{key}": value for key, value in change.items()},
+        f"spec.processors[0]{path}",
+        words,
+        RUNTIME,
+    )
+
+
+_GPU = RUNTIME["spec"]["processors"][0]
+RUNTIMES: Final = (
+    Case(
+        "two entries for one class",
+        {"spec/processors": [_GPU, _GPU]},
+        "spec.processors[1]",
+        'Duplicate value: {"class":"gpu"}',
+        RUNTIME,
+    ),
+    Case("no processors", {"spec/processors": []}, "spec.processors", "at least 1 items", RUNTIME),
+    Case(
+        "a runtime's name with dots",
+        {"metadata/name": "triton.v2"},
+        "metadata.name",
+        "lower-case letters, digits and '-'",
+        RUNTIME,
+    ),
+    Case(
+        "a reference model in S3",
+        {"spec/benchmark": {"model": {**MODEL["spec"]["model"], "storageUri": "s3://bucket/x"}}},
+        "spec.benchmark.model.storageUri",
+        _USE,
+        RUNTIME,
+    ),
+    _runtime("no image", {"image": ""}, ".image", "at least 1"),
+    _runtime("an image with spaces", {"image": "a b"}, ".image", "must be an image reference"),
+    _runtime(
+        "an unknown format",
+        {"backends": {"onxx": "x"}},
+        ".backends",
+        "unknown key: use onnx, tensorrt",
+    ),
+    _runtime("no backends", {"backends": {}}, ".backends", "at least 1"),
+    _runtime(
+        "a device without a domain",
+        {"resourceName": "gpu"},
+        ".resourceName",
+        "leave it out for CPUs",
+    ),
+    _runtime("an unknown kind", {"instanceKind": "GPU"}, ".instanceKind", '"KIND_AUTO"'),
+    _runtime(
+        "an argument that Ferryman sets",
+        {"args": ["--model-control-mode=poll"]},
+        ".args[0]",
+        "Ferryman sets this argument of tritonserver itself: remove it",
+    ),
+    _runtime(
+        "a variable of Ferryman's own",
+        {"env": [{"name": "FERRYMAN_CONTROL_KEY", "value": "x"}]},
+        ".env[0].name",
+        "choose another",
+    ),
+    _runtime(
+        "a variable's name with a hyphen",
+        {"env": [{"name": "MY-VAR"}]},
+        ".env[0].name",
+        "letters, digits and '_'",
+    ),
+    _runtime(
+        "a variable twice",
+        {"env": [{"name": "A"}, {"name": "A"}]},
+        ".env[1]",
+        'Duplicate value: {"name":"A"}',
+    ),
+    _runtime(
+        "a quantity without a number",
+        {"resources": {"limits": {"memory": "Gi"}}},
+        ".resources.limits[memory]",
+        "for example 500m, 2 or 4Gi",
+    ),
+)
+
+
+def _profile(title: str, path: str, value: object, words: str) -> Case:
+    dotted = path.replace("/0", "[0]").replace("/", ".")
+    return Case(title, {f"status/{path}": value}, f"status.{dotted}", words, PROFILE)
+
+
+def _point(title: str, key: str, value: object, words: str) -> Case:
+    return _profile(title, f"benchmarks/0/points/0/{key}", value, words)
+
+
+_BENCHMARK = PROFILE["status"]["benchmarks"][0]
+PROFILES: Final = (
+    _point("no throughput", "imagesPerSecond", 0, "should be greater than 0"),
+    _point("a negative throughput", "imagesPerSecond", -1, "should be greater than 0"),
+    _point("a huge throughput", "imagesPerSecond", 1e308, "less than or equal to 1e+07"),
+    _point("no latency", "latencyP99Milliseconds", 0, "should be greater than 0"),
+    _point("a huge latency", "latencyP50Milliseconds", 1e308, "less than or equal to 1e+07"),
+    _point("a batch of none", "batchSize", 0, "greater than or equal to 1"),
+    _point("half a batch", "batchSize", 1.5, "must be of type integer"),
+    _profile("utilisation over 1", "processors/0/utilisation", 1.01, "less than or equal to 1"),
+    _profile("utilisation below 0", "processors/0/utilisation", -0.1, "greater than or equal to 0"),
+    _profile("utilisation 1e308", "processors/0/utilisation", 1e308, "less than or equal to 1"),
+    _profile("no processors of a class", "processors/0/count", 0, "greater than or equal to 1"),
+    _profile("memory below 0", "processors/0/memoryBytes", -1, "greater than or equal to 0"),
+    _profile("a node without CPU", "hardware/cpuMillicores", 0, "greater than or equal to 1"),
+    _profile("a time in words", "heartbeatTime", "yesterday", "must be of type date-time"),
+    _profile("a long product", "processors/0/product", LONG, "may not be more than 256"),
+    _profile("a node type that no label holds", "nodeType", "gpu h200", "as a label's value"),
+    Case(
+        "two tables for one class and runtime",
+        {"status/benchmarks": [_BENCHMARK, _BENCHMARK]},
+        "status.benchmarks[1]",
+        'Duplicate value: {"class":"gpu","runtime":"triton"}',
+        PROFILE,
+    ),
+)
+
+#: Storage URIs that must be accepted.
+GOOD_URIS: Final = (
+    "oci://resnet50",
+    "oci://localhost:5000/resnet50",
+    "oci://Registry.Example:443/team/models/resnet50:1.0_b-2",
+    f"oci://registry.example/models/resnet50@{_DIGEST}",
+    f"oci://registry.example/models/resnet50:1@{_DIGEST}",
+    "pvc://models",
+    "pvc://models/",
+    "pvc://models/vision/resnet50",
+    "pvc://models.team-a/ResNet_50/v1.0@x..y",
+)
