@@ -55,9 +55,14 @@ def test_a_served_model_answers_as_onnxruntime_does(served, module, shape):
         np.testing.assert_allclose(answer.as_numpy(key), expected, rtol=1e-3, atol=1e-4)
 
 
+def patient(max_batch_size):
+    """Wait for a full batch long enough for a busy machine to send one."""
+    delay = "dynamic_batching { max_queue_delay_microseconds: 1000000 }"
+    return f"max_batch_size: {max_batch_size}\n{delay}\n"
+
+
 def test_concurrent_requests_run_as_batches_and_each_gets_its_own_rows(served):
-    config = "max_batch_size: 16\ndynamic_batching { max_queue_delay_microseconds: 50000 }\n"
-    served.add("batched", doubled(), ONNX + config + ONE_INSTANCE)
+    served.add("batched", doubled(), ONNX + patient(max_batch_size=16) + ONE_INSTANCE)
     rows = [np.full((1 + i % 3, 4), i, np.float32) for i in range(24)]
     answers = served.at_once([lambda x=x: served.infer("batched", x=x) for x in rows])
     for x, answer in zip(rows, answers, strict=True):
@@ -67,7 +72,7 @@ def test_concurrent_requests_run_as_batches_and_each_gets_its_own_rows(served):
 
 
 def test_rows_of_different_lengths_are_answered_together(served):
-    config = "max_batch_size: 16\ndynamic_batching { max_queue_delay_microseconds: 20000 }\n"
+    config = patient(max_batch_size=16)
     ragged = 'input [ { name: "x" data_type: TYPE_FP32 dims: [ -1 ] allow_ragged_batch: true } ]\n'
     served.add("ragged", doubled(), ONNX + config + ragged + ONE_INSTANCE)
     rows = [np.ones((1, 1 + i % 4), np.float32) for i in range(16)]
@@ -78,16 +83,14 @@ def test_rows_of_different_lengths_are_answered_together(served):
 
 
 def test_one_requests_error_does_not_fail_the_others_of_its_batch(served):
-    config = "max_batch_size: 16\ndynamic_batching { max_queue_delay_microseconds: 50000 }\n"
-    served.add("lookup", lookup(), ONNX + config + ONE_INSTANCE)
-    served.infer("lookup", x=np.array([[0]], np.int64))
+    served.add("lookup", lookup(), ONNX + patient(max_batch_size=4) + ONE_INSTANCE)
     indices = [1, 2, 9, 3]
     answers = served.at_once(
         [lambda i=i: served.infer("lookup", x=np.array([[i]], np.int64)) for i in indices]
     )
     assert "idx=9" in str(answers[2])
     assert [a.as_numpy("y").item() for a in answers if a is not answers[2]] == [1, 2, 3]
-    assert max(served.batch_sizes("lookup")) > 1
+    assert max(served.batch_sizes("lookup")) == 4
 
 
 def test_only_the_outputs_asked_for_are_returned(served):
@@ -239,7 +242,7 @@ def test_a_sleeper_takes_the_time_it_states(served, variable):
     served.infer(name, input=np.ones((1, 1), np.float32))
     start = time.monotonic()
     served.infer(name, input=np.ones((4, 1), np.float32))
-    assert 0.040 <= time.monotonic() - start < 0.5
+    assert 0.040 <= time.monotonic() - start < 5
 
 
 def post(server, path, headers):
