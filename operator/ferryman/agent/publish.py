@@ -1,0 +1,211 @@
+"""The agent's loop: sample every few seconds, write only what changed or a heartbeat."""
+
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from ferryman.agent import profile
+from ferryman.agent.cluster import Cluster, ClusterError, Node, ProfileMissingError
+from ferryman.agent.cpu import UNKNOWN_MODEL, read_cpu_model
+from ferryman.agent.processors import Discovery, Host, Inventory, Sample, Utilisation
+from ferryman.agent.smoothing import quantise, smooth
+from ferryman.api.node_profile import NodeProfileStatus
+
+LOG: Final = logging.getLogger("ferryman.agent")
+BACKOFF_S: Final = (1.0, 2.0, 4.0, 8.0, 15.0)
+JITTER: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the agent runs; durations in seconds."""
+
+    node_name: str
+    cgroup_root: Path = Path("/sys/fs/cgroup")
+    pod_uid: str = ""
+    sample_interval_s: float = 5.0
+    heartbeat_s: float = 30.0
+    """The operator takes a profile for stale after 90 s without one."""
+    time_constant_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The last status that reached the API server, and when."""
+
+    status: NodeProfileStatus
+    node_uid: str
+    at_s: float
+
+
+def is_due(
+    written: Written | None, current: NodeProfileStatus, now_s: float, heartbeat_s: float
+) -> bool:
+    """Say whether to write: never written, something a reader would see changed, or heartbeat."""
+    return written is None or written.status != current or now_s - written.at_s >= heartbeat_s
+
+
+def retry_delay_s(failures: int) -> float:
+    """Return how long to wait after that many failures in a row; at most 15 s."""
+    return BACKOFF_S[min(failures, len(BACKOFF_S)) - 1]
+
+
+@dataclass(slots=True)
+class Smoothed:
+    """Running means per class, and the quantised values last shown."""
+
+    time_constant_s: float
+    at_s: float = 0.0
+    means: dict[str, Utilisation] = field(default_factory=dict)
+    shown: dict[str, Utilisation] = field(default_factory=dict)
+
+    def update(self, sample: Sample, now_s: float) -> dict[str, Utilisation]:
+        """Take a sample in and return what to show for each class."""
+        elapsed_s, self.at_s = now_s - self.at_s, now_s
+        means, shown = {}, {}
+        for kind, seen in sample.items():
+            old, was = self.means.get(kind, Utilisation()), self.shown.get(kind, Utilisation())
+            step = {"elapsed_s": elapsed_s, "time_constant_s": self.time_constant_s}
+            mean = Utilisation(
+                smooth(old.processor, seen.processor, **step),
+                smooth(old.memory, seen.memory, **step),
+            )
+            means[kind] = mean
+            shown[kind] = Utilisation(
+                quantise(mean.processor, was.processor),
+                quantise(mean.memory, was.memory),
+                seen.unavailable,
+            )
+        self.means, self.shown = means, shown
+        return shown
+
+
+class Agent:
+    """Keeps one node's profile true, one ``tick`` every few seconds.
+
+    A tick never raises for what the cluster or a plug-in does: it samples, tells the API server
+    what is due, and on failure tries again later while sampling goes on.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        cluster: Cluster,
+        *,
+        rng: random.Random,
+        inventory: Callable[[Host], Inventory] = Inventory.load,
+    ) -> None:
+        self._settings = settings
+        self._cluster = cluster
+        self._rng = rng
+        self._build = inventory
+        self._node: Node | None = None
+        self._node_read_s = 0.0
+        self._inventory = Inventory({})
+        self._discovery = Discovery()
+        self._smoothed = Smoothed(settings.time_constant_s)
+        self._sample_notes: tuple[str, ...] = ()
+        self._written: Written | None = None
+        self._heartbeat_s = settings.heartbeat_s
+        self._failures = 0
+        self._retry_at_s = 0.0
+
+    def tick(self, now_s: float, now: datetime) -> None:
+        """Look at the node once and write what is due. ``now_s`` is monotonic, ``now`` the date."""
+        self._sample(now_s)
+        if self._failures and now_s < self._retry_at_s:
+            return
+        try:
+            self._synchronise(now_s, now)
+        except ClusterError as error:
+            self._failed(error, now_s)
+        else:
+            self._succeeded()
+
+    def interval_s(self) -> float:
+        """Return the time until the next tick, jittered so that nodes do not move in step."""
+        return self._settings.sample_interval_s * self._rng.uniform(1 - JITTER, 1 + JITTER)
+
+    def _sample(self, now_s: float) -> None:
+        sample, self._sample_notes = self._inventory.sample(now_s)
+        self._smoothed.update(sample, now_s)
+
+    def _synchronise(self, now_s: float, now: datetime) -> None:
+        """Refresh the Node when it is old; write the profile when that is due."""
+        node = self._node
+        if node is None or now_s - self._node_read_s >= self._settings.heartbeat_s:
+            node = self._refresh(now_s)
+        current = observed(node, self._discovery, self._smoothed.shown, self._sample_notes)
+        if is_due(self._written, current, now_s, self._heartbeat_s):
+            self._write(node, current, now_s, now)
+
+    def _refresh(self, now_s: float) -> Node:
+        """Read the Node; build the plug-ins anew when what they may know of it changed."""
+        node, before = self._cluster.node(self._settings.node_name), self._node
+        self._node, self._node_read_s = node, now_s
+        if before is None or self._host(before) != self._host(node):
+            self._inventory = self._build(self._host(node))
+            self._sample(now_s)
+        self._discovery = self._inventory.discover()
+        return node
+
+    def _host(self, node: Node) -> Host:
+        return Host(
+            cpu_millicores=node.cpu_millicores,
+            memory_bytes=node.memory_bytes,
+            labels=node.labels,
+            cgroup_root=self._settings.cgroup_root,
+            pod_uid=self._settings.pod_uid,
+        )
+
+    def _write(self, node: Node, current: NodeProfileStatus, now_s: float, now: datetime) -> None:
+        before = self._written
+        if before is None or before.node_uid != node.uid:
+            self._cluster.apply_profile(node)
+        body = profile.wire(current, now)
+        try:
+            self._cluster.apply_status(node.name, body)
+        except ProfileMissingError:  # somebody deleted it
+            self._cluster.apply_profile(node)
+            self._cluster.apply_status(node.name, body)
+        if before is None or before.status.node_type != current.node_type:
+            LOG.info("published", extra={"node": node.name, "node_type": current.node_type})
+        self._written = Written(current, node.uid, now_s)
+        self._heartbeat_s = self._settings.heartbeat_s * self._rng.uniform(1 - JITTER, 1)
+
+    def _failed(self, error: ClusterError, now_s: float) -> None:
+        """Say once that the API server fails, and wait before the next attempt."""
+        self._failures += 1
+        delay_s = retry_delay_s(self._failures) * self._rng.uniform(1 - JITTER, 1 + JITTER)
+        self._retry_at_s = now_s + delay_s
+        if self._failures == 1:
+            LOG.warning("the API server fails; sampling goes on", extra={"error": str(error)})
+
+    def _succeeded(self) -> None:
+        if self._failures:
+            LOG.info("the API server answers again", extra={"failures": self._failures})
+        self._failures = 0
+
+
+def observed(
+    node: Node, discovery: Discovery, shown: Sample, notes: tuple[str, ...] = ()
+) -> NodeProfileStatus:
+    """Return the status of a node from what was discovered and sampled."""
+    try:
+        cpu_model = read_cpu_model()
+    except OSError:
+        cpu_model = UNKNOWN_MODEL
+    hardware = profile.fingerprint(
+        architecture=node.architecture,
+        cpu_model=cpu_model,
+        cpu_millicores=node.cpu_millicores,
+        memory_bytes=node.memory_bytes,
+        devices=discovery.devices,
+    )
+    return profile.status(
+        hardware, profile.processors_of(discovery, shown), discovery.notes + notes
+    )

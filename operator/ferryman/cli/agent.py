@@ -1,0 +1,127 @@
+"""``ferryman agent``: run the node agent, or one of its parts by hand."""
+
+import argparse
+import json
+import os
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ferryman.api import quantity
+from ferryman.api.names import CONTROL_KEY_ENV
+
+if TYPE_CHECKING:
+    from ferryman.agent.cluster import Node
+
+CGROUP_ROOT = Path("/sys/fs/cgroup")
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command and its three parts."""
+    parser = subparsers.add_parser("agent", help="run the node agent, or one of its parts by hand")
+    parts = parser.add_subparsers(title="parts", dest="part", required=True, metavar="PART")
+    _add_run(parts.add_parser("run", help="publish this node's NodeProfile until SIGTERM"))
+    _add_discover(parts.add_parser("discover", help="print what would be published, and end"))
+    _add_benchmark(parts.add_parser("benchmark", help="measure a Triton server's reference model"))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run one part and return its exit status."""
+    parts = {"run": _run, "discover": _discover, "benchmark": _benchmark}
+    return parts[args.part](args)
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--node", default=os.environ.get("NODE_NAME"), help="this node [$NODE_NAME]"
+    )
+    parser.add_argument("--kubeconfig", help="instead of the pod's own credentials")
+    parser.add_argument("--sample-interval-seconds", type=float, default=5.0)
+    parser.add_argument("--heartbeat-seconds", type=float, default=30.0)
+    _add_cgroup(parser)
+
+
+def _add_discover(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--cpu", default=os.cpu_count(), help="allocatable CPU [the machine's]")
+    parser.add_argument("--memory", help="allocatable memory [the machine's]")
+    _add_cgroup(parser)
+
+
+def _add_cgroup(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--cgroup-root", type=Path, default=CGROUP_ROOT, help="where the node's /sys/fs/cgroup is"
+    )
+    parser.add_argument(
+        "--pod-uid", default=os.environ.get("POD_UID", ""), help="the agent's own pod [$POD_UID]"
+    )
+
+
+def _add_benchmark(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--url", default="localhost:8000", help="HOST:PORT of Triton's HTTP API")
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--max-batch-size", type=int, default=32)
+    parser.add_argument("--time-limit-seconds", type=float, default=300.0)
+    parser.add_argument("--ready-timeout-seconds", type=float, default=300.0)
+    parser.add_argument("--max-instances", type=int, default=8)
+    parser.add_argument("--result", type=Path, default=Path("/dev/termination-log"))
+
+
+def _run(args: argparse.Namespace) -> int:
+    from ferryman.agent import run as shell  # noqa: PLC0415  `benchmark` does without
+    from ferryman.agent.publish import Settings  # noqa: PLC0415
+
+    if not args.node:
+        print("name this node: --node NAME, or NODE_NAME in the environment")
+        return 2
+    settings = Settings(
+        node_name=args.node,
+        cgroup_root=args.cgroup_root,
+        pod_uid=args.pod_uid,
+        sample_interval_s=args.sample_interval_seconds,
+        heartbeat_s=args.heartbeat_seconds,
+    )
+    return shell.run(settings, args.kubeconfig)
+
+
+def _discover(args: argparse.Namespace) -> int:
+    from ferryman.agent import run as shell  # noqa: PLC0415  `benchmark` does without
+    from ferryman.agent.processors import Host  # noqa: PLC0415
+
+    node = _machine(args)
+    host = Host(
+        node.cpu_millicores, node.memory_bytes, cgroup_root=args.cgroup_root, pod_uid=args.pod_uid
+    )
+    print(json.dumps(shell.discover(node, host), indent=2))
+    return 0
+
+
+def _machine(args: argparse.Namespace) -> "Node":
+    """Return a Node for this machine, as there is no Node object to ask."""
+    from ferryman.agent.cluster import Node  # noqa: PLC0415  `benchmark` does without
+
+    memory = args.memory or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    architecture = {"x86_64": "amd64", "aarch64": "arm64"}.get(
+        platform.machine(), platform.machine()
+    )
+    return Node(
+        platform.node(),
+        "",
+        architecture,
+        quantity.to_millicores(args.cpu),
+        quantity.to_units(memory),
+    )
+
+
+def _benchmark(args: argparse.Namespace) -> int:
+    from ferryman.agent import benchmark  # noqa: PLC0415  numpy: the agent does without
+
+    settings = benchmark.Settings(
+        url=args.url,
+        model=args.model,
+        max_batch_size=args.max_batch_size,
+        time_limit_s=args.time_limit_seconds,
+        ready_timeout_s=args.ready_timeout_seconds,
+        max_instances=args.max_instances,
+        control_key=os.environ.get(CONTROL_KEY_ENV, ""),
+    )
+    return benchmark.run(settings, args.result)

@@ -1,0 +1,92 @@
+import json
+
+import pytest
+
+from ferryman.agent import benchmark
+from ferryman.agent.benchmark import Settings
+from ferryman.api.names import CONTROL_KEY_NAME
+from ferryman.api.node_profile import BenchmarkPoint
+from hack.models import sleeper
+from tests.integration.tritonserver import TritonServer
+
+pytestmark = pytest.mark.integration
+
+FIXED_US, PER_ITEM_US = 30_000, 3_000
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    config = sleeper.config(fixed_us=FIXED_US, per_item_us=PER_ITEM_US, max_batch_size=16)
+    sleeper.write(folder / "sleeper", config)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(repository):
+    with TritonServer(repository, models=["sleeper"]) as running:
+        yield running
+
+
+def measured(server, tmp_path, **changes):
+    """Run the benchmark as its Job does; return its exit status, its result and its report."""
+    result, lines = tmp_path / "termination-log", []
+    settings = {
+        "url": server.http_url,
+        "model": "sleeper",
+        "max_batch_size": 16,
+        "time_limit_s": 60,
+        "max_instances": 1,
+        "round_s": 0.3,
+    }
+    status = benchmark.run(Settings(**settings | changes), result, lines.append)
+    return status, json.loads(result.read_text()), lines
+
+
+def rate(batch_size):
+    """Return the images per second that tau(b) = fixed + per item * b allows."""
+    return batch_size / ((FIXED_US + PER_ITEM_US * batch_size) / 1e6)
+
+
+def test_the_measured_table_is_the_models_known_curve(server, tmp_path):
+    status, result, lines = measured(server, tmp_path)
+    assert status == 0, lines
+    points = {row["batchSize"]: BenchmarkPoint.model_validate(row) for row in result["points"]}
+    assert list(points) == [1, 2, 4, 8, 16]
+    for size, point in points.items():
+        assert point.images_per_second == pytest.approx(rate(size), rel=0.25), lines
+        assert point.latency_p50_milliseconds >= (FIXED_US + PER_ITEM_US * size) / 1_000
+        assert point.latency_p99_milliseconds >= point.latency_p50_milliseconds
+
+
+def test_sleeping_instances_add_up_until_the_bound(server, tmp_path):
+    status, result, lines = measured(server, tmp_path, max_batch_size=1, max_instances=3)
+    assert (status, result["maxInstances"]) == (0, 3), lines
+
+
+def test_the_models_own_bound_and_an_open_end_are_respected(server, tmp_path):
+    _, result, lines = measured(server, tmp_path, max_batch_size=64, time_limit_s=3, round_s=0.05)
+    assert max(row["batchSize"] for row in result["points"]) <= 16
+    assert "the model's own bound is 16" in lines
+
+
+def test_an_unknown_model_is_an_error_in_the_result(server, tmp_path):
+    status, result, _ = measured(server, tmp_path, model="absent", ready_timeout_s=0.5)
+    assert status == 1
+    assert result["error"].startswith("model absent is not ready after ")
+
+
+@pytest.mark.parametrize(
+    ("key", "instances"),
+    [
+        pytest.param("", None, id="without the key the number of instances stays open"),
+        pytest.param("secret", 2, id="with the key instances are measured"),
+    ],
+)
+def test_a_server_with_restricted_control(repository, tmp_path, key, instances):
+    restricted = f"--http-restricted-api=model-repository,model-config:{CONTROL_KEY_NAME}=secret"
+    with TritonServer(repository, args=[restricted], models=["sleeper"]) as locked:
+        status, result, lines = measured(
+            locked, tmp_path, max_batch_size=1, max_instances=2, control_key=key
+        )
+    assert (status, result["maxInstances"]) == (0, instances), lines

@@ -1,0 +1,92 @@
+import pytest
+
+from ferryman.agent.cgroup import CgroupUnknownError, find
+from tests.unit.agent.cgroups import POD, add_memory, v1, v2
+
+SYSTEMD_POD = f"pod{POD.replace('-', '_')}.slice"
+
+
+@pytest.mark.parametrize(
+    "kubepods",
+    [
+        pytest.param("kubepods", id="cgroupfs driver"),
+        pytest.param("kubepods.slice", id="systemd driver"),
+        pytest.param("kubelet/kubepods", id="kind, cgroupfs driver"),
+        pytest.param("kubelet.slice/kubelet-kubepods.slice", id="kind, systemd driver"),
+    ],
+)
+@pytest.mark.parametrize("node", ["", "docker/4f1a", "system.slice/docker-4f1a.scope"])
+def test_the_nodes_cgroup_is_what_holds_the_kubelets(tmp_path, node, kubepods):
+    old = find(v1(tmp_path / "v1", node, kubepods))
+    assert (old.version, old.cpu, old.memory) == (
+        1,
+        tmp_path / "v1/cpuacct" / node,
+        tmp_path / "v1/memory" / node,
+    )
+    new = find(v2(tmp_path / "v2", node, kubepods))
+    assert (new.version, new.cpu, new.memory) == (2, *(tmp_path / "v2" / node,) * 2)
+
+
+def test_cgroup_v1_counts_cpu_time_and_memory_without_inactive_cache(tmp_path):
+    node = find(v1(tmp_path, usage_ns=5_000_000_000, used=300, cache=120))
+    assert (node.cpu_usage_ns(), node.working_set_bytes()) == (5_000_000_000, 180)
+
+
+def test_cgroup_v2_counts_cpu_time_and_memory_without_inactive_cache(tmp_path):
+    node = find(v2(tmp_path, usage_us=5_000_000, used=300, cache=120))
+    assert (node.cpu_usage_ns(), node.working_set_bytes()) == (5_000_000_000, 180)
+
+
+def test_the_machines_root_cgroup_v2_has_no_memory_of_its_own_so_its_children_add_up(tmp_path):
+    node = find(v2(tmp_path, usage_us=1))
+    add_memory(tmp_path / "system.slice", 100, 30)
+    add_memory(tmp_path / "kubepods.slice", 50, 60)
+    assert node.working_set_bytes() == 70  # a slice with more cache than use counts as nothing
+
+
+def test_a_root_without_the_memory_controller_is_unknown(tmp_path):
+    with pytest.raises(CgroupUnknownError, match="the memory controller is not enabled"):
+        find(v2(tmp_path)).working_set_bytes()
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        pytest.param(f"kubelet/kubepods/pod{POD}", id="guaranteed, cgroupfs"),
+        pytest.param(f"kubelet/kubepods/burstable/pod{POD}", id="burstable, cgroupfs"),
+        pytest.param(
+            f"kubelet/kubepods/kubepods-besteffort.slice/kubepods-besteffort-{SYSTEMD_POD}",
+            id="best effort, systemd",
+        ),
+    ],
+)
+def test_of_several_nodes_the_one_with_the_agents_own_pod_is_chosen(tmp_path, folder):
+    for node in ("docker/a", "docker/b", "docker/c"):
+        v1(tmp_path, node, "kubelet/kubepods")
+    for controller in ("cpuacct", "memory"):
+        (tmp_path / controller / "docker/b" / folder).mkdir(parents=True)
+    assert find(tmp_path, POD).cpu == tmp_path / "cpuacct/docker/b"
+
+
+def test_of_several_nodes_none_is_guessed(tmp_path):
+    for node in ("docker/a", "docker/b"):
+        v2(tmp_path, node, "kubelet/kubepods")
+    with pytest.raises(CgroupUnknownError, match=r"2 kubepods cgroups .* no telling which"):
+        find(tmp_path, POD)
+
+
+def test_without_a_kubelet_the_message_says_what_to_mount(tmp_path):
+    (tmp_path / "cgroup.controllers").touch()
+    with pytest.raises(CgroupUnknownError, match=r"no kubepods .* mount the node's own"):
+        find(tmp_path)
+
+
+def test_a_folder_that_is_no_cgroup_file_system_is_refused(tmp_path):
+    with pytest.raises(CgroupUnknownError, match="not a cgroup file system"):
+        find(tmp_path / "nothing")
+
+
+def test_both_controllers_in_one_mount_are_found(tmp_path):
+    v1(tmp_path)
+    (tmp_path / "cpuacct").rename(tmp_path / "cpu,cpuacct")
+    assert find(tmp_path).cpu == tmp_path / "cpu,cpuacct"

@@ -1,0 +1,39 @@
+import json
+
+import pytest
+
+from ferryman.cli.main import main
+
+
+def test_without_a_node_name_run_says_how_to_give_one(capsys, monkeypatch):
+    monkeypatch.delenv("NODE_NAME", raising=False)
+    assert main(["agent", "run"]) == 2
+    assert "--node NAME, or NODE_NAME" in capsys.readouterr().out
+
+
+def test_discover_prints_what_would_be_published(capsys, tmp_path):
+    arguments = ["--cpu", "1500m", "--memory", "4Gi", "--cgroup-root", str(tmp_path)]
+    assert main(["agent", "discover", *arguments]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["hardware"]["cpuMillicores"] == 1500
+    assert shown["hardware"]["memoryBytes"] == 4 * 2**30
+    assert f"{tmp_path} is not a cgroup file system" in shown["notes"][0]
+
+
+def test_benchmark_writes_its_failure_and_ends_with_1(capsys, tmp_path):
+    result = tmp_path / "result"
+    arguments = [
+        "--url=127.0.0.1:9",
+        "--model=m",
+        "--ready-timeout-seconds=0",
+        f"--result={result}",
+    ]
+    assert main(["agent", "benchmark", *arguments]) == 1
+    assert "model m is not ready" in json.loads(result.read_text())["error"]
+    assert capsys.readouterr().out.splitlines()[0] == "waiting for model m at 127.0.0.1:9"
+
+
+def test_the_command_needs_a_part(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["agent"])
+    assert "PART" in capsys.readouterr().err

@@ -1,0 +1,80 @@
+import pytest
+
+from ferryman.agent.cpu import CpuProcessors, cpu_model
+from ferryman.agent.processors import Host, Utilisation
+from tests.unit.agent.cgroups import v1
+
+XEON = "processor\t: 0\nvendor_id\t: GenuineIntel\nmodel name\t: Intel(R) Xeon(R)  CPU @ 2.20GHz\n"
+GRAVITON = "processor: 0\nCPU implementer\t: 0x41\nCPU variant: 0x3\nCPU part: 0xd0c\n"
+POWER = "processor\t: 0\ncpu\t\t: POWER9, altivec supported\n"
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "model"),
+    [
+        pytest.param(XEON, "Intel(R) Xeon(R) CPU @ 2.20GHz", id="x86 names its model"),
+        pytest.param(GRAVITON, "Arm implementer 0x41 part 0xd0c variant 0x3", id="Arm names parts"),
+        pytest.param(POWER, "POWER9, altivec supported", id="POWER names its cpu"),
+        pytest.param("", "unknown", id="nothing is unknown"),
+        pytest.param("model name\t:\n", "unknown", id="an empty name is unknown"),
+        pytest.param(f"model name: {'x' * 400}", "x" * 256, id="a long name is cut"),
+    ],
+)
+def test_cpu_model(cpuinfo, model):
+    assert cpu_model(cpuinfo) == model
+
+
+@pytest.fixture
+def host(tmp_path):
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text(XEON)
+    return Host(500, 1_000, cgroup_root=tmp_path / "cgroup", proc=tmp_path / "proc")
+
+
+def test_the_cpu_is_one_processor_with_the_allocatable_memory(host):
+    (processor,) = CpuProcessors(host).discover().processors
+    assert (processor.processor_class, processor.count, processor.memory_bytes) == ("cpu", 1, 1_000)
+    assert processor.product == "Intel(R) Xeon(R) CPU @ 2.20GHz"
+
+
+def test_use_is_the_nodes_own_over_what_it_can_allocate(host):
+    cpu = CpuProcessors(host)
+    v1(host.cgroup_root, usage_ns=7_000_000_000, used=400, cache=150)
+    assert cpu.sample(10.0) == {"cpu": Utilisation(None, 0.25)}  # a rate needs two readings
+    v1(host.cgroup_root, usage_ns=8_000_000_000, used=400, cache=150)
+    assert cpu.sample(14.0) == {"cpu": Utilisation(0.5, 0.25)}  # 0.25 of 0.5 cores
+
+
+def test_use_beyond_the_allocatable_counts_as_full(host):
+    cpu = CpuProcessors(host)
+    v1(host.cgroup_root, usage_ns=0, used=2_000)
+    cpu.sample(0.0)
+    v1(host.cgroup_root, usage_ns=9_000_000_000, used=2_000)
+    assert cpu.sample(1.0) == {"cpu": Utilisation(1.0, 1.0)}
+
+
+def test_a_counter_that_fell_back_makes_one_sample_unknown(host):
+    cpu = CpuProcessors(host)
+    v1(host.cgroup_root, usage_ns=5_000_000_000)
+    cpu.sample(0.0)
+    v1(host.cgroup_root, usage_ns=0)
+    assert cpu.sample(1.0)["cpu"].processor is None
+    v1(host.cgroup_root, usage_ns=250_000_000)
+    assert cpu.sample(2.0)["cpu"].processor == 0.5
+
+
+def test_a_cgroup_that_cannot_be_seen_is_unknown_with_a_note(host):
+    seen = CpuProcessors(host).sample(0.0)["cpu"]
+    assert (seen.processor, seen.memory) == (None, None)
+    assert seen.notes[0].startswith("CPU utilisation is unknown: ")
+    assert "mount the node's /sys/fs/cgroup there" in seen.notes[0]
+
+
+def test_a_cgroup_that_vanishes_and_returns_is_found_again(host, tmp_path):
+    cpu = CpuProcessors(host)
+    v1(host.cgroup_root)
+    cpu.sample(0.0)
+    host.cgroup_root.rename(tmp_path / "away")
+    assert cpu.sample(1.0)["cpu"].notes
+    (tmp_path / "away").rename(host.cgroup_root)
+    assert cpu.sample(2.0)["cpu"] == Utilisation(None, 0.0)

@@ -1,0 +1,163 @@
+import pynvml
+import pytest
+
+from ferryman.agent.nvidia import NvidiaProcessors
+from ferryman.agent.processors import Discovery, Host, Utilisation
+from ferryman.clients.nvml import Nvml
+from tests.unit.agent.simulated_nvml import SimulatedGpu, SimulatedLibrary
+
+LOST = pynvml.NVML_ERROR_GPU_IS_LOST
+UNSUPPORTED = pynvml.NVML_ERROR_NOT_SUPPORTED
+
+
+def plugin(library, tmp_path, labels=None):
+    host = Host(8_000, 2**35, labels=labels or {}, sys=tmp_path)
+    return NvidiaProcessors(host, Nvml(lambda: library))
+
+
+def add_pci_device(sys, vendor="0x10de", kind="0x030200", address="0000:3b:00.0"):
+    folder = sys / "bus/pci/devices" / address
+    folder.mkdir(parents=True)
+    (folder / "vendor").write_text(f"{vendor}\n")
+    (folder / "class").write_text(f"{kind}\n")
+
+
+def test_two_healthy_gpus_are_one_processor_with_the_sum_of_their_memory(tmp_path):
+    gpus = plugin(SimulatedLibrary(SimulatedGpu(), SimulatedGpu(busy_percent=60)), tmp_path)
+    found = gpus.discover()
+    (processor,) = found.processors
+    assert (processor.processor_class, processor.product) == ("gpu", "NVIDIA A100-SXM4-80GB")
+    assert (processor.count, processor.memory_bytes) == (2, 2 * 85_899_345_920)
+    assert (processor.sharing, processor.unavailable) == ("none", None)
+    assert found.devices == ("gpu NVIDIA A100-SXM4-80GB 81920",) * 2
+    assert found.notes == ()
+    assert gpus.sample(1.0) == {"gpu": Utilisation(processor=0.5, memory=0.1)}
+
+
+def test_under_mig_utilisation_is_unknown_and_never_zero(tmp_path):
+    gpus = plugin(SimulatedLibrary(SimulatedGpu(mig=1)), tmp_path)
+    found = gpus.discover()
+    assert found.processors[0].sharing == "mig"
+    assert found.devices == ("gpu NVIDIA A100-SXM4-80GB MIG 81920",)
+    assert gpus.sample(1.0)["gpu"].processor is None
+
+
+def test_unsupported_utilisation_is_unknown_while_memory_is_known(tmp_path):
+    library = SimulatedLibrary(SimulatedGpu(mig=None, errors={"utilisation": UNSUPPORTED}))
+    gpus = plugin(library, tmp_path)
+    assert gpus.discover().processors[0].sharing == "none"
+    assert gpus.sample(1.0) == {"gpu": Utilisation(processor=None, memory=0.1)}
+
+
+def test_one_gpu_of_unknown_use_makes_the_class_unknown(tmp_path):
+    library = SimulatedLibrary(SimulatedGpu(), SimulatedGpu(errors={"utilisation": UNSUPPORTED}))
+    gpus = plugin(library, tmp_path)
+    gpus.discover()
+    assert gpus.sample(1.0)["gpu"].processor is None
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        pytest.param("handle", id="its handle is refused"),
+        pytest.param("memory", id="its memory is refused"),
+        pytest.param("utilisation", id="its utilisation is refused"),
+    ],
+)
+def test_a_gpu_that_gets_lost_makes_the_class_unavailable_but_keeps_the_fingerprint(
+    tmp_path, function
+):
+    library = SimulatedLibrary(SimulatedGpu(), SimulatedGpu())
+    gpus = plugin(library, tmp_path)
+    before = gpus.discover()
+    library.gpus[1].errors = {function: LOST}
+    sample = gpus.sample(1.0)["gpu"]
+    assert sample.unavailable == "GPU 1 does not answer: GPU is lost"
+    assert sample.processor is None
+    after = gpus.discover()
+    assert after.devices == before.devices
+    assert after.processors[0].unavailable == "GPU 1 does not answer: GPU is lost"
+
+
+def test_a_gpu_that_was_lost_from_the_start_is_named_unknown(tmp_path):
+    gpus = plugin(SimulatedLibrary(SimulatedGpu(errors={"handle": LOST})), tmp_path)
+    (processor,) = gpus.discover().processors
+    assert processor.product == "NVIDIA GPU (unknown)"
+    assert processor.unavailable == "GPU 0 does not answer: GPU is lost"
+
+
+def test_a_gpu_that_comes_back_is_available_again(tmp_path):
+    library = SimulatedLibrary(SimulatedGpu())
+    gpus = plugin(library, tmp_path)
+    gpus.discover()
+    library.gpus[0].errors = {"utilisation": LOST}
+    assert gpus.sample(1.0)["gpu"].unavailable is not None
+    library.gpus[0].errors = None
+    assert gpus.sample(2.0)["gpu"] == Utilisation(processor=0.4, memory=0.1)
+
+
+def missing_library(tmp_path):
+    library = SimulatedLibrary(init_error=pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+    return plugin(library, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "device",
+    [
+        pytest.param(None, id="no PCI device at all"),
+        pytest.param({"vendor": "0x8086"}, id="another vendor's GPU"),
+        pytest.param({"kind": "0x020700"}, id="NVIDIA's network card"),
+    ],
+)
+def test_a_missing_library_is_passed_over_in_silence_without_an_nvidia_gpu(tmp_path, device):
+    if device is not None:
+        add_pci_device(tmp_path, **device)
+    gpus = missing_library(tmp_path)
+    assert gpus.discover() == Discovery()
+    assert gpus.sample(1.0) == {}
+
+
+def test_a_missing_library_is_a_note_where_there_is_an_nvidia_gpu(tmp_path):
+    add_pci_device(tmp_path)
+    assert missing_library(tmp_path).discover().notes == (
+        "NVIDIA device 0000:3b:00.0 is there but NVML is not: NVML Shared Library Not Found",
+    )
+
+
+def test_a_missing_python_package_is_unavailable_and_says_so(tmp_path):
+    def refuse():
+        raise ImportError("No module named 'pynvml'")
+
+    add_pci_device(tmp_path)
+    found = NvidiaProcessors(Host(1, 1, sys=tmp_path), Nvml(refuse)).discover()
+    assert "nvidia-ml-py is not installed" in found.notes[0]
+
+
+def test_a_driver_that_stops_answering_makes_the_class_unavailable_and_is_started_anew(tmp_path):
+    library = SimulatedLibrary(SimulatedGpu())
+    gpus = plugin(library, tmp_path)
+    gpus.discover()
+    library.count_error = pynvml.NVML_ERROR_UNKNOWN
+    assert gpus.sample(1.0)["gpu"].unavailable == "NVML stopped answering: Unknown Error"
+    library.count_error = None
+    assert gpus.sample(2.0)["gpu"].processor == 0.4
+    assert library.calls == ["init", "shutdown", "init"]
+
+
+def test_gpus_of_several_products_are_named_together(tmp_path):
+    library = SimulatedLibrary(SimulatedGpu(), SimulatedGpu(name=b"Tesla T4"))
+    found = plugin(library, tmp_path).discover()
+    assert found.processors[0].product == "NVIDIA A100-SXM4-80GB + Tesla T4"
+    assert found.notes == ("GPUs of several products count as one class here",)
+
+
+@pytest.mark.parametrize("strategy", ["time-slicing", "mps"])
+def test_the_device_plugins_label_tells_how_a_gpu_is_shared(tmp_path, strategy):
+    labels = {"nvidia.com/gpu.sharing-strategy": strategy}
+    found = plugin(SimulatedLibrary(SimulatedGpu()), tmp_path, labels).discover()
+    assert found.processors[0].sharing == strategy
+
+
+def test_the_real_library_is_asked_by_default_and_needs_no_driver_to_be_there(tmp_path):
+    found = NvidiaProcessors(Host(1, 1, sys=tmp_path)).discover()
+    assert found == Discovery() or found.processors

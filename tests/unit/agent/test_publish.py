@@ -1,0 +1,198 @@
+# ruff: noqa: D101, D102, ARG002  the doubles are described by the protocols they stand in for
+import logging
+import random
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from ferryman.agent.cluster import ClusterError, Node, ProfileMissingError
+from ferryman.agent.processors import Discovery, Inventory, Utilisation
+from ferryman.agent.publish import Agent, Settings, retry_delay_s
+from ferryman.api.node_profile import Processor
+
+START = datetime(2026, 11, 21, 13, 0, tzinfo=UTC)
+STEP_S = 5.0
+
+
+class FakeCluster:
+    """An API server of one node: remembers what was applied, fails while ``down``."""
+
+    def __init__(self):
+        self.node_object = Node("worker", "u-1", "amd64", 2_000, 2**32)
+        self.down = False
+        self.profile = None
+        self.statuses = []
+        self.requests = 0
+
+    def node(self, name):
+        self._answer()
+        assert name == "worker"
+        return self.node_object
+
+    def apply_profile(self, node):
+        self._answer()
+        self.profile = node.uid
+
+    def apply_status(self, name, status):
+        self._answer()
+        if self.profile is None:
+            raise ProfileMissingError("404")
+        self.statuses.append(status)
+
+    def _answer(self):
+        self.requests += 1
+        if self.down:
+            raise ClusterError("connection refused")
+
+
+class FakeCpu:
+    def __init__(self):
+        self.busy = 0.2
+        self.samples = 0
+
+    def discover(self):
+        return Discovery((Processor(processor_class="cpu", product="x"),))
+
+    def sample(self, now_s):
+        self.samples += 1
+        return {"cpu": Utilisation(self.busy, 0.5)}
+
+
+class World:
+    """An agent, its cluster and its processor on virtual time."""
+
+    def __init__(self):
+        self.cluster = FakeCluster()
+        self.cpu = FakeCpu()
+        self.hosts = []
+        self.now_s = 1_000.0
+        self.agent = Agent(
+            Settings("worker"), self.cluster, rng=random.Random(7), inventory=self.build
+        )
+
+    def build(self, host):
+        self.hosts.append(host)
+        return Inventory({"cpu": self.cpu})
+
+    def run(self, seconds):
+        for _ in range(int(seconds / STEP_S)):
+            self.now_s += STEP_S
+            self.agent.tick(self.now_s, START + timedelta(seconds=self.now_s - 1_000))
+
+    @property
+    def shown(self):
+        return self.cluster.statuses[-1]["processors"][0].get("utilisation")
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+def test_the_first_tick_publishes_the_profile_owned_by_the_node(world):
+    world.run(STEP_S)
+    assert world.cluster.profile == "u-1"
+    (status,) = world.cluster.statuses
+    assert status["heartbeatTime"] == "2026-11-21T13:00:05Z"
+    assert status["hardware"]["cpuMillicores"] == 2_000
+    assert status["processors"][0]["utilisation"] == 0.2
+    assert world.hosts[0].cpu_millicores == 2_000
+
+
+def test_an_idle_node_writes_only_heartbeats(world):
+    world.run(300)
+    assert 10 <= len(world.cluster.statuses) <= 12
+    bodies = [{**status, "heartbeatTime": ""} for status in world.cluster.statuses]
+    assert all(body == bodies[0] for body in bodies)
+
+
+def test_noise_below_a_step_causes_no_writes(world):
+    world.run(STEP_S)
+    for busy in (0.19, 0.22, 0.18, 0.21):
+        world.cpu.busy = busy
+        world.run(STEP_S)
+    assert len(world.cluster.statuses) == 1
+
+
+def test_a_change_of_load_is_written_before_the_heartbeat_and_smoothed(world):
+    world.run(STEP_S)
+    world.cpu.busy = 1.0
+    world.run(2 * STEP_S)
+    assert 0.3 <= world.shown <= 0.5
+    world.run(180)
+    assert world.shown == 1.0
+
+
+def test_unknown_utilisation_is_absent_at_once_never_zero(world):
+    world.run(STEP_S)
+    world.cpu.busy = None
+    world.run(STEP_S)
+    assert world.shown is None
+
+
+def test_the_api_server_gone_for_a_minute_is_said_once_sampled_through_and_survived(world, caplog):
+    world.run(STEP_S)
+    world.cluster.down = True
+    world.cpu.busy = 1.0
+    with caplog.at_level(logging.INFO, "ferryman.agent"):
+        before = world.cpu.samples
+        world.run(60)
+        assert world.cpu.samples - before == 12
+        world.cluster.down = False
+        world.run(30)
+    assert [record.message for record in caplog.records] == [
+        "the API server fails; sampling goes on",
+        "the API server answers again",
+    ]
+    assert caplog.records[0].error == "connection refused"
+    assert world.shown > 0.8  # what was sampled meanwhile counts
+
+
+def test_a_server_that_is_gone_is_not_asked_at_every_tick(world):
+    world.run(STEP_S)
+    world.cluster.down = True
+    before = world.cluster.requests
+    world.run(600)
+    assert world.cluster.requests - before <= 45
+
+
+def test_the_wait_after_failures_grows_and_is_bounded():
+    assert [retry_delay_s(n) for n in (1, 2, 3, 4, 5, 50)] == [1, 2, 4, 8, 15, 15]
+
+
+def test_without_the_node_nothing_is_published_and_nothing_breaks(world):
+    world.cluster.down = True
+    world.run(60)
+    world.cluster.down = False
+    world.run(30)
+    assert world.cluster.profile == "u-1"
+
+
+def test_a_profile_that_somebody_deleted_is_made_again(world):
+    world.run(STEP_S)
+    world.cluster.profile = None
+    world.run(35)
+    assert world.cluster.profile == "u-1"
+    assert len(world.cluster.statuses) == 2
+
+
+def test_a_new_node_of_the_same_name_becomes_the_owner(world):
+    world.run(STEP_S)
+    world.cluster.node_object = Node("worker", "u-2", "amd64", 2_000, 2**32)
+    world.run(70)
+    assert world.cluster.profile == "u-2"
+
+
+def test_another_allocatable_cpu_rebuilds_the_plugins_and_changes_the_type(world):
+    world.run(STEP_S)
+    world.cluster.node_object = Node("worker", "u-1", "amd64", 1_000, 2**32)
+    world.run(35)
+    assert [host.cpu_millicores for host in world.hosts] == [2_000, 1_000]
+    first, last = world.cluster.statuses[0], world.cluster.statuses[-1]
+    assert first["nodeType"] != last["nodeType"]
+
+
+def test_ticks_and_heartbeats_are_jittered_but_never_late(world):
+    intervals = {world.agent.interval_s() for _ in range(50)}
+    assert len(intervals) > 40
+    assert all(4.5 <= interval <= 5.5 for interval in intervals)
