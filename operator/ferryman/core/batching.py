@@ -1,0 +1,221 @@
+"""The batching of this reconcile: what the user asks for, what pods have, what the tuner wants.
+
+At most one change at a time, by the cheapest actuator. In order: finish what was begun; follow
+the specification; bring pods that differ back to what is applied; let the tuner take a step.
+"""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from ferryman.api.conditions import Reason
+from ferryman.api.inference_model import (
+    Batching,
+    BatchingSpec,
+    BatchingStatus,
+    InferenceModel,
+    TritonConfig,
+)
+from ferryman.core import times, triton_config
+from ferryman.core.changes import describe, in_force, in_progress, resolve
+from ferryman.core.situation import BatchingDecision, Rule, Situation
+from ferryman.core.snapshot import ServingState
+from ferryman.core.tuner import TunerState
+from ferryman.core.tuning import let_tuner_step
+from ferryman.core.window import Window
+
+DEFAULT_MAX_BATCH_SIZE: Final = 8
+#: A pod that keeps showing another batching than was loaded must not be reloaded for ever.
+MAX_CONVERGENCES_PER_HOUR: Final = 3
+_HOUR: Final = timedelta(hours=1)
+#: Changes that are not the tuner's.
+_NOT_TUNED: Final = (Reason.SPEC_CHANGED, Reason.DRIFTED)
+#: What may explain the batching of a model with mode Fixed.
+_FIXED_REASONS: Final = (
+    Reason.MODE_FIXED,
+    Reason.SPEC_CHANGED,
+    Reason.DRIFTED,
+    Reason.CONFIG_REFUSED,
+    Reason.ROLLED_BACK,
+)
+
+
+def decide(
+    model: InferenceModel,
+    serving: ServingState,
+    overlay: TritonConfig,
+    *,
+    window: Window | None,
+    steady: bool,
+    state: TunerState,
+    now: datetime,
+) -> BatchingDecision:
+    """Decide about the batching of one model.
+
+    ``overlay`` is the user's Triton configuration for the chosen processor class; ``window``
+    is a complete observation of what is applied, and ``steady`` says that it brought nothing
+    new. The actuation, if any, still lacks its configuration. Raises RejectedError for an overlay
+    that cannot be read.
+    """
+    batching = resolve(model.status.batching, serving.pods)
+    fixed = triton_config.tunable(overlay)
+    if fixed is not None:
+        stated = triton_config.stated_batching(overlay, model.spec.batching)
+        status = batching.with_(
+            applied=stated, recommended=None, reason=str(fixed.reason), message=fixed.message
+        )
+        return BatchingDecision(status, stated, state)
+    applied = _applied(batching, model.spec.batching)
+    # What no pod calls ready was not served by what is applied.
+    window = window if serving.model_ready else None
+    situation = Situation(
+        model=model,
+        serving=serving,
+        batching=_with_last_good(_explained(batching, model, serving), applied, window),
+        applied=applied,
+        window=window,
+        steady=steady,
+        state=state,
+        now=now,
+    )
+    return next(decision for rule in _RULES if (decision := rule(situation)) is not None)
+
+
+def start(spec: BatchingSpec) -> Batching:
+    """Return where tuning starts: ``initial``, or a batch of 8 at the least delay and instances."""
+    limits = spec.limits
+    size = limits.max_batch_size
+    chosen = spec.initial or Batching(
+        max_batch_size=min(max(DEFAULT_MAX_BATCH_SIZE, size.min), size.max),
+        max_queue_delay_microseconds=limits.max_queue_delay_microseconds.min,
+        instances=limits.instances.min,
+    )
+    return chosen if spec.mode == "Fixed" else clamp(chosen, spec)
+
+
+def clamp(batching: Batching, spec: BatchingSpec) -> Batching:
+    """Return the batching within the limits."""
+    size = spec.limits.max_batch_size
+    delay = spec.limits.max_queue_delay_microseconds
+    instances = spec.limits.instances
+    delay_us = min(max(batching.max_queue_delay_microseconds, delay.min), delay.max)
+    return Batching(
+        max_batch_size=min(max(batching.max_batch_size, size.min), size.max),
+        max_queue_delay_microseconds=delay_us,
+        instances=min(max(batching.instances, instances.min), instances.max),
+    )
+
+
+def _applied(batching: BatchingStatus, spec: BatchingSpec) -> Batching:
+    return start(spec) if batching.applied is None else batching.applied
+
+
+def _with_last_good(
+    batching: BatchingStatus, applied: Batching, window: Window | None
+) -> BatchingStatus:
+    if window is None or window.requests == 0 or window.failures > 0:
+        return batching
+    return batching.with_(last_good=applied)
+
+
+def _explained(
+    batching: BatchingStatus, model: InferenceModel, serving: ServingState
+) -> BatchingStatus:
+    """Replace an explanation that the specification or the server made obsolete."""
+    reason, mode = batching.reason, model.spec.batching.mode
+    if mode == "Fixed":
+        if reason in _FIXED_REASONS:
+            return batching
+        message = "mode Fixed: the batching stays as stated"
+        return batching.with_(reason=str(Reason.MODE_FIXED), message=message)
+    obsolete = (
+        reason in {"", Reason.MODE_FIXED}
+        or (reason == Reason.NOT_BATCHABLE and serving.model_ready)
+        or (reason == Reason.RECOMMENDED and mode == "Auto")
+    )
+    if not obsolete:
+        return batching
+    message = "no observation window has ended yet"
+    return batching.with_(reason=str(Reason.OBSERVING), message=message)
+
+
+def _await_outcome(situation: Situation) -> BatchingDecision | None:
+    """Nothing else happens while a change is under way whose outcome cannot be told yet."""
+    return situation.hold() if in_progress(situation.batching) else None
+
+
+def _leave_unbatchable(situation: Situation) -> BatchingDecision | None:
+    """Triton found that the model cannot be batched: there is nothing to change."""
+    if situation.serving.batchable:
+        return None
+    message = (
+        "Triton says that the model cannot be batched: state max_batch_size: 0 in "
+        "spec.model.config to confirm it, or export the model with a variable batch dimension"
+    )
+    return situation.hold(Reason.NOT_BATCHABLE, message)
+
+
+def _follow_spec(situation: Situation) -> BatchingDecision | None:
+    """Apply what the user states: no interval binds it, but it counts."""
+    wanted = _wanted(situation)
+    if wanted == situation.applied:
+        return None
+    if not situation.pods:  # they will come up with it
+        status = situation.batching.with_(applied=wanted)
+        return BatchingDecision(status, wanted, situation.state)
+    asked, has = describe(wanted), describe(situation.applied)
+    message = f"the specification asks for {asked} instead of {has}"
+    return situation.change(wanted, Reason.SPEC_CHANGED, message)
+
+
+def _wanted(situation: Situation) -> Batching:
+    """Return what the specification makes of what is applied.
+
+    Before anything was tuned or proved good, ``initial`` still says where tuning starts.
+    """
+    spec, batching = situation.spec, situation.batching
+    if spec.mode == "Fixed":
+        return spec.initial or situation.applied
+    tuned = any(change.reason not in _NOT_TUNED for change in batching.changes)
+    if batching.last_good is None and not tuned:
+        return start(spec)
+    return clamp(situation.applied, spec)
+
+
+def _converge(situation: Situation) -> BatchingDecision | None:
+    """Bring pods that have another batching in force back to what is applied."""
+    applied = situation.applied
+    found = next((p.batching for p in situation.pods if not in_force(p, applied)), None)
+    if found is None:
+        return None
+    if _convergences(situation) >= MAX_CONVERGENCES_PER_HOUR:
+        message = (
+            f"pods have {describe(found)} in force although {describe(applied)} was loaded "
+            f"{MAX_CONVERGENCES_PER_HOUR} times within an hour: look at Triton's log"
+        )
+        return situation.hold(Reason.DRIFTED, message)
+    pods = tuple(pod for pod in situation.pods if pod.batching == found)
+    message = (
+        f"{len(pods)} of {len(situation.serving.pods)} pods have {describe(found)} in force "
+        f"instead of {describe(applied)}"
+    )
+    return situation.change(applied, Reason.DRIFTED, message, before=found, pods=pods)
+
+
+def _convergences(situation: Situation) -> int:
+    """Count the last hour's attempts to bring pods to what is applied."""
+    return sum(
+        change.reason == Reason.DRIFTED
+        and change.after == situation.applied
+        and situation.now - times.parse(change.time) < _HOUR
+        for change in situation.batching.changes
+    )
+
+
+_RULES: Final[tuple[Rule, ...]] = (
+    _await_outcome,
+    _leave_unbatchable,
+    _follow_spec,
+    _converge,
+    let_tuner_step,
+    Situation.hold,
+)

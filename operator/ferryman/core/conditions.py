@@ -1,0 +1,132 @@
+"""The conditions: what is the case, why, and what to do about it, in kstatus' terms.
+
+``Reconciling`` and ``Stalled`` are present only while true; ``Ready`` is true without them and
+otherwise mirrors them.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from ferryman.api.conditions import Condition, ConditionType, Reason, find
+from ferryman.api.inference_model import InferenceModel
+from ferryman.core import times
+from ferryman.core.changes import clip
+from ferryman.core.problems import (
+    Problem,
+    View,
+    asks_for_none,
+    find_problem,
+    placement_reason,
+    why_not_loaded,
+)
+
+Status = Literal["True", "False", "Unknown"]
+
+_STATUS: Final[dict[bool | None, Status]] = {True: "True", False: "False", None: "Unknown"}
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """A condition without the time at which it became so."""
+
+    type: ConditionType
+    status: Status
+    reason: str
+    message: str
+
+
+def describe(view: View, now: datetime) -> tuple[Condition, ...]:
+    """Return all conditions of a model."""
+    problem = find_problem(view)
+    findings = [_ready(view, problem), _placed(view), _model_loaded(view), _objectives_met(view)]
+    if problem is not None:
+        kind = ConditionType.STALLED if problem.stalled else ConditionType.RECONCILING
+        findings.append(_Finding(kind, "True", problem.reason, problem.message))
+    return _dated(view.model, findings, now)
+
+
+def _ready(view: View, problem: Problem | None) -> _Finding:
+    if problem is not None:
+        return _Finding(ConditionType.READY, "False", problem.reason, problem.message)
+    if asks_for_none(view):
+        message = "no replicas are asked for: raise spec.replicas to serve"
+        return _Finding(ConditionType.READY, "True", Reason.SCALED_TO_ZERO, message)
+    placement, replicas = view.placement, view.model.spec.replicas
+    serve = "1 replica serves" if replicas == 1 else f"{replicas} replicas serve"
+    message = f"{serve} on {placement.node_type} ({placement.processor})"
+    return _Finding(ConditionType.READY, "True", Reason.SERVING, message)
+
+
+def _placed(view: View) -> _Finding:
+    placement = view.placement
+    status: Status = "False" if placement.node_type is None else "True"
+    return _Finding(ConditionType.PLACED, status, placement_reason(placement), placement.message)
+
+
+def _model_loaded(view: View) -> _Finding:
+    status, reason, message = _loaded(view)
+    return _Finding(ConditionType.MODEL_LOADED, status, reason, message)
+
+
+def _loaded(view: View) -> tuple[Status, str, str]:
+    serving = view.serving
+    if asks_for_none(view):
+        return "False", Reason.SCALED_TO_ZERO, "no replicas are asked for"
+    if serving.model_ready:
+        return "True", Reason.MODEL_LOADED, "Triton says that the model is ready"
+    if serving.model_ready is False:
+        return "False", *why_not_loaded(serving)
+    if serving.ready_replicas == 0:
+        return "Unknown", Reason.DEPLOYING, "no pod is ready yet"
+    message = (
+        "pods are ready, but none answers the operator on Triton's gRPC port: look at "
+        "NetworkPolicies and at the operator's log"
+    )
+    return "Unknown", Reason.TRITON_UNREACHABLE, message
+
+
+def _objectives_met(view: View) -> _Finding:
+    status, reason, message = _judged(view)
+    return _Finding(ConditionType.OBJECTIVES_MET, status, reason, message)
+
+
+def _judged(view: View) -> tuple[Status, str, str]:
+    observation, previous = view.observation, _judged_before(view.model)
+    verdict = observation.verdict
+    if view.serving.ready_replicas == 0:
+        return "Unknown", Reason.OBSERVING, "no replica serves, so there is nothing to observe"
+    if previous and (verdict is None or (observation.steady and previous.reason == verdict.reason)):
+        return previous.status, previous.reason, previous.message
+    if verdict is None:
+        return "Unknown", Reason.OBSERVING, "no window with enough requests has ended yet"
+    return _STATUS[verdict.met], verdict.reason, verdict.message
+
+
+def _judged_before(model: InferenceModel) -> Condition | None:
+    """Return the last judgement under this specification, whose objectives may be new."""
+    condition = find(model.status.conditions, ConditionType.OBJECTIVES_MET)
+    if condition is None or condition.reason == Reason.OBSERVING:
+        return None
+    return condition if condition.observed_generation == model.metadata.generation else None
+
+
+def _dated(
+    model: InferenceModel, findings: Iterable[_Finding], now: datetime
+) -> tuple[Condition, ...]:
+    """Give each condition the time at which its status became what it is."""
+    return tuple(_date(model, finding, now) for finding in findings)
+
+
+def _date(model: InferenceModel, finding: _Finding, now: datetime) -> Condition:
+    before = find(model.status.conditions, finding.type)
+    same = before is not None and before.status == finding.status
+    return Condition(
+        type=finding.type,
+        status=finding.status,
+        reason=finding.reason,
+        message=clip(finding.message),
+        observed_generation=model.metadata.generation,
+        last_transition_time=before.last_transition_time if before and same else times.text(now),
+    )

@@ -1,0 +1,174 @@
+"""The one decision of a reconcile: what should exist, what to change, and what to report.
+
+Every trigger leads here, and ``ferryman explain`` prints what this returns. Where something
+cannot be decided, because no node type fits or the specification is wrong, there is nothing to
+apply: what serves keeps serving, and the status says why.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from ferryman.api.conditions import ConditionType, find
+from ferryman.api.inference_model import InferenceModelStatus, Objectives, PlacementStatus
+from ferryman.core import conditions, events, placement, render
+from ferryman.core.changes import (
+    Actuation,
+    in_progress,
+    interruption,
+    record_outcome,
+    record_started,
+)
+from ferryman.core.events import Event
+from ferryman.core.observation import observe
+from ferryman.core.problems import View
+from ferryman.core.render import EncodeConfig
+from ferryman.core.service import Inputs, Service, serve
+from ferryman.core.snapshot import Snapshot
+from ferryman.core.tuner import TunerState
+from ferryman.core.window import Window
+
+__all__ = [
+    "Actuation",
+    "EncodeConfig",
+    "Environment",
+    "Event",
+    "Plan",
+    "plan",
+    "record_outcome",
+    "record_started",
+]
+
+Manifest = Mapping[str, Any]
+
+#: While pods come up: Triton's own word arrives with no Kubernetes event.
+RETRY_SOON_S: Final = 5.0
+#: While a person is needed: heartbeats and models may come back unannounced.
+RETRY_LATER_S: Final = 30.0
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What the operator's own installation contributes to a decision."""
+
+    operator_namespace: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a reconcile will do."""
+
+    status: InferenceModelStatus
+    state: TunerState
+    objects: tuple[Manifest, ...] = ()
+    """To be applied in this order, all of them; empty leaves what exists as it is."""
+    actuation: Actuation | None = None
+    """To be recorded as started, carried out and recorded; then reconcile again at once."""
+    events: tuple[Event, ...] = ()
+    requeue_after_s: float | None = None
+
+
+def plan(
+    snapshot: Snapshot,
+    *,
+    window: Window | None,
+    state: TunerState,
+    now: datetime,
+    encode: EncodeConfig,
+    control_key: str,
+    environment: Environment,
+) -> Plan:
+    """Decide about one model.
+
+    ``window`` is the observation that just ended, or None; ``encode`` turns a Triton
+    configuration into the text of config.pbtxt and raises ValueError for one that does not fit
+    Triton's schema; ``control_key`` is the model's own.
+    """
+    model = snapshot.model
+    if model.metadata.deletion_timestamp is not None:
+        return Plan(model.status, state)
+    inputs = Inputs(
+        snapshot=snapshot,
+        window=window,
+        state=state,
+        now=now,
+        encode=encode,
+        control_key=control_key,
+        operator_namespace=environment.operator_namespace,
+        placement=_settled(model.status.placement, placement.choose(snapshot, now)),
+        observation=observe(model, window),
+    )
+    service = serve(inputs)
+    status = _status(inputs, service)
+    paused = interruption(service.batching, now) is not None
+    return Plan(
+        status=status,
+        state=service.state,
+        objects=service.objects,
+        actuation=service.actuation,
+        events=events.of_transition(model.status, status),
+        requeue_after_s=_requeue_after_s(status, service, paused=paused),
+    )
+
+
+def target(objectives: Objectives) -> str:
+    """Return the objectives in one short phrase."""
+    latency, throughput = objectives.latency, objectives.throughput
+    parts = []
+    if latency is not None:
+        parts.append(f"p{latency.percentile} ≤ {latency.target_milliseconds} ms")
+    if throughput is not None:
+        parts.append(f"≥ {throughput.min_per_second}/s")
+    return ", ".join(parts)
+
+
+def _settled(previous: PlacementStatus | None, chosen: PlacementStatus) -> PlacementStatus:
+    """Keep the account of a decision while it stands: its words, its time, its node.
+
+    The preferred node above all: another one would change the Deployment and roll its pods.
+    """
+    if previous is None or previous.node_type is None:
+        return chosen
+    if (previous.node_type, previous.processor) != (chosen.node_type, chosen.processor):
+        return chosen
+    return previous.with_(candidates=chosen.candidates)
+
+
+def _status(inputs: Inputs, service: Service) -> InferenceModelStatus:
+    snapshot = inputs.snapshot
+    model, serving = snapshot.model, snapshot.serving
+    view = View(
+        model=model,
+        runtime=snapshot.runtime,
+        placement=inputs.placement,
+        serving=serving,
+        rejection=service.rejection,
+        observation=inputs.observation,
+    )
+    return InferenceModelStatus(
+        observed_generation=model.metadata.generation,
+        conditions=conditions.describe(view, inputs.now),
+        replicas=len(serving.pods),
+        ready_replicas=serving.ready_replicas,
+        selector=",".join(f"{key}={value}" for key, value in render.selector(model).items()),
+        url=render.url(model),
+        target=target(model.spec.objectives),
+        placement=inputs.placement,
+        batching=service.batching,
+        observed=inputs.observation.status,
+    )
+
+
+def _requeue_after_s(
+    status: InferenceModelStatus, service: Service, *, paused: bool
+) -> float | None:
+    if service.actuation is not None:
+        return 0.0
+    if in_progress(service.batching) is not None or _has(status, ConditionType.RECONCILING):
+        return RETRY_SOON_S
+    return RETRY_LATER_S if paused or _has(status, ConditionType.STALLED) else None
+
+
+def _has(status: InferenceModelStatus, kind: ConditionType) -> bool:
+    return find(status.conditions, kind) is not None

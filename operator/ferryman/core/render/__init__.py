@@ -1,0 +1,181 @@
+"""The Kubernetes objects that serve a model, as manifests for server-side apply.
+
+The same input gives the same manifests: an apply that changes nothing writes nothing.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ferryman.api import names
+from ferryman.api.inference_model import InferenceModel, ModelSource, TritonConfig
+from ferryman.api.inference_runtime import RuntimeProcessor
+from ferryman.core.render import network, pod
+
+Manifest = dict[str, Any]
+EncodeConfig = Callable[[Mapping[str, Any]], str]
+
+PROGRESS_DEADLINE_S: Final = 600
+#: On the pod template: pods roll when the configuration changes apart from what is tuned live.
+ANNOTATION_CONFIG_HASH: Final = f"{names.GROUP}/config-hash"
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What is to be served, where, and with which configuration."""
+
+    model: InferenceModel
+    source: ModelSource
+    entry: RuntimeProcessor
+    node_type: str
+    preferred_node: str | None
+    pull_policy: str
+    config: TritonConfig
+    untuned_config: TritonConfig
+    control_key: str
+    operator_namespace: str
+
+
+def object_name(model: InferenceModel) -> str:
+    """Return the name of every object that serves the model."""
+    return f"{model.metadata.name}-triton"
+
+
+def selector(model: InferenceModel) -> dict[str, str]:
+    """Return the labels that select the model's pods."""
+    return {names.LABEL_MODEL: model.metadata.name}
+
+
+def url(model: InferenceModel) -> str:
+    """Return the address of the model inside the cluster (KServe v2 protocol over HTTP)."""
+    host = f"{object_name(model)}.{model.metadata.namespace}.svc"
+    return f"http://{host}:{names.PORT_HTTP}/v2/models/{model.triton_name}"
+
+
+def render(serving: Serving, encode: EncodeConfig) -> tuple[Manifest, ...]:
+    """Return the serving objects in the order in which to apply them.
+
+    What a pod needs to start comes before the Deployment. Raises RejectedError for a
+    storageUri that cannot be mounted, and what ``encode`` raises.
+    """
+    model = serving.model
+    select = selector(model)
+    key = base64.b64encode(serving.control_key.encode()).decode()
+    policy = network.network_policy_spec(select, serving.operator_namespace)
+    return (
+        _object(model, "v1", "Secret", type="Opaque", data={pod.CONTROL_KEY_ENTRY: key}),
+        _object(model, "v1", "ConfigMap", data={names.CONFIG_FILE: encode(serving.config)}),
+        _object(model, "networking.k8s.io/v1", "NetworkPolicy", spec=policy),
+        _object(model, "v1", "Service", spec=network.service_spec(select)),
+        _object(model, "apps/v1", "Deployment", spec=_deployment_spec(serving)),
+    )
+
+
+def _object(model: InferenceModel, api_version: str, kind: str, **body: Any) -> Manifest:  # noqa: ANN401
+    return {
+        "apiVersion": api_version,
+        "kind": kind,
+        "metadata": {
+            "name": object_name(model),
+            "namespace": model.metadata.namespace,
+            "labels": _labels(model),
+            "ownerReferences": [_owner(model)],
+        },
+        **body,
+    }
+
+
+def _labels(model: InferenceModel) -> dict[str, str]:
+    return {
+        names.LABEL_NAME: model.metadata.name,
+        names.LABEL_MANAGED_BY: names.MANAGED_BY,
+        **selector(model),
+    }
+
+
+def _owner(model: InferenceModel) -> Manifest:
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": "InferenceModel",
+        "name": model.metadata.name,
+        "uid": model.metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def _deployment_spec(serving: Serving) -> Manifest:
+    model = serving.model
+    return {
+        "replicas": model.spec.replicas,
+        "revisionHistoryLimit": 2,
+        "progressDeadlineSeconds": PROGRESS_DEADLINE_S,
+        "strategy": {
+            "type": "RollingUpdate",
+            "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1},
+        },
+        "selector": {"matchLabels": selector(model)},
+        "template": {
+            "metadata": {
+                "labels": _labels(model),
+                "annotations": {ANNOTATION_CONFIG_HASH: _hash(serving.untuned_config)},
+            },
+            "spec": _pod_spec(serving),
+        },
+    }
+
+
+def _pod_spec(serving: Serving) -> Manifest:
+    model, uri = serving.model, serving.source.storage_uri
+    name = object_name(model)
+    common: dict[str, Any] = {
+        "storage_uri": uri,
+        "resources": model.spec.resources,
+        "pull_policy": serving.pull_policy,
+    }
+    triton = pod.triton_container(model.triton_name, serving.entry, control_secret=name, **common)
+    return {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": pod.TERMINATION_GRACE_S,
+        "securityContext": pod.pod_security(),
+        "affinity": {"nodeAffinity": _node_affinity(serving)},
+        "topologySpreadConstraints": [_spread(model)],
+        "initContainers": [pod.layout_container(model.triton_name, serving.entry, **common)],
+        "containers": [triton],
+        "volumes": pod.volumes(uri, pull_policy=serving.pull_policy, config_map=name),
+    }
+
+
+def _node_affinity(serving: Serving) -> Manifest:
+    on_type = _is_in(names.LABEL_NODE_TYPE, serving.node_type)
+    required = {"nodeSelectorTerms": [{"matchExpressions": [on_type]}]}
+    affinity: Manifest = {"requiredDuringSchedulingIgnoredDuringExecution": required}
+    if serving.preferred_node is not None:
+        # By its name: the label kubernetes.io/hostname need not agree with it.
+        preference = {"matchFields": [_is_in("metadata.name", serving.preferred_node)]}
+        affinity["preferredDuringSchedulingIgnoredDuringExecution"] = [
+            {"weight": 50, "preference": preference}
+        ]
+    return affinity
+
+
+def _is_in(key: str, value: str) -> Manifest:
+    return {"key": key, "operator": "In", "values": [value]}
+
+
+def _spread(model: InferenceModel) -> Manifest:
+    """Replicas on different nodes of the type, where there are enough."""
+    return {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": selector(model)},
+    }
+
+
+def _hash(config: TritonConfig) -> str:
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]

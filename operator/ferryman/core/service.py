@@ -1,0 +1,112 @@
+"""What is to serve: the objects, the batching, and a change of it on pods that run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from ferryman.api.conditions import Reason
+from ferryman.api.inference_model import BatchingStatus, PlacementStatus
+from ferryman.api.inference_runtime import InferenceRuntime
+from ferryman.core import batching, render, triton_config
+from ferryman.core.changes import Actuation
+from ferryman.core.observation import Observation
+from ferryman.core.rejection import RejectedError
+from ferryman.core.render import EncodeConfig
+from ferryman.core.snapshot import Snapshot
+from ferryman.core.tuner import TunerState
+from ferryman.core.window import Window
+
+Manifest = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The arguments of ``plan``, and what was decided from them first."""
+
+    snapshot: Snapshot
+    window: Window | None
+    state: TunerState
+    now: datetime
+    encode: EncodeConfig
+    control_key: str
+    operator_namespace: str
+    placement: PlacementStatus
+    observation: Observation
+
+
+@dataclass(frozen=True)
+class Service:
+    """What is to serve, with which batching; or why the specification cannot be served."""
+
+    batching: BatchingStatus
+    state: TunerState
+    objects: tuple[Manifest, ...] = ()
+    actuation: Actuation | None = None
+    rejection: RejectedError | None = None
+
+
+def serve(inputs: Inputs) -> Service:
+    """Return what is to serve; nothing to apply where that cannot be decided."""
+    model, runtime = inputs.snapshot.model, inputs.snapshot.runtime
+    unchanged = Service(model.status.batching, inputs.state)
+    if runtime is None:
+        name = model.spec.runtime_ref.name
+        missing = f"there is no InferenceRuntime {name}: create it, or name another in runtimeRef"
+        return replace(unchanged, rejection=RejectedError(Reason.RUNTIME_NOT_FOUND, missing))
+    if inputs.placement.node_type is None:
+        return unchanged
+    try:
+        return _serve_placed(inputs, runtime, inputs.placement.node_type)
+    except RejectedError as rejection:
+        return replace(unchanged, rejection=rejection)
+
+
+def _serve_placed(inputs: Inputs, runtime: InferenceRuntime, node_type: str) -> Service:
+    model, chosen = inputs.snapshot.model, inputs.placement
+    processor = chosen.processor or ""
+    entry = runtime.processor(processor)
+    if entry is None:
+        message = f"runtime {runtime.name} has no processor class {processor}: add it"
+        raise RejectedError(Reason.PROCESSOR_NOT_IN_RUNTIME, message)
+    source = model.source_for(processor)
+    decision = batching.decide(
+        model,
+        inputs.snapshot.serving,
+        source.config,
+        window=inputs.window,
+        steady=inputs.observation.steady,
+        state=inputs.state,
+        now=inputs.now,
+    )
+    encode = _rejecting(inputs.encode)
+    serving = render.Serving(
+        model=model,
+        source=source,
+        entry=entry,
+        node_type=node_type,
+        preferred_node=chosen.preferred_node,
+        pull_policy=runtime.spec.image_pull_policy,
+        config=triton_config.model_config(model, entry, source, decision.applied),
+        untuned_config=triton_config.untuned(model, entry, source),
+        control_key=inputs.control_key,
+        operator_namespace=inputs.operator_namespace,
+    )
+    actuation = decision.actuation
+    if actuation is not None:
+        config = triton_config.model_config(model, entry, source, actuation.after)
+        actuation = replace(actuation, config_pbtxt=encode(config))
+    objects = render.render(serving, encode)
+    return Service(decision.status, decision.state, objects, actuation)
+
+
+def _rejecting(encode: EncodeConfig) -> EncodeConfig:
+    """Make a configuration that does not fit Triton's schema a matter of the specification."""
+
+    def encode_or_reject(config: Mapping[str, Any]) -> str:
+        try:
+            return encode(config)
+        except ValueError as error:
+            raise RejectedError(Reason.INVALID_CONFIG, f"spec.model.config: {error}") from error
+
+    return encode_or_reject

@@ -1,0 +1,84 @@
+"""What serves a model, read from its Deployment, its pods and what their Tritons said."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from ferryman.api.conditions import Reason
+from ferryman.api.statistics import ServerModel
+from ferryman.core.diagnosis import diagnose
+from ferryman.core.snapshot import PodView, ServingState
+
+Manifest = Mapping[str, Any]
+
+_ENDED: Final = ("Succeeded", "Failed")
+
+
+def serving_state(
+    deployment: Manifest | None,
+    pods: Sequence[Manifest],
+    server_models: Mapping[str, ServerModel],
+) -> ServingState:
+    """Return what currently serves the model.
+
+    ``server_models`` maps the names of the pods whose Triton answered to what it said. Pods
+    that end or have ended serve nobody and are left out.
+    """
+    living = sorted((pod for pod in pods if _lives(pod)), key=_name)
+    answers = [server_models[_name(pod)] for pod in living if _name(pod) in server_models]
+    reason, message = diagnose(living, deployment)
+    return ServingState(
+        problem_reason=reason,
+        problem_message=message,
+        model_ready=all(answer.ready for answer in answers) if answers else None,
+        model_message=next((answer.reason for answer in answers if not answer.ready), ""),
+        batchable=all(answer.batchable for answer in answers),
+        pods=tuple(_view(pod, server_models.get(_name(pod))) for pod in living),
+        **_rollout(deployment),
+    )
+
+
+def _lives(pod: Manifest) -> bool:
+    ended = pod.get("status", {}).get("phase") in _ENDED
+    return not ended and not pod["metadata"].get("deletionTimestamp")
+
+
+def _name(pod: Manifest) -> str:
+    return str(pod["metadata"]["name"])
+
+
+def _view(pod: Manifest, answer: ServerModel | None) -> PodView:
+    status = pod.get("status", {})
+    return PodView(
+        name=_name(pod),
+        ip=status.get("podIP", ""),
+        node=pod.get("spec", {}).get("nodeName", ""),
+        ready=any(
+            condition["type"] == "Ready" and condition["status"] == "True"
+            for condition in status.get("conditions", ())
+        ),
+        batching=answer.batching if answer else None,
+        instances_known=answer.instances_known if answer else True,
+    )
+
+
+def _rollout(deployment: Manifest | None) -> dict[str, Any]:
+    """Return how far the Deployment is; of a generation not yet looked at, nothing is updated."""
+    if deployment is None:
+        return {"exists": False}
+    status = deployment.get("status", {})
+    current = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
+    return {
+        "exists": True,
+        "desired_replicas": deployment.get("spec", {}).get("replicas", 1),
+        "ready_replicas": status.get("readyReplicas", 0),
+        "updated_replicas": status.get("updatedReplicas", 0) if current else 0,
+        "progress_deadline_exceeded": current and _is_stuck(status),
+    }
+
+
+def _is_stuck(status: Manifest) -> bool:
+    return any(
+        condition["type"] == "Progressing"
+        and condition.get("reason") == Reason.PROGRESS_DEADLINE_EXCEEDED
+        for condition in status.get("conditions", ())
+    )

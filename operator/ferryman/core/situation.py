@@ -1,0 +1,91 @@
+"""What the rules about batching look at, and what each of them answers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from ferryman.api.conditions import Reason
+from ferryman.api.inference_model import Batching, BatchingSpec, BatchingStatus, InferenceModel
+from ferryman.core.changes import Actuation, answers, cheapest_actuator, interruption, refusal
+from ferryman.core.snapshot import PodView, ServingState
+from ferryman.core.tuner import TunerState
+from ferryman.core.window import Window
+
+
+@dataclass(frozen=True)
+class BatchingDecision:
+    """The batching status to report, what the tuner remembers, and a change to carry out."""
+
+    status: BatchingStatus
+    applied: Batching
+    """What the serving objects are rendered from: ``status.applied``, which is never absent."""
+    state: TunerState
+    actuation: Actuation | None = None
+
+
+@dataclass(frozen=True)
+class Situation:
+    """One model's batching: what is reported, applied, in force, and observed."""
+
+    model: InferenceModel
+    serving: ServingState
+    batching: BatchingStatus
+    applied: Batching
+    window: Window | None
+    steady: bool
+    """Whether the window says nothing that the status does not say already."""
+    state: TunerState
+    now: datetime
+
+    @property
+    def spec(self) -> BatchingSpec:
+        """How the user wants batching to be tuned."""
+        return self.model.spec.batching
+
+    @property
+    def pods(self) -> tuple[PodView, ...]:
+        """The pods that can be changed: those whose Triton answers."""
+        return answers(self.serving.pods)
+
+    def hold(
+        self, reason: Reason | None = None, message: str = "", *, state: TunerState | None = None
+    ) -> BatchingDecision:
+        """Stay at what is applied, with another explanation where a reason is given."""
+        status = self.batching.with_(applied=self.applied)
+        if reason is not None:
+            status = status.with_(reason=str(reason), message=message)
+        return BatchingDecision(status, self.applied, self.state if state is None else state)
+
+    def change(
+        self,
+        after: Batching,
+        reason: Reason,
+        message: str,
+        *,
+        before: Batching | None = None,
+        pods: tuple[PodView, ...] | None = None,
+        state: TunerState | None = None,
+    ) -> BatchingDecision:
+        """Change pods (all that answer) to another batching, unless that failed lately."""
+        refused = refusal(self.batching, after, self.model.metadata.generation, self.now)
+        if refused is not None:
+            return self.hold(Reason.CONFIG_REFUSED, refused.message, state=state)
+        interrupted = interruption(self.batching, self.now)
+        if interrupted is not None and interrupted.after == after:
+            return self.hold(state=state)
+        before = self.applied if before is None else before
+        actuation = Actuation(
+            before=before,
+            after=after,
+            actuator=cheapest_actuator(before, after),
+            reason=reason,
+            message=message,
+            pods=self.pods if pods is None else pods,
+        )
+        status = self.batching.with_(applied=self.applied)
+        state = self.state if state is None else state
+        return BatchingDecision(status, self.applied, state, actuation)
+
+
+#: A rule answers, or leaves the answer to the rules after it.
+Rule = Callable[[Situation], BatchingDecision | None]

@@ -1,0 +1,75 @@
+"""What a decision sees: one frozen picture of the cluster, gathered by the shell.
+
+A snapshot can be written to and read from JSON (``ferryman explain --snapshot FILE``), so that
+a decision can be repeated without any cluster.
+"""
+
+from pydantic import Field
+
+from ferryman.api.base import ApiType
+from ferryman.api.inference_model import Batching, InferenceModel
+from ferryman.api.inference_runtime import InferenceRuntime
+from ferryman.api.node_profile import NodeProfileStatus
+
+
+class NodeView(ApiType):
+    """One node: what Kubernetes says of it, its profile, and what Ferryman already put there."""
+
+    name: str
+    ready: bool = True
+    """Ready and schedulable (not cordoned)."""
+    untolerated_taints: tuple[str, ...] = ()
+    """NoSchedule and NoExecute taints as ``key=value:effect``."""
+    allocatable: dict[str, str | int] = Field(default_factory=dict)
+    """Allocatable resources, as quantities (cpu, memory, nvidia.com/gpu, …)."""
+    reserved_cpu_millicores: int = 0
+    """CPU requests of this operator's own models on the node, other than the one decided."""
+    reserved_memory_bytes: int = 0
+    reserved_devices: dict[str, int] = Field(default_factory=dict)
+    in_flight_cpu_millicores: int = 0
+    """The part of the reserved CPU that utilisation does not show yet (placed moments ago)."""
+    in_flight_memory_bytes: int = 0
+    profile: NodeProfileStatus | None = None
+    """None where no agent has reported yet."""
+
+
+class PodView(ApiType):
+    """One Triton pod of the model."""
+
+    name: str
+    ip: str = ""
+    node: str = ""
+    ready: bool = False
+    batching: Batching | None = None
+    """The configuration that Triton has in force in this pod; None when it does not answer."""
+    instances_known: bool = True
+    """False when its instance groups differ, so that ``batching.instances`` says nothing."""
+
+
+class ServingState(ApiType):
+    """What currently serves the model."""
+
+    exists: bool = False
+    """Whether its Deployment exists."""
+    desired_replicas: int = 0
+    ready_replicas: int = 0
+    updated_replicas: int = 0
+    progress_deadline_exceeded: bool = False
+    problem_reason: str = ""
+    """A Reason, when a pod has a problem a person must know of (image, volume, schedule)."""
+    problem_message: str = ""
+    model_ready: bool | None = None
+    """Triton's own word on the model in the pods that answer; None when none answers."""
+    model_message: str = ""
+    batchable: bool = True
+    """False when the model's graph or kind cannot be batched."""
+    pods: tuple[PodView, ...] = ()
+
+
+class Snapshot(ApiType):
+    """Everything that one decision about one model may use."""
+
+    model: InferenceModel
+    runtime: InferenceRuntime | None = None
+    nodes: tuple[NodeView, ...] = ()
+    serving: ServingState = ServingState()

@@ -1,0 +1,291 @@
+"""The batching of a reconcile: specification, drift, and changes that were begun."""
+
+import pytest
+
+from ferryman.api.conditions import Reason
+from ferryman.api.inference_model import (
+    Batching,
+    BatchingChange,
+    BatchingLimits,
+    BatchingSpec,
+    BatchingStatus,
+    InferenceModelStatus,
+    InstanceLimits,
+    MaxBatchSizeLimits,
+    MaxQueueDelayLimits,
+)
+from ferryman.core import batching
+from ferryman.core.snapshot import ServingState
+from ferryman.core.tuner import TunerState
+from tests import factories
+from tests.factories import NOW, at, pod
+
+EIGHT, TEN = Batching(max_batch_size=8), Batching(max_batch_size=10)
+
+
+def limits(size=(1, 64), delay=(0, 20_000), instances=(1, 4)):
+    return BatchingLimits(
+        max_batch_size=MaxBatchSizeLimits(min=size[0], max=size[1]),
+        max_queue_delay_microseconds=MaxQueueDelayLimits(min=delay[0], max=delay[1]),
+        instances=InstanceLimits(min=instances[0], max=instances[1]),
+    )
+
+
+def serving(*pods, **fields):
+    values = {"exists": True, "ready_replicas": len(pods), "model_ready": bool(pods), **fields}
+    return ServingState(pods=pods, **values)
+
+
+def change(**fields):
+    values = {
+        "time": at(-60),
+        "before": EIGHT,
+        "after": TEN,
+        "actuator": "Reload",
+        "reason": Reason.TREND_INCREASE,
+        "message": "m",
+        "outcome": "Applied",
+        "generation": 1,
+    }
+    return BatchingChange(**{**values, **fields})
+
+
+def decide(status=None, spec=None, state=None, overlay=None, window=None, **fields):
+    model = factories.model(
+        batching=spec or BatchingSpec(),
+        status=InferenceModelStatus(batching=status or BatchingStatus()),
+        **fields,
+    )
+    return batching.decide(
+        model,
+        state or serving(),
+        overlay or {},
+        window=window,
+        steady=False,
+        state=TunerState(),
+        now=NOW,
+    )
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        pytest.param({}, (8, 0, 1), id="by default a batch of 8 without delay"),
+        pytest.param(
+            {"limits": limits((16, 32), (100, 200), (2, 3))},
+            (16, 100, 2),
+            id="the least limits where they are above",
+        ),
+        pytest.param({"limits": limits((1, 4))}, (4, 0, 1), id="the largest size if below"),
+        pytest.param({"initial": TEN}, (10, 0, 1), id="initial where it is stated"),
+        pytest.param(
+            {"initial": TEN, "limits": limits((1, 4))}, (4, 0, 1), id="initial within the limits"
+        ),
+        pytest.param(
+            {"initial": TEN, "limits": limits((1, 4)), "mode": "Fixed"},
+            (10, 0, 1),
+            id="mode Fixed takes initial as it is",
+        ),
+    ],
+)
+def test_where_tuning_starts(spec, expected):
+    found = batching.start(BatchingSpec(**spec))
+    assert (
+        found.max_batch_size,
+        found.max_queue_delay_microseconds,
+        found.instances,
+    ) == expected
+
+
+def test_a_new_model_comes_up_with_the_start_and_nothing_is_changed_on_pods():
+    found = decide()
+    assert (found.applied, found.status.applied, found.actuation) == (EIGHT, EIGHT, None)
+    assert found.status.reason == Reason.OBSERVING
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "after"),
+    [
+        pytest.param(
+            BatchingSpec(mode="Fixed", initial=TEN),
+            BatchingStatus(applied=EIGHT, last_good=EIGHT),
+            TEN,
+            id="mode Fixed: initial is applied",
+        ),
+        pytest.param(
+            BatchingSpec(limits=limits((1, 4))),
+            BatchingStatus(applied=EIGHT, last_good=EIGHT),
+            Batching(max_batch_size=4),
+            id="narrower limits: the applied batching moves within them",
+        ),
+        pytest.param(
+            BatchingSpec(initial=TEN),
+            BatchingStatus(applied=EIGHT),
+            TEN,
+            id="another initial, nothing tuned or proved yet: tuning starts there",
+        ),
+        pytest.param(
+            BatchingSpec(initial=TEN),
+            BatchingStatus(applied=EIGHT, changes=(change(reason=Reason.SPEC_CHANGED),)),
+            TEN,
+            id="another initial a second time: a change by the specification is no tuning",
+        ),
+    ],
+)
+def test_the_specification_is_followed(spec, status, after):
+    running = pod(batching=EIGHT)
+    found = decide(status, spec, serving(running)).actuation
+    assert found is not None
+    assert (found.before, found.after, found.actuator) == (EIGHT, after, "Reload")
+    assert (found.reason, found.pods) == (Reason.SPEC_CHANGED, (running,))
+    assert found.message.startswith("the specification asks for batch")
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        pytest.param(BatchingStatus(applied=EIGHT, last_good=EIGHT), id="it is proved good"),
+        pytest.param(BatchingStatus(applied=EIGHT, changes=(change(after=EIGHT),)), id="tuned"),
+    ],
+)
+def test_initial_is_not_returned_to_once(status):
+    found = decide(status, BatchingSpec(initial=TEN), serving(pod(batching=EIGHT)))
+    assert (found.applied, found.actuation) == (EIGHT, None)
+
+
+def test_a_change_of_the_specification_without_pods_is_applied_at_once():
+    status = BatchingStatus(applied=EIGHT)
+    found = decide(status, BatchingSpec(mode="Fixed", initial=TEN), serving())
+    assert (found.applied, found.status.applied, found.actuation) == (TEN, TEN, None)
+
+
+def test_a_change_of_the_specification_is_not_bound_by_the_reload_budget():
+    status = BatchingStatus(applied=EIGHT, recent_reloads=(at(-1),) * 100)
+    found = decide(status, BatchingSpec(mode="Fixed", initial=TEN), serving(pod(batching=EIGHT)))
+    assert found.actuation is not None
+
+
+@pytest.mark.parametrize(
+    ("generation", "tried"),
+    [
+        pytest.param(1, False, id="not under the specification under which it was refused"),
+        pytest.param(2, True, id="but under another"),
+    ],
+)
+def test_a_refused_batching_is_tried_again(generation, tried):
+    refused = change(outcome="Refused", message="Triton refused it")
+    found = decide(
+        BatchingStatus(applied=EIGHT, changes=(refused,)),
+        BatchingSpec(mode="Fixed", initial=TEN),
+        serving(pod(batching=EIGHT)),
+        generation=generation,
+    )
+    assert (found.actuation is not None) is tried
+    explained = (found.status.reason, found.status.message)
+    assert (explained == (Reason.CONFIG_REFUSED, "Triton refused it")) is not tried
+    assert found.applied == EIGHT
+
+
+def test_pods_that_differ_are_brought_back_and_the_others_left_alone():
+    good, bad, worse = pod("a", batching=EIGHT), pod("b", batching=TEN), pod("c", batching=TEN)
+    silent = pod("d").with_(batching=None)
+    other = pod("e", batching=Batching(max_batch_size=9))
+    pods = (good, bad, worse, silent, other)
+    found = decide(BatchingStatus(applied=EIGHT), state=serving(*pods)).actuation
+    assert found is not None
+    assert (found.before, found.after, found.pods) == (TEN, EIGHT, (bad, worse))
+    assert found.reason == Reason.DRIFTED
+    assert found.message.startswith("2 of 5 pods have batch 10")
+
+
+def test_instances_that_differ_are_brought_back_in_place():
+    two = pod(batching=EIGHT.with_(instances=2))
+    found = decide(BatchingStatus(applied=EIGHT), state=serving(two)).actuation
+    assert found is not None
+    assert (found.actuator, found.reason) == ("InPlace", Reason.DRIFTED)
+
+
+def test_a_pod_that_never_takes_what_is_loaded_is_not_reloaded_for_ever():
+    drifted = change(before=TEN, after=EIGHT, reason=Reason.DRIFTED)
+    stale = drifted.with_(time=at(-3600))
+    state = serving(pod(batching=TEN))
+    thrice = decide(BatchingStatus(applied=EIGHT, changes=(drifted,) * 3), state=state)
+    assert (thrice.actuation, thrice.status.reason) == (None, Reason.DRIFTED)
+    assert "3 times within an hour" in thrice.status.message
+    twice = decide(BatchingStatus(applied=EIGHT, changes=(drifted, drifted, stale)), state=state)
+    assert twice.actuation is not None
+
+
+def test_while_a_change_is_under_way_nothing_else_happens():
+    status = BatchingStatus(applied=EIGHT, changes=(change(outcome="InProgress"),), reason="X")
+    silent = pod().with_(batching=None)
+    found = decide(status, BatchingSpec(mode="Fixed", initial=EIGHT), serving(silent))
+    assert found.actuation is None
+    assert found.status.changes[0].outcome == "InProgress"
+
+
+def test_an_interrupted_change_is_taken_back_on_the_pods_that_have_it():
+    status = BatchingStatus(applied=EIGHT, changes=(change(outcome="InProgress"),))
+    pods = (pod("a", batching=TEN), pod("b", batching=EIGHT))
+    found = decide(status, state=serving(*pods))
+    assert found.status.changes[0].outcome == "Interrupted"
+    assert found.actuation is not None
+    assert (found.actuation.after, found.actuation.pods) == (EIGHT, pods[:1])
+
+
+def test_an_overlay_that_must_not_be_tuned_is_followed_to_the_letter():
+    overlay = {"max_batch_size": 0, "instance_group": [{"count": 3}]}
+    status = BatchingStatus(applied=EIGHT, recommended=TEN)
+    found = decide(status, state=serving(pod(batching=EIGHT)), overlay=overlay)
+    assert found.applied == found.status.applied == Batching(max_batch_size=1, instances=3)
+    assert (found.status.reason, found.status.recommended) == (Reason.NOT_BATCHABLE, None)
+    assert found.actuation is None
+
+
+def test_a_model_that_triton_cannot_batch_is_left_alone():
+    state = serving(pod(batching=TEN), batchable=False)
+    found = decide(BatchingStatus(applied=EIGHT), state=state, window=factories.window())
+    assert (found.applied, found.actuation) == (EIGHT, None)
+    assert found.status.reason == Reason.NOT_BATCHABLE
+    assert "state max_batch_size: 0" in found.status.message
+
+
+@pytest.mark.parametrize(
+    ("before", "mode", "ready", "after"),
+    [
+        pytest.param("", "Auto", True, Reason.OBSERVING, id="nothing said yet: observing"),
+        pytest.param("ModeFixed", "Auto", True, Reason.OBSERVING, id="not Fixed any more"),
+        pytest.param("Recommended", "Auto", True, Reason.OBSERVING, id="not Recommend any more"),
+        pytest.param("Recommended", "Recommend", True, "Recommended", id="still Recommend"),
+        pytest.param("NotBatchable", "Auto", True, Reason.OBSERVING, id="batchable after all"),
+        pytest.param("NotBatchable", "Auto", None, "NotBatchable", id="nobody says otherwise"),
+        pytest.param("Met", "Auto", True, "Met", id="the last window's word stays"),
+        pytest.param("Met", "Fixed", True, Reason.MODE_FIXED, id="Fixed since then"),
+        pytest.param("SpecChanged", "Fixed", True, "SpecChanged", id="how Fixed came about"),
+    ],
+)
+def test_explanations_last_while_they_are_true(before, mode, ready, after):
+    status = BatchingStatus(applied=EIGHT, reason=before, message="as before", last_good=EIGHT)
+    spec = BatchingSpec(mode=mode, initial=EIGHT)
+    found = decide(status, spec, serving(pod(batching=EIGHT), model_ready=ready)).status
+    assert found.reason == after
+    assert (found.message == "as before") is (before == after)
+
+
+@pytest.mark.parametrize(
+    ("window", "ready", "last_good"),
+    [
+        pytest.param({}, True, TEN, id="served without failure: good"),
+        pytest.param({"failures": 1}, True, EIGHT, id="a failure: not proved good"),
+        pytest.param({"requests": 0}, True, EIGHT, id="no traffic: not proved good"),
+        pytest.param({}, False, EIGHT, id="a model that is not ready: not proved good"),
+        pytest.param(None, True, EIGHT, id="no window: not proved good"),
+    ],
+)
+def test_the_last_good_batching(window, ready, last_good):
+    found = decide(
+        BatchingStatus(applied=TEN, last_good=EIGHT),
+        state=serving(pod(batching=TEN), model_ready=ready),
+        window=None if window is None else factories.window(**window),
+    )
+    assert found.status.last_good == last_good

@@ -1,0 +1,436 @@
+"""The one decision of a reconcile, from snapshot to status, objects, change and events."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ferryman.api.conditions import Condition, ConditionType, Reason, find
+from ferryman.api.inference_model import (
+    Batching,
+    BatchingChange,
+    BatchingLimits,
+    BatchingSpec,
+    BatchingStatus,
+    InferenceModelStatus,
+    MaxBatchSizeLimits,
+    TrendSettings,
+)
+from ferryman.core.plan import Environment, plan, record_outcome, record_started, target
+from ferryman.core.snapshot import ServingState
+from ferryman.core.tuner import TunerState
+from tests import factories
+from tests.factories import NOW, at, node, pod
+
+EIGHT, TEN = Batching(max_batch_size=8), Batching(max_batch_size=10)
+QUICK = TrendSettings(samples=3)
+#: One more slow window makes a falling trend of three values.
+FALLING = TunerState(trajectory=(8, 6))
+
+
+def planned(snapshot, *, window=None, state=None, now=NOW, encode=repr):
+    return plan(
+        snapshot,
+        window=window,
+        state=state or TunerState(),
+        now=now,
+        encode=encode,
+        control_key="secret",
+        environment=Environment(operator_namespace="ferryman-system"),
+    )
+
+
+def serving(*pods, **fields):
+    pods = pods or (pod(batching=EIGHT),)
+    values = {
+        "exists": True,
+        "desired_replicas": 1,
+        "ready_replicas": len(pods),
+        "updated_replicas": len(pods),
+        "model_ready": True,
+        **fields,
+    }
+    return ServingState(pods=pods, **values)
+
+
+def written(snapshot, status):
+    """Return the snapshot after the status was written."""
+    return snapshot.with_(model=snapshot.model.with_(status=status))
+
+
+def executed(snapshot, done, now=NOW, outcome="Applied"):
+    """Return the snapshot after a plan was carried out."""
+    snapshot = written(snapshot, done.status)
+    if done.actuation is None:
+        return snapshot
+    begun = record_started(done.status, done.actuation, now)
+    status = record_outcome(begun, done.actuation, outcome, "", now)
+    changed = {view.name for view in done.actuation.pods} if outcome == "Applied" else set()
+    pods = tuple(
+        view.with_(batching=done.actuation.after) if view.name in changed else view
+        for view in snapshot.serving.pods
+    )
+    return written(snapshot, status).with_(serving=snapshot.serving.with_(pods=pods))
+
+
+def condition(done, kind):
+    return find(done.status.conditions, kind)
+
+
+def shown(done, kind):
+    found = condition(done, kind)
+    return None if found is None else (found.status, found.reason)
+
+
+def test_a_new_model_is_placed_rendered_and_announced():
+    done = planned(factories.snapshot())
+    assert [o["kind"] for o in done.objects][-1] == "Deployment"
+    assert done.status.placement.node_type == "cpu-small"
+    assert done.status.batching.applied == EIGHT
+    assert shown(done, ConditionType.RECONCILING) == ("True", "Deploying")
+    assert [(e.type, e.reason) for e in done.events] == [("Normal", "LeastWorkload")]
+    assert (done.actuation, done.requeue_after_s) == (None, 5.0)
+
+
+def test_the_status_says_where_to_send_requests_and_what_is_promised():
+    status = planned(factories.snapshot(serving=serving())).status
+    assert status.url == "http://resnet50-triton.default.svc:8000/v2/models/resnet50"
+    assert status.selector == "serving.ferryman.dev/model=resnet50"
+    assert (status.replicas, status.ready_replicas) == (1, 1)
+    assert (status.target, status.observed_generation) == ("p99 ≤ 50 ms", 1)
+
+
+@pytest.mark.parametrize(
+    ("objectives", "phrase"),
+    [
+        pytest.param(factories.objectives(50), "p99 ≤ 50 ms", id="latency"),
+        pytest.param(factories.objectives(None, 200), "≥ 200/s", id="throughput"),
+        pytest.param(factories.objectives(50, 200, 95), "p95 ≤ 50 ms, ≥ 200/s", id="both"),
+    ],
+)
+def test_target(objectives, phrase):
+    assert target(objectives) == phrase
+
+
+def test_a_model_that_serves_is_ready_and_left_alone():
+    first = factories.snapshot(serving=serving())
+    done = planned(written(first, planned(first).status))
+    assert shown(done, ConditionType.READY) == ("True", "Serving")
+    assert (done.actuation, done.events, done.requeue_after_s) == (None, (), None)
+
+
+def test_a_window_is_reported_and_judged():
+    done = planned(factories.snapshot(serving=serving()), window=factories.window())
+    assert done.status.observed.latency_milliseconds == 40.0
+    assert shown(done, ConditionType.OBJECTIVES_MET) == ("True", "Met")
+    assert done.status.batching.last_good == EIGHT
+    assert done.status.batching.reason == Reason.MET
+
+
+SLOW = factories.window(latency_ms=80.0)
+
+
+def slow_model(**fields):
+    return factories.snapshot(
+        model=factories.model(batching=BatchingSpec(trend=QUICK), **fields), serving=serving()
+    )
+
+
+def test_a_step_of_the_tuner_comes_with_the_configuration_to_load():
+    done = planned(slow_model(), window=SLOW, state=FALLING)
+    assert done.actuation is not None
+    assert (done.actuation.after, done.actuation.reason) == (
+        Batching(max_batch_size=6),
+        Reason.TREND_DECREASE,
+    )
+    assert "'max_batch_size': 6" in done.actuation.config_pbtxt
+    config_map = next(o for o in done.objects if o["kind"] == "ConfigMap")
+    assert "'max_batch_size': 8" in config_map["data"]["config.pbtxt"]
+    assert done.requeue_after_s == 0.0
+
+
+def test_a_step_that_was_applied_is_rendered_from_then_on():
+    snapshot = slow_model()
+    after = executed(snapshot, planned(snapshot, window=SLOW, state=FALLING))
+    done = planned(after)
+    config_map = next(o for o in done.objects if o["kind"] == "ConfigMap")
+    assert "'max_batch_size': 6" in config_map["data"]["config.pbtxt"]
+    assert done.status == after.model.status
+    assert done.status.batching.changes[0].generation == 1
+
+
+def test_a_step_that_was_refused_leaves_everything_as_it_was():
+    snapshot = slow_model()
+    first = planned(snapshot, window=SLOW, state=FALLING)
+    after = executed(snapshot, first, outcome="Refused")
+    done = planned(after)
+    assert done.status.batching.applied == EIGHT
+    assert done.status.batching.reason == Reason.CONFIG_REFUSED
+    assert done.actuation is None
+    # Once the interval between reloads is over.
+    later = NOW + timedelta(seconds=61)
+    again = planned(after, window=SLOW, state=FALLING, now=later)
+    assert (again.actuation, again.status.batching.reason) == (None, Reason.CONFIG_REFUSED)
+
+
+def test_an_interrupted_change_is_begun_again_after_a_pause():
+    fixed = BatchingSpec(mode="Fixed", initial=TEN)
+    status = planned(factories.snapshot(serving=serving())).status
+    model = factories.model(batching=fixed, status=status)
+    snapshot = factories.snapshot(model=model, serving=serving())
+    after = executed(snapshot, planned(snapshot), outcome="Interrupted")
+    done = planned(after, now=NOW + timedelta(seconds=29))
+    assert (done.actuation, done.requeue_after_s) == (None, 30.0)
+    assert done.status == after.model.status
+    again = planned(after, now=NOW + timedelta(seconds=30))
+    assert again.actuation is not None
+    assert again.actuation.after == TEN
+
+
+def test_a_change_found_in_progress_is_looked_at_again_soon():
+    begun = BatchingChange(
+        time=at(-5),
+        before=EIGHT,
+        after=TEN,
+        actuator="Reload",
+        reason="TrendIncrease",
+        message="m",
+        outcome="InProgress",
+    )
+    status = InferenceModelStatus(
+        batching=BatchingStatus(applied=EIGHT, changes=(begun,)),
+        conditions=(
+            Condition(
+                type="Ready", status="True", reason="Serving", message="", last_transition_time=at()
+            ),
+        ),
+    )
+    silent = pod().with_(batching=None)
+    snapshot = factories.snapshot(model=factories.model(status=status), serving=serving(silent))
+    assert planned(snapshot).requeue_after_s == 5.0
+    answered = planned(snapshot.with_(serving=serving(pod(batching=TEN))))
+    assert answered.status.batching.applied == TEN
+    assert ("Normal", "TrendIncrease") in [(e.type, e.reason) for e in answered.events]
+
+
+PLACED = planned(factories.snapshot(serving=serving())).status
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "reason"),
+    [
+        pytest.param({"has_runtime": False}, Reason.RUNTIME_NOT_FOUND, id="no runtime"),
+        pytest.param({"nodes": ()}, Reason.NO_NODE_PROFILE, id="no node"),
+        pytest.param(
+            {"model": {"model": factories.source(config={"name": "x"})}},
+            Reason.INVALID_CONFIG,
+            id="an overlay that contradicts",
+        ),
+        pytest.param(
+            {"model": {"model": factories.source("s3://bucket/model")}},
+            Reason.INVALID_SPEC,
+            id="a source that cannot be mounted",
+        ),
+        pytest.param(
+            {"model": {"model": factories.source(model_format="python")}},
+            Reason.FORMAT_NOT_SUPPORTED,
+            id="a format without backend",
+        ),
+    ],
+)
+def test_what_cannot_be_decided_leaves_what_serves(snapshot, reason):
+    fields = {**snapshot, "model": factories.model(status=PLACED, **snapshot.get("model", {}))}
+    done = planned(factories.snapshot(serving=serving(), **fields))
+    assert (done.objects, done.actuation) == ((), None)
+    assert shown(done, ConditionType.READY) == ("False", reason)
+    assert done.status.batching == PLACED.batching
+    assert "what served before keeps serving" in condition(done, ConditionType.READY).message
+    assert done.requeue_after_s == (5.0 if reason == Reason.NO_NODE_PROFILE else 30.0)
+
+
+def test_a_configuration_that_does_not_fit_tritons_schema_is_the_specifications_fault():
+    def refuse(config):
+        raise ValueError("maxbatch is no field")
+
+    done = planned(factories.snapshot(), encode=refuse)
+    stalled = condition(done, ConditionType.STALLED)
+    assert (stalled.reason, stalled.message) == (
+        "InvalidConfig",
+        "spec.model.config: maxbatch is no field",
+    )
+
+
+def test_without_runtime_the_placement_is_remembered():
+    model = factories.model(status=PLACED)
+    done = planned(factories.snapshot(model=model, has_runtime=False))
+    assert done.status.placement == PLACED.placement
+
+
+def test_a_placement_keeps_its_words_and_its_node_while_it_stands():
+    model = factories.model(status=PLACED)
+    busy = node(utilisation=0.9), node("node-2", utilisation=0.0)
+    done = planned(
+        factories.snapshot(model=model, nodes=busy, serving=serving()),
+        now=NOW + timedelta(seconds=60),
+    )
+    assert done.status.placement == PLACED.placement
+
+
+def test_a_placement_is_decided_anew_when_its_node_type_is_gone():
+    done = planned(
+        factories.snapshot(
+            model=factories.model(status=PLACED), nodes=(node("n", "cpu-big"),), serving=serving()
+        )
+    )
+    assert done.status.placement.node_type == "cpu-big"
+    assert [(e.type, e.reason) for e in done.events] == [("Normal", "LeastWorkload")]
+
+
+def test_a_model_that_is_being_deleted_is_left_alone():
+    snapshot = factories.snapshot(serving=serving())
+    metadata = snapshot.model.metadata.with_(deletion_timestamp=at())
+    done = planned(snapshot.with_(model=snapshot.model.with_(metadata=metadata)))
+    assert (done.objects, done.actuation, done.events) == ((), None, ())
+    assert done.status == snapshot.model.status
+
+
+WINDOWS = {
+    "idle": factories.window(requests=0, inferences=0, inferences_per_s=0.0, latency_ms=None),
+    "well served": factories.window(),
+}
+
+
+@pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS.keys())
+def test_a_steady_model_writes_nothing(window):
+    snapshot, state = factories.snapshot(serving=serving()), TunerState()
+    first = planned(snapshot, window=window, state=state)
+    snapshot = written(snapshot, first.status)
+    for beat in range(1, 4):
+        now = NOW + timedelta(seconds=20 * beat)
+        done = planned(snapshot, window=window, state=first.state, now=now)
+        assert done.status == first.status
+        assert (done.actuation, done.events) == (None, ())
+
+
+batchings = st.builds(
+    Batching,
+    max_batch_size=st.integers(1, 40),
+    max_queue_delay_microseconds=st.sampled_from([0, 500]),
+    instances=st.integers(1, 3),
+)
+pods = st.lists(st.none() | batchings, max_size=3).map(
+    lambda found: tuple(pod(f"p{i}").with_(batching=batching) for i, batching in enumerate(found))
+)
+specs = st.builds(
+    BatchingSpec,
+    mode=st.sampled_from(["Auto", "Recommend", "Fixed"]),
+    initial=batchings,
+    limits=st.builds(
+        BatchingLimits,
+        max_batch_size=st.builds(MaxBatchSizeLimits, min=st.integers(1, 8), max=st.integers(8, 64)),
+    ),
+    trend=st.just(QUICK),
+)
+overlays = st.sampled_from(
+    [{}, {"max_batch_size": 0}, {"name": "x"}, {"dynamic_batching": {"preferred_batch_size": [4]}}]
+)
+windows = st.none() | st.builds(
+    factories.window,
+    requests=st.sampled_from([0, 5, 1000]),
+    failures=st.sampled_from([0, 1]),
+    latency_ms=st.sampled_from([20.0, 50.0, 80.0]),
+)
+changes = st.lists(
+    st.builds(
+        BatchingChange,
+        time=st.just(at(-30)),
+        before=batchings,
+        after=batchings,
+        actuator=st.just("Reload"),
+        reason=st.just("TrendIncrease"),
+        message=st.just("m"),
+        outcome=st.sampled_from(["InProgress", "Applied", "Refused", "Interrupted"]),
+        generation=st.integers(0, 1),
+    ),
+    max_size=2,
+).map(tuple)
+statuses = st.builds(
+    BatchingStatus,
+    applied=st.none() | batchings,
+    last_good=st.none() | batchings,
+    reason=st.sampled_from(["", "Met", "ModeFixed", "Recommended", "NotBatchable"]),
+    changes=changes,
+)
+
+
+@st.composite
+def snapshots(draw):
+    model = factories.model(
+        model=factories.source(config=draw(overlays)),
+        batching=draw(specs),
+        status=InferenceModelStatus(batching=draw(statuses)),
+        replicas=draw(st.integers(0, 2)),
+    )
+    found = draw(pods)
+    answering = any(view.batching is not None for view in found)
+    return factories.snapshot(
+        model=model,
+        has_runtime=draw(st.booleans()) or draw(st.booleans()),
+        nodes=draw(st.sampled_from([(), (node(),), (node(has_profile=False),)])),
+        serving=ServingState(
+            exists=draw(st.booleans()),
+            desired_replicas=len(found),
+            ready_replicas=len(found),
+            updated_replicas=len(found),
+            model_ready=draw(st.booleans()) if answering else None,
+            batchable=draw(st.sampled_from([True, True, False])),
+            pods=found,
+        ),
+    )
+
+
+def falling(snapshot):
+    """Return what a tuner remembers that needs one window more to decide."""
+    batching = snapshot.model.status.batching
+    bound = (batching.applied or EIGHT).max_batch_size
+    return TunerState(trajectory=(bound, max(1, bound - 2)))
+
+
+@settings(max_examples=150, deadline=None)
+@given(snapshot=snapshots(), window=windows)
+def test_what_was_carried_out_is_not_decided_again(snapshot, window):
+    """A few changes may follow one another (pods that differ in different ways); then all rests.
+
+    A plan without a change is at rest at once: the same look at the same cluster gives the same
+    status, no change and no event, and the objects are the same to the byte.
+    """
+    done = planned(snapshot, window=window, state=falling(snapshot))
+    for beat in range(1, 8):
+        after = executed(snapshot, done, NOW + timedelta(seconds=beat))
+        again = planned(after, state=done.state, now=NOW + timedelta(seconds=beat))
+        if done.actuation is None:
+            assert again.status == after.model.status
+            assert again.objects == done.objects
+            assert (again.actuation, again.events) == (None, ())
+            return
+        snapshot, done = after, again
+    pytest.fail(f"still changing: {done.actuation}")
+
+
+@settings(max_examples=100, deadline=None)
+@given(snapshot=snapshots(), window=windows)
+def test_a_status_survives_being_written_and_read(snapshot, window):
+    status = planned(snapshot, window=window).status
+    assert InferenceModelStatus.model_validate(status.as_dict()) == status
+
+
+@settings(max_examples=100, deadline=None)
+@given(snapshot=snapshots(), window=windows)
+def test_what_is_applied_is_within_the_limits_or_as_stated(snapshot, window):
+    done = planned(snapshot, window=window, state=falling(snapshot))
+    spec = snapshot.model.spec.batching
+    limits = spec.limits.max_batch_size
+    after = done.actuation.after if done.actuation else None
+    if after is not None and done.actuation.reason != Reason.DRIFTED and spec.mode != "Fixed":
+        assert limits.min <= after.max_batch_size <= limits.max

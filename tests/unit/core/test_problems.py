@@ -1,0 +1,145 @@
+"""Why a model is not ready, and whether a person must act."""
+
+import pytest
+
+from ferryman.api.conditions import Reason
+from ferryman.api.inference_model import CandidateStatus, PlacementStatus
+from ferryman.core.observation import Observation
+from ferryman.core.problems import View, find_problem
+from ferryman.core.rejection import RejectedError
+from ferryman.core.snapshot import ServingState
+from tests import factories
+
+PLACED = PlacementStatus(node_type="cpu-small", processor="cpu", reason="X", message="x")
+SERVES = ServingState(
+    exists=True, desired_replicas=2, ready_replicas=2, updated_replicas=2, model_ready=True
+)
+NOTHING = ServingState()
+
+
+def problem(state=SERVES, *, placement=PLACED, rejection=None, runtime=None, replicas=2):
+    return find_problem(
+        View(
+            model=factories.model(replicas=replicas),
+            runtime=runtime or factories.runtime(),
+            placement=placement,
+            serving=state,
+            rejection=rejection,
+            observation=Observation(None, None, steady=True),
+        )
+    )
+
+
+def nowhere(*reasons, reason=Reason.NO_CANDIDATE):
+    candidates = tuple(
+        CandidateStatus(node_type=f"t{i}", processor="cpu", reason=r, message="")
+        for i, r in enumerate(reasons)
+    )
+    return PlacementStatus(reason=reason, message="nowhere", candidates=candidates)
+
+
+def test_a_model_that_serves_has_none():
+    assert problem() is None
+
+
+def test_a_rejected_specification_comes_first():
+    found = problem(NOTHING, rejection=RejectedError(Reason.RUNTIME_NOT_FOUND, "create it"))
+    assert (found.reason, found.message, found.stalled) == ("RuntimeNotFound", "create it", True)
+
+
+@pytest.mark.parametrize(
+    ("placement", "measured", "reason", "stalled"),
+    [
+        pytest.param(
+            nowhere("NotBenchmarked", "ProfileStale"),
+            True,
+            Reason.NOT_BENCHMARKED,
+            False,
+            id="a benchmark is on its way",
+        ),
+        pytest.param(
+            nowhere("NotBenchmarked"),
+            False,
+            Reason.NOT_BENCHMARKED,
+            True,
+            id="no benchmark will come: the runtime has none",
+        ),
+        pytest.param(
+            nowhere("FormatNotSupported", "FormatNotSupported"),
+            True,
+            Reason.FORMAT_NOT_SUPPORTED,
+            True,
+            id="one reason for all candidates is the reason",
+        ),
+        pytest.param(
+            nowhere("BenchmarkFailed", "ProfileStale"),
+            True,
+            Reason.NO_CANDIDATE,
+            True,
+            id="several reasons: no candidate",
+        ),
+        pytest.param(nowhere(), True, Reason.NO_CANDIDATE, True, id="no nodes at all"),
+        pytest.param(
+            nowhere("NoNodeProfile", reason=Reason.NO_NODE_PROFILE),
+            True,
+            Reason.NO_NODE_PROFILE,
+            False,
+            id="agents have not reported yet",
+        ),
+    ],
+)
+def test_not_placed(placement, measured, reason, stalled):
+    found = problem(NOTHING, placement=placement, runtime=factories.runtime(measured=measured))
+    assert (found.reason, found.stalled) == (reason, stalled)
+    assert found.message.endswith("nowhere")
+
+
+def test_what_serves_keeps_serving_where_nothing_can_be_placed():
+    message = problem(placement=nowhere("ProfileStale")).message
+    assert message == "nowhere; what served before keeps serving"
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason", "stalled"),
+    [
+        pytest.param(
+            {"problem_reason": "ImageNotAvailable"}, "ImageNotAvailable", True, id="no image"
+        ),
+        pytest.param(
+            {"problem_reason": "PodUnschedulable"}, "PodUnschedulable", False, id="no node yet"
+        ),
+        pytest.param(
+            {"problem_reason": "PodUnschedulable", "progress_deadline_exceeded": True},
+            "PodUnschedulable",
+            True,
+            id="no node for ten minutes",
+        ),
+        pytest.param(
+            {"model_ready": False, "model_message": "UNAVAILABLE: x"},
+            "ModelLoadFailed",
+            True,
+            id="Triton refuses the model",
+        ),
+        pytest.param({"model_ready": False}, "ModelLoading", False, id="Triton loads the model"),
+        pytest.param(
+            {"progress_deadline_exceeded": True}, "ProgressDeadlineExceeded", True, id="stuck"
+        ),
+        pytest.param({"exists": False}, "Deploying", False, id="no Deployment yet"),
+        pytest.param({"ready_replicas": 1}, "Deploying", False, id="a replica is missing"),
+        pytest.param({"updated_replicas": 1}, "Deploying", False, id="a replica is of yesterday"),
+        pytest.param({"desired_replicas": 3}, "Deploying", False, id="another number was asked"),
+    ],
+)
+def test_serving(fields, reason, stalled):
+    state = SERVES.with_(**fields)
+    found = problem(state)
+    assert (found.reason, found.stalled) == (reason, stalled)
+    assert problem(state, replicas=0) is None
+
+
+def test_deploying_counts_replicas():
+    state = SERVES.with_(ready_replicas=1, updated_replicas=1)
+    assert problem(state).message == (
+        "1 of 2 replicas are ready, 1 are updated to what is specified now, on cpu-small"
+    )
+    assert problem(NOTHING).message == "0 of 2 replicas are ready, on cpu-small"

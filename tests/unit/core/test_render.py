@@ -1,0 +1,362 @@
+"""The serving objects: what they contain, and that they are the same for the same input."""
+
+import base64
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ferryman.api import names
+from ferryman.api.conditions import Reason
+from ferryman.api.inference_model import Batching, ResourceRequirements
+from ferryman.api.inference_runtime import EnvironmentVariable
+from ferryman.core import render, triton_config
+from ferryman.core.rejection import RejectedError
+from ferryman.core.render import pod
+from tests import factories
+
+
+def serving(*, size=8, config=None, preferred_node="node-1", uri=None, entry=None, **spec):
+    source = factories.source(config=config or {}, **({"uri": uri} if uri else {}))
+    model = factories.model(model=source, **spec)
+    entry = entry or factories.runtime_processor()
+    batching = Batching(max_batch_size=size)
+    return render.Serving(
+        model=model,
+        source=source,
+        entry=entry,
+        node_type="cpu-small",
+        preferred_node=preferred_node,
+        pull_policy="IfNotPresent",
+        config=triton_config.model_config(model, entry, source, batching),
+        untuned_config=triton_config.untuned(model, entry, source),
+        control_key="secret",
+        operator_namespace="ferryman-system",
+    )
+
+
+def rendered(**fields):
+    return {o["kind"]: o for o in render.render(serving(**fields), repr)}
+
+
+def pod_spec(**fields):
+    return rendered(**fields)["Deployment"]["spec"]["template"]["spec"]
+
+
+def test_what_pods_need_comes_before_the_deployment():
+    kinds = [o["kind"] for o in render.render(serving(), repr)]
+    assert kinds == ["Secret", "ConfigMap", "NetworkPolicy", "Service", "Deployment"]
+
+
+@pytest.mark.parametrize("manifest", render.render(serving(), repr), ids=lambda o: o["kind"])
+def test_every_object_is_named_labelled_and_owned(manifest):
+    assert list(manifest)[:2] == ["apiVersion", "kind"]
+    assert manifest["metadata"] == {
+        "name": "resnet50-triton",
+        "namespace": "default",
+        "labels": {
+            "app.kubernetes.io/name": "resnet50",
+            "app.kubernetes.io/managed-by": "ferryman",
+            "serving.ferryman.dev/model": "resnet50",
+        },
+        "ownerReferences": [
+            {
+                "apiVersion": "serving.ferryman.dev/v1alpha1",
+                "kind": "InferenceModel",
+                "name": "resnet50",
+                "uid": "uid-resnet50",
+                "controller": True,
+                "blockOwnerDeletion": True,
+            }
+        ],
+    }
+
+
+def test_the_control_key_reaches_triton_through_the_secret_alone():
+    objects = rendered()
+    assert base64.b64decode(objects["Secret"]["data"]["key"]) == b"secret"
+    triton = objects["Deployment"]["spec"]["template"]["spec"]["containers"][0]
+    reference = {"secretKeyRef": {"name": "resnet50-triton", "key": "key"}}
+    assert triton["env"] == [{"name": names.CONTROL_KEY_ENV, "valueFrom": reference}]
+    locks = [a for a in triton["args"] if "restricted" in a]
+    assert [a.split("=")[0] for a in locks] == [
+        "--http-restricted-api",
+        "--grpc-restricted-protocol",
+    ]
+    assert all(a.endswith(":ferryman-control-key=$(FERRYMAN_CONTROL_KEY)") for a in locks)
+
+
+def test_a_triton_without_control_key_locks_nothing():
+    triton = pod.triton_container("m", factories.runtime_processor(), storage_uri="oci://m")
+    assert triton["env"] == []
+    assert not [a for a in triton["args"] if "restricted" in a]
+
+
+def test_only_the_operator_reaches_grpc_and_the_pods_reach_nobody():
+    policy = rendered()["NetworkPolicy"]["spec"]
+    namespace = {"matchLabels": {"kubernetes.io/metadata.name": "ferryman-system"}}
+    operator = {"matchLabels": {"app.kubernetes.io/name": "ferryman"}}
+    sources = {rule["ports"][0]["port"]: rule.get("from") for rule in policy["ingress"]}
+    assert sources == {
+        8000: None,
+        8001: [{"namespaceSelector": namespace, "podSelector": operator}],
+        8002: [{"namespaceSelector": namespace}],
+    }
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert "egress" not in policy
+
+
+def test_the_service_exposes_http_alone():
+    spec = rendered()["Service"]["spec"]
+    assert [port["port"] for port in spec["ports"]] == [8000]
+    assert spec["selector"] == {"serving.ferryman.dev/model": "resnet50"}
+
+
+def test_the_address_is_that_of_the_service():
+    assert render.url(factories.model()) == (
+        "http://resnet50-triton.default.svc:8000/v2/models/resnet50"
+    )
+
+
+def test_tuning_changes_the_config_map_and_rolls_no_pod():
+    before, after = rendered(size=8), rendered(size=16)
+    assert before["ConfigMap"] != after["ConfigMap"]
+    assert before["Deployment"] == after["Deployment"]
+
+
+def test_another_overlay_rolls_the_pods():
+    other = rendered(config={"parameters": {"k": {"string_value": "v"}}})
+    assert rendered()["Deployment"] != other["Deployment"]
+
+
+def test_the_node_type_is_required_and_the_node_preferred():
+    affinity = pod_spec()["affinity"]["nodeAffinity"]
+    assert affinity == {
+        "requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [
+                {
+                    "matchExpressions": [
+                        {"key": names.LABEL_NODE_TYPE, "operator": "In", "values": ["cpu-small"]}
+                    ]
+                }
+            ]
+        },
+        "preferredDuringSchedulingIgnoredDuringExecution": [
+            {
+                "weight": 50,
+                "preference": {
+                    "matchFields": [
+                        {"key": "metadata.name", "operator": "In", "values": ["node-1"]}
+                    ]
+                },
+            }
+        ],
+    }
+
+
+def test_without_a_preferred_node_none_is_preferred():
+    affinity = pod_spec(preferred_node=None)["affinity"]["nodeAffinity"]
+    assert list(affinity) == ["requiredDuringSchedulingIgnoredDuringExecution"]
+
+
+def test_pods_run_with_the_least_rights():
+    spec = pod_spec()
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in (*spec["initContainers"], *spec["containers"]):
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        }
+
+
+def test_a_pod_drains_before_it_ends_within_its_grace_period():
+    spec = pod_spec()
+    triton = spec["containers"][0]
+    drain_s = triton["lifecycle"]["preStop"]["sleep"]["seconds"]
+    exit_s = next(int(a.split("=")[1]) for a in triton["args"] if a.startswith("--exit-timeout"))
+    assert 0 < drain_s + exit_s < spec["terminationGracePeriodSeconds"]
+
+
+def test_a_slow_model_load_is_given_an_hour():
+    startup = pod_spec()["containers"][0]["startupProbe"]
+    assert startup["periodSeconds"] * startup["failureThreshold"] == 3600
+    assert startup["httpGet"]["path"] == "/v2/health/live"
+
+
+def test_readiness_is_the_models_own():
+    readiness = pod_spec()["containers"][0]["readinessProbe"]
+    assert readiness["httpGet"]["path"] == "/v2/models/resnet50/ready"
+    assert readiness["failureThreshold"] == 3
+
+
+GPU = factories.runtime_processor("gpu")
+
+
+@pytest.mark.parametrize(
+    ("resources", "expected"),
+    [
+        pytest.param(
+            None,
+            {
+                "requests": {"cpu": "500m", "memory": "512Mi"},
+                "limits": {"nvidia.com/gpu": 1},
+            },
+            id="the runtime's resources and one device",
+        ),
+        pytest.param(
+            ResourceRequirements(limits={"cpu": 2, "nvidia.com/gpu": 2}),
+            {"limits": {"cpu": 2, "nvidia.com/gpu": 2}},
+            id="the model's own instead, devices too",
+        ),
+    ],
+)
+def test_resources(resources, expected):
+    spec = pod_spec(entry=GPU, resources=resources)
+    assert spec["containers"][0]["resources"] == expected
+    layout = spec["initContainers"][0]["resources"]
+    assert "nvidia.com/gpu" not in str(layout)
+
+
+def test_the_runtimes_environment_and_arguments_come_last():
+    entry = factories.runtime_processor(
+        env=(EnvironmentVariable(name="OMP_NUM_THREADS", value="2"),), args=("--log-info=false",)
+    )
+    triton = pod_spec(entry=entry)["containers"][0]
+    assert triton["env"][-1] == {"name": "OMP_NUM_THREADS", "value": "2"}
+    assert triton["args"][-1] == "--log-info=false"
+
+
+@pytest.mark.parametrize(
+    ("uri", "volume", "sub_path"),
+    [
+        pytest.param(
+            "oci://registry.example/m@sha256:1",
+            {"image": {"reference": "registry.example/m@sha256:1", "pullPolicy": "IfNotPresent"}},
+            None,
+            id="an image is an image volume",
+        ),
+        pytest.param(
+            "pvc://models",
+            {"persistentVolumeClaim": {"claimName": "models", "readOnly": True}},
+            None,
+            id="a claim is mounted whole",
+        ),
+        pytest.param(
+            "pvc://models/vision/resnet50/",
+            {"persistentVolumeClaim": {"claimName": "models", "readOnly": True}},
+            "vision/resnet50",
+            id="or the folder in it that is named",
+        ),
+    ],
+)
+def test_the_model_volume(uri, volume, sub_path):
+    spec = pod_spec(uri=uri)
+    assert spec["volumes"][0] == {"name": "model", **volume}
+    for container in (*spec["initContainers"], *spec["containers"]):
+        mount = next(m for m in container["volumeMounts"] if m["name"] == "model")
+        assert (mount["readOnly"], mount.get("subPath")) == (True, sub_path)
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket/model", "oci://", "pvc:///path"])
+def test_a_source_that_cannot_be_mounted_is_refused(uri):
+    with pytest.raises(RejectedError, match="write oci://IMAGE or pvc://CLAIM/PATH") as caught:
+        pod.volumes(uri)
+    assert caught.value.reason == Reason.INVALID_SPEC
+
+
+def test_the_configuration_comes_from_the_config_map_or_inline():
+    entry = factories.runtime_processor()
+    mapped = pod.layout_container("m", entry, storage_uri="oci://m")
+    assert "config" in [mount["name"] for mount in mapped["volumeMounts"]]
+    inline = pod.layout_container("m", entry, storage_uri="oci://m", inline_config="a: $(B)")
+    assert "config" not in [mount["name"] for mount in inline["volumeMounts"]]
+    assert inline["env"][-1] == {"name": "FERRYMAN_CONFIG", "value": "a: $$(B)"}
+    assert "config" not in [volume["name"] for volume in pod.volumes("oci://m")]
+    assert {"name": "config", "configMap": {"name": "c"}} in pod.volumes("oci://m", config_map="c")
+
+
+@pytest.fixture
+def lay_out(tmp_path):
+    """Run the layout script on folders of the test's own."""
+    model, config, repository = tmp_path / "model", tmp_path / "config", tmp_path / "models"
+    for folder in (model, config, repository):
+        folder.mkdir()
+    (config / "config.pbtxt").write_text("from the volume")
+    script = pod.LAYOUT_SCRIPT
+    for path in (names.PATH_REPOSITORY, names.PATH_CONFIG, names.PATH_MODEL):
+        script = re.sub(rf"(?<![\w$*/]){path}(?!\w)", str(tmp_path / path[1:]), script)
+
+    def run(files, **environment):
+        for file in files:
+            (model / file).parent.mkdir(parents=True, exist_ok=True)
+            (model / file).write_text(file)
+        done = subprocess.run(
+            ["/bin/sh", "-c", script],
+            env={"PATH": os.environ["PATH"], "FERRYMAN_MODEL": "m", **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=10,
+        )
+        laid = repository / "m"
+        found = [Path(top) / f for top, _, fs in os.walk(laid, followlinks=True) for f in fs]
+        return done, {str(f.relative_to(laid)): f.read_text() for f in found}
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        pytest.param(["model.onnx"], {"1/model.onnx"}, id="files become version 1"),
+        pytest.param(
+            ["model.onnx", "data/weights"],
+            {"1/model.onnx", "1/data/weights"},
+            id="with the folders beside them",
+        ),
+        pytest.param(
+            ["1/model.onnx", "12/model.onnx", "labels.txt"],
+            {"1/model.onnx", "12/model.onnx", "labels.txt"},
+            id="version folders stay versions, labels stay beside them",
+        ),
+        pytest.param(["007/model.onnx"], {"1/007/model.onnx"}, id="Triton takes no leading zeros"),
+        pytest.param(["3"], {"1/3"}, id="a file is no version, whatever its name"),
+        pytest.param(
+            ["model.onnx", "config.pbtxt", "lost+found/x"],
+            {"1/model.onnx"},
+            id="a config.pbtxt in the volume does not count, nor what a file system left there",
+        ),
+    ],
+)
+def test_layout(lay_out, files, expected):
+    done, laid = lay_out(files)
+    assert done.returncode == 0, done.stderr
+    assert laid.pop("config.pbtxt") == "from the volume"
+    assert set(laid) == expected
+
+
+def test_layout_takes_the_inline_configuration_byte_for_byte(lay_out):
+    text = 'parameters { key: "a" value: "$HOME `id` %s \\n" }\n'
+    _, laid = lay_out(["model.onnx"], FERRYMAN_CONFIG=text)
+    assert laid["config.pbtxt"] == text
+
+
+def test_layout_can_be_repeated(lay_out):
+    lay_out(["model.onnx"])
+    done, laid = lay_out(["1/model.onnx"])
+    assert done.returncode == 0, done.stderr
+    assert "1/model.onnx" in laid
+
+
+@pytest.mark.parametrize("files", [[], ["config.pbtxt"], ["lost+found/x"]])
+def test_layout_of_an_empty_volume_says_what_to_do(lay_out, files):
+    done, _ = lay_out(files)
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        "the model volume is empty: put the model's files, or numbered version folders, at its top"
+    )
