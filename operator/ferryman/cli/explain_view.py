@@ -1,0 +1,204 @@
+"""How an explanation looks: tables for people, JSON for programs."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ferryman.api.inference_model import (
+    Batching,
+    CandidateStatus,
+    InferenceModel,
+    ObservedStatus,
+    PlacementStatus,
+)
+
+NOTHING = "-"
+SHOWN_CHANGES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A model, where it is placed, and what a fresh decision would say of every candidate."""
+
+    model: InferenceModel
+    placement: PlacementStatus
+    candidates: tuple[CandidateStatus, ...]
+
+    @property
+    def fresh_choice(self) -> CandidateStatus | None:
+        """What would be chosen now, if that differs from where the model is."""
+        best = next((candidate for candidate in self.candidates if candidate.chosen), None)
+        if best is None or self.is_place(best):
+            return None
+        return best
+
+    def is_place(self, candidate: CandidateStatus) -> bool:
+        """Whether the model is placed there."""
+        place = (self.placement.node_type, self.placement.processor)
+        return (candidate.node_type, candidate.processor) == place
+
+
+def as_json(explanation: Explanation) -> dict[str, Any]:
+    """Return the explanation as JSON values, with the API's field names."""
+    model = explanation.model
+    namespace, name = model.key
+    observed = model.status.observed
+    return {
+        "namespace": namespace,
+        "name": name,
+        "placement": explanation.placement.as_dict(),
+        "candidates": [candidate.as_dict() for candidate in explanation.candidates],
+        "objectives": model.spec.objectives.as_dict(),
+        "observed": observed.as_dict() if observed else None,
+        "batching": model.status.batching.as_dict(),
+        "conditions": [condition.as_dict() for condition in model.status.conditions],
+    }
+
+
+def show(explanation: Explanation, console: Console) -> None:
+    """Print the explanation as tables."""
+    for part in _parts(explanation):
+        console.print(part, soft_wrap=isinstance(part, Text))
+
+
+def _parts(explanation: Explanation) -> Iterator[Table | Text]:
+    namespace, name = explanation.model.key
+    yield Text(f"{namespace}/{name}", style="bold")
+    yield _facts(_placement_facts(explanation))
+    if explanation.candidates:
+        yield _candidates(explanation)
+    yield _facts(_tuning_facts(explanation.model))
+    if explanation.model.status.batching.changes:
+        yield _changes(explanation.model)
+    if explanation.model.status.conditions:
+        yield _conditions(explanation.model)
+
+
+def _facts(facts: Iterable[tuple[str, str]]) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for title, text in facts:
+        table.add_row(Text(title), Text(text))
+    return table
+
+
+def _placement_facts(explanation: Explanation) -> Iterator[tuple[str, str]]:
+    placement, best = explanation.placement, explanation.fresh_choice
+    if placement.node_type:
+        product = f", {placement.product}" if placement.product else ""
+        yield "Placed on", f"{placement.node_type} ({placement.processor}{product})"
+    else:
+        yield "Placed on", "nothing"
+    yield "Why", f"{placement.reason}: {placement.message}"
+    if placement.node_type and best is not None:
+        yield "Today", f"a fresh decision would choose {best.node_type} ({best.processor})"
+
+
+def _candidates(explanation: Explanation) -> Table:
+    table = Table(title="Candidates as of now", title_justify="left")
+    for column in ("", "NODE TYPE", "PROCESSOR", "NODE"):
+        table.add_column(column, no_wrap=bool(column))
+    for column in ("BENCHMARK", "MEMORY", "UTILISATION", "WORKLOAD"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("REASON", no_wrap=True)
+    table.add_column("WHY", overflow="fold")
+    for candidate in explanation.candidates:
+        here = explanation.is_place(candidate)
+        table.add_row(*_cells(candidate, here=here), style="green" if here else None)
+    return table
+
+
+def _cells(candidate: CandidateStatus, *, here: bool) -> Iterator[Text]:
+    yield Text("→" if here else "")
+    yield Text(candidate.node_type)
+    yield Text(candidate.processor)
+    yield Text(candidate.node or NOTHING)
+    terms = (candidate.benchmark, candidate.memory, candidate.utilisation, candidate.workload)
+    for term in terms:
+        yield Text(NOTHING if term is None else f"{term:.2f}")
+    yield Text(candidate.reason)
+    yield Text(_why(candidate))
+
+
+def _why(candidate: CandidateStatus) -> str:
+    """Return the message without the sum, which stands in the columns."""
+    _, separator, comparison = candidate.message.partition("; ")
+    return comparison if candidate.workload is not None and separator else candidate.message
+
+
+def _tuning_facts(model: InferenceModel) -> Iterator[tuple[str, str]]:
+    batching = model.status.batching
+    yield "Objectives", "; ".join(_objectives(model))
+    yield "Observed", _observed(model.status.observed)
+    yield "Batching", describe(batching.applied)
+    if batching.recommended:
+        yield "Recommended", describe(batching.recommended)
+    if batching.reason:
+        yield "Why", f"{batching.reason}: {batching.message}"
+
+
+def _objectives(model: InferenceModel) -> Iterator[str]:
+    objectives = model.spec.objectives
+    if objectives.latency:
+        latency = objectives.latency
+        yield f"p{latency.percentile} at most {latency.target_milliseconds} ms"
+    if objectives.throughput:
+        yield f"at least {objectives.throughput.min_per_second} inferences/s"
+
+
+def _observed(observed: ObservedStatus | None) -> str:
+    if observed is None:
+        return "nothing yet"
+    latency = NOTHING
+    if observed.latency_milliseconds is not None:
+        estimated = " (estimated)" if observed.latency_estimated else ""
+        latency = f"{observed.latency_milliseconds:g} ms{estimated}"
+    batch = NOTHING if observed.mean_batch_size is None else f"{observed.mean_batch_size:g}"
+    return (
+        f"latency {latency}, {observed.inferences_per_second:g} inferences/s, "
+        f"mean batch {batch}, {observed.failed_requests} failed requests"
+    )
+
+
+def describe(batching: Batching | None) -> str:
+    """Return a batching in words."""
+    if batching is None:
+        return "not decided yet"
+    return (
+        f"batch bound {batching.max_batch_size}, "
+        f"queue delay {batching.max_queue_delay_microseconds} µs, "
+        f"instances {batching.instances}"
+    )
+
+
+def _changes(model: InferenceModel) -> Table:
+    table = Table(title="Last changes", title_justify="left")
+    for column in ("TIME", "FROM", "TO", "BY", "OUTCOME", "REASON"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("WHY", overflow="fold")
+    for change in model.status.batching.changes[:SHOWN_CHANGES]:
+        before, after = _short(change.before), _short(change.after)
+        words = (change.time, before, after, change.actuator, change.outcome, change.reason)
+        table.add_row(*map(Text, words), Text(change.message))
+    return table
+
+
+def _short(batching: Batching) -> str:
+    delay_us = batching.max_queue_delay_microseconds
+    return f"{batching.max_batch_size} / {delay_us} µs / {batching.instances}"
+
+
+def _conditions(model: InferenceModel) -> Table:
+    table = Table(title="Conditions", title_justify="left")
+    for column in ("TYPE", "STATUS", "REASON"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("MESSAGE", overflow="fold")
+    for condition in model.status.conditions:
+        words = (condition.type, condition.status, condition.reason, condition.message)
+        table.add_row(*map(Text, words))
+    return table

@@ -1,0 +1,273 @@
+"""One Triton server as the operator uses it: look at a model, count, and change its batching.
+
+Everything that changes something goes over gRPC: a load over HTTP would hold one of the server's
+HTTP workers, which answer the clients, for as long as it takes.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeVar
+from weakref import WeakValueDictionary
+
+import grpc
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from ferryman.api.inference_model import Batching
+from ferryman.api.names import CONTROL_KEY_NAME, PORT_GRPC, PORT_METRICS
+from ferryman.api.statistics import ServerModel, Statistics
+from ferryman.clients import model_config, pbtxt
+from ferryman.clients.triton_metrics import MetricsPage
+from ferryman.clients.triton_statistics import to_statistics
+
+_Answer = TypeVar("_Answer")
+
+#: Triton looks for the key of a restricted protocol in this metadata (grpc_server.cc).
+CONTROL_METADATA: Final = f"triton-grpc-protocol-{CONTROL_KEY_NAME}"
+
+_MAX_MESSAGE_CHARACTERS: Final = 600
+_CHANNEL_OPTIONS: Final = (
+    ("grpc.enable_http_proxy", 0),
+    # A restarted container comes back on the same address: look again soon.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    # Channels to equal addresses must not share a connection: each is closed on its own.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+_NO_ANSWER: Final = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED,
+)
+
+#: Loads of one server wait for one another, whichever connection they come through:
+#: Triton lets a later load supersede one that still runs.
+_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+
+class TritonUnavailable(Exception):  # noqa: N818  the name states the finding
+    """The server did not answer, or does not know the model; worth another try."""
+
+
+class ControlKeyRefused(TritonUnavailable):
+    """The server was started with another control key: only a new pod gets the right one."""
+
+
+class ConfigRefused(Exception):  # noqa: N818  the name states the finding
+    """Triton refused the configuration, in its own words; what served before still serves."""
+
+
+class TritonServer(Protocol):
+    """One model on one Triton server."""
+
+    async def model(self) -> ServerModel:
+        """Return whether the model is ready and what is in force; raises TritonUnavailable."""
+        ...
+
+    async def statistics(self) -> Statistics:
+        """Return the model's counters now; raises TritonUnavailable."""
+        ...
+
+    async def apply_batching(self, batching: Batching, *, config_pbtxt: str | None = None) -> None:
+        """Put a batching in force and return when it serves.
+
+        Raises ConfigRefused (the old configuration still serves), TritonUnavailable (unknown
+        what serves: look again) and pbtxt.ConfigInvalid.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the server listens; other than the defaults only in tests."""
+
+    grpc: int = PORT_GRPC
+    metrics: int = PORT_METRICS
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long an answer may take."""
+
+    read_s: float = 5.0
+    load_s: float = 300.0
+    """A load returns when the model serves: large models read gigabytes first."""
+
+
+def connect(
+    pod_ip: str,
+    model: str,
+    control_key: str,
+    *,
+    clock: Callable[[], float],
+    ports: Ports | None = None,
+    deadlines: Deadlines | None = None,
+) -> TritonServer:
+    """Return the model on the server of a pod; nothing is sent before the first call.
+
+    ``clock`` gives the seconds of ``Statistics.now_s``. To be called in a running event loop.
+    """
+    ports = ports or Ports()
+    host = f"[{pod_ip}]" if ":" in pod_ip else pod_ip
+    return _GrpcServer(
+        address=f"{host}:{ports.grpc}",
+        metrics_url=f"http://{host}:{ports.metrics}/metrics",
+        model=model,
+        control_key=control_key,
+        clock=clock,
+        deadlines=deadlines or Deadlines(),
+    )
+
+
+class _GrpcServer:
+    """A TritonServer over gRPC; statistics that gRPC lacks come from the metrics page."""
+
+    def __init__(
+        self,
+        *,
+        address: str,
+        metrics_url: str,
+        model: str,
+        control_key: str,
+        clock: Callable[[], float],
+        deadlines: Deadlines,
+    ) -> None:
+        self._address = address
+        self._metrics = MetricsPage(metrics_url, deadlines.read_s)
+        self._model = model
+        self._metadata = ((CONTROL_METADATA, control_key),) if control_key else ()
+        self._clock = clock
+        self._deadlines = deadlines
+        self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
+        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._lock = _locks.setdefault(address, asyncio.Lock())
+
+    async def model(self) -> ServerModel:
+        answer = await self._read(
+            self._stub.ModelReady, service_pb2.ModelReadyRequest(name=self._model)
+        )
+        if not answer.ready:
+            return ServerModel(ready=False, reason=await self._why_not_ready())
+        config = await self._live_config()
+        return ServerModel(
+            ready=True,
+            batching=model_config.batching_of(config),
+            batchable=not model_config.not_batchable(config),
+            instances_known=model_config.instances_known(config),
+        )
+
+    async def statistics(self) -> Statistics:
+        request = service_pb2.ModelStatisticsRequest(name=self._model)
+        answer, metrics = await asyncio.gather(
+            self._read(self._stub.ModelStatistics, request), self._metrics.read(self._model)
+        )
+        return to_statistics(answer.model_stats, metrics, self._clock())
+
+    async def apply_batching(self, batching: Batching, *, config_pbtxt: str | None = None) -> None:
+        """Load the whole configuration with another batching, and read it back.
+
+        ``config_pbtxt`` is the configuration to start from: with the file that the pod started
+        from, a change of instances alone is made in place from the first. Without it the live
+        configuration is taken, which the server completed after loading the file: Triton
+        compares what was *submitted*, so that the first such change after a start reloads.
+        """
+        async with self._lock:
+            if config_pbtxt is None:
+                base = await self._live_config()
+                if model_config.batching_of(base) == batching:
+                    return
+                self._check_known(base)
+            else:
+                base = pbtxt.from_text(config_pbtxt)
+            self._check_batchable(base)
+            await self._load(model_config.with_batching(base, batching))
+            in_force = model_config.batching_of(await self._live_config())
+        if in_force != batching:
+            raise ConfigRefused(
+                f"Triton accepted {_words(batching)} but has {_words(in_force)} in force"
+            )
+
+    async def close(self) -> None:
+        await self._channel.close()
+        await self._metrics.close()
+
+    async def _why_not_ready(self) -> str:
+        index = await self._read(self._stub.RepositoryIndex, service_pb2.RepositoryIndexRequest())
+        states = [
+            f"{model.state or 'not loaded'}{f': {model.reason}' if model.reason else ''}"
+            for model in index.models
+            if model.name == self._model
+        ]
+        if not states:
+            return f"Triton's model repository has no model {self._model}"
+        return _short("; ".join(states))
+
+    async def _live_config(self) -> ModelConfig:
+        answer = await self._read(
+            self._stub.ModelConfig, service_pb2.ModelConfigRequest(name=self._model)
+        )
+        return answer.config
+
+    def _check_batchable(self, config: ModelConfig) -> None:
+        refusal = model_config.not_batchable(config)
+        if refusal:
+            raise ConfigRefused(f"the batching of {self._model} cannot be changed: {refusal}")
+
+    def _check_known(self, live: ModelConfig) -> None:
+        if model_config.has_unknown_fields(live):
+            raise ConfigRefused(
+                f"Triton's configuration of {self._model} has fields that this version of "
+                "Ferryman does not know and would lose: upgrade Ferryman, or use mode Fixed"
+            )
+
+    async def _load(self, config: ModelConfig) -> None:
+        request = service_pb2.RepositoryModelLoadRequest(model_name=self._model)
+        request.parameters["config"].string_param = pbtxt.to_json(config)
+        try:
+            await self._stub.RepositoryModelLoad(
+                request, timeout=self._deadlines.load_s, metadata=self._metadata
+            )
+        except grpc.aio.AioRpcError as error:
+            if error.code() in _NO_ANSWER:
+                raise self._unavailable(error) from error
+            raise ConfigRefused(_short(error.details() or error.code().name)) from error
+
+    async def _read(self, method: Callable[..., Awaitable[_Answer]], request: object) -> _Answer:
+        try:
+            return await method(request, timeout=self._deadlines.read_s, metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: grpc.aio.AioRpcError) -> TritonUnavailable:
+        words = _short(error.details() or error.code().name)
+        if "restricted" in words and CONTROL_METADATA in words:
+            return ControlKeyRefused(
+                f"Triton at {self._address} refused the control key: it was started with another; "
+                "delete the pod so that it starts with the present one"
+            )
+        return TritonUnavailable(f"Triton at {self._address}, model {self._model}: {words}")
+
+
+def _words(batching: Batching | None) -> str:
+    if batching is None:
+        return "no batching"
+    return (
+        f"max_batch_size {batching.max_batch_size}, "
+        f"max_queue_delay_microseconds {batching.max_queue_delay_microseconds}, "
+        f"{batching.instances} instance(s)"
+    )
+
+
+def _short(words: str) -> str:
+    """Put a server's words on one line that fits a condition's message beside our own."""
+    line = " ".join(words.split())
+    if len(line) <= _MAX_MESSAGE_CHARACTERS:
+        return line
+    return line[: _MAX_MESSAGE_CHARACTERS - 1] + "…"

@@ -1,0 +1,91 @@
+"""Triton's metrics page: the two things that its statistics extension does not tell."""
+
+import logging
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+_log = logging.getLogger(__name__)
+
+SUMMARY: Final = "nv_inference_request_summary_us"
+PENDING: Final = "nv_inference_pending_request_count"
+_MAX_PAGE_BYTES: Final = 4 * 2**20
+_PERCENTILES: Final = {"0.5": 50, "0.9": 90, "0.95": 95, "0.99": 99}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMetrics:
+    """One model's latency quantiles and queue length on one server."""
+
+    latency_quantiles_us: Mapping[int, float] = field(default_factory=dict)
+    """Percentile -> microseconds over Triton's sliding window of 60 s; empty without requests."""
+    pending: int | None = None
+    """Requests waiting in the queue over all versions, or None where Triton does not say."""
+
+
+def parse(page: str, model: str) -> ModelMetrics:
+    """Return one model's metrics from a page in the Prometheus text format.
+
+    Where several versions serve, each percentile is that of the slowest: percentiles cannot be
+    merged. Raises ValueError when a line of interest is not in the format.
+    """
+    samples = [sample for sample in _samples(page) if sample.labels.get("model") == model]
+    waiting = [sample.value for sample in samples if sample.name == PENDING]
+    return ModelMetrics(
+        latency_quantiles_us=_quantiles(samples),
+        pending=round(sum(waiting)) if waiting else None,
+    )
+
+
+def _quantiles(samples: Iterable[Sample]) -> dict[int, float]:
+    quantiles: dict[int, float] = {}
+    for sample in samples:
+        percentile = _PERCENTILES.get(sample.labels.get("quantile", ""))
+        if sample.name == SUMMARY and percentile and not math.isnan(sample.value):
+            quantiles[percentile] = max(sample.value, quantiles.get(percentile, 0.0))
+    return quantiles
+
+
+def _samples(page: str) -> list[Sample]:
+    """Parse only the lines of interest: a page with many models has thousands of others."""
+    lines = [line for line in page.splitlines() if line.startswith((SUMMARY, PENDING))]
+    families = text_string_to_metric_families("\n".join(lines) + "\n")
+    return [sample for family in families for sample in family.samples]
+
+
+class MetricsPage:
+    """The metrics page of one server, which may be missing: it can be switched off."""
+
+    def __init__(self, url: str, deadline_s: float) -> None:
+        self._url = url
+        self._timeout = aiohttp.ClientTimeout(total=deadline_s)
+        self._http: aiohttp.ClientSession | None = None
+
+    async def read(self, model: str) -> ModelMetrics:
+        """Return one model's metrics now; empty ones where the page cannot be read."""
+        try:
+            return parse(await self._text(), model)
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            _log.debug("no metrics at %s: %r", self._url, error)
+            return ModelMetrics()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._http is not None:
+            await self._http.close()
+
+    async def _text(self) -> str:
+        if self._http is None:
+            self._http = aiohttp.ClientSession(timeout=self._timeout)
+        page = bytearray()
+        async with self._http.get(self._url, raise_for_status=True) as answer:
+            async for chunk in answer.content.iter_any():
+                page += chunk
+                if len(page) > _MAX_PAGE_BYTES:
+                    raise ValueError(f"the page is longer than {_MAX_PAGE_BYTES} bytes")
+        return page.decode(errors="replace")

@@ -1,0 +1,125 @@
+"""Reading and changing the batching in a ModelConfig."""
+
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from ferryman.api.inference_model import Batching
+from ferryman.clients.model_config import (
+    batching_of,
+    has_unknown_fields,
+    instances_known,
+    not_batchable,
+    with_batching,
+)
+
+
+def config(text):
+    return text_format.Parse(text, ModelConfig())
+
+
+PLAIN = """
+name: "m" backend: "onnxruntime" max_batch_size: 16
+dynamic_batching { max_queue_delay_microseconds: 100 }
+instance_group { count: 2 kind: KIND_CPU }
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(PLAIN, (16, 100, 2), id="all three are read"),
+        pytest.param(
+            "max_batch_size: 4", (4, 0, 1), id="without a batcher: no delay, one instance"
+        ),
+        pytest.param("max_batch_size: 4 instance_group {}", (4, 0, 1), id="no count: one instance"),
+    ],
+)
+def test_batching_of(text, expected):
+    found = batching_of(config(text))
+    assert found is not None
+    assert (
+        found.max_batch_size,
+        found.max_queue_delay_microseconds,
+        found.instances,
+    ) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        pytest.param("backend: 'x'", "no batch dimension", id="max_batch_size 0"),
+        pytest.param("max_batch_size: 4 sequence_batching {}", "stateful", id="sequences"),
+        pytest.param("ensemble_scheduling {}", "ensemble", id="an ensemble"),
+        pytest.param(
+            "max_batch_size: 4 model_transaction_policy { decoupled: true }",
+            "decoupled",
+            id="a decoupled model",
+        ),
+    ],
+)
+def test_models_that_cannot_be_batched_say_why(text, why):
+    assert why in not_batchable(config(text))
+    assert batching_of(config(text)) is None
+
+
+def test_a_change_of_batching_changes_nothing_else():
+    before = config(PLAIN + 'parameters { key: "k" value { string_value: "v" } }')
+    wanted = Batching(max_batch_size=32, max_queue_delay_microseconds=7, instances=3)
+    after = with_batching(before, wanted)
+    assert batching_of(after) == wanted
+    assert batching_of(before) == Batching(
+        max_batch_size=16, max_queue_delay_microseconds=100, instances=2
+    )
+    assert with_batching(after, batching_of(before)) == before
+
+
+@pytest.mark.parametrize(
+    ("preferred", "bound", "kept"),
+    [
+        pytest.param([4, 8], 6, [4], id="sizes beyond the bound are dropped"),
+        pytest.param([16], 32, [], id="the list that Triton completed follows the bound up"),
+        pytest.param([16], 8, [], id="and down"),
+        pytest.param([4, 16], 32, [4, 16], id="a list that a person wrote is kept"),
+    ],
+)
+def test_preferred_batch_sizes(preferred, bound, kept):
+    before = config(PLAIN)
+    before.dynamic_batching.preferred_batch_size.extend(preferred)
+    after = with_batching(before, Batching(max_batch_size=bound))
+    assert list(after.dynamic_batching.preferred_batch_size) == kept
+
+
+def test_all_groups_of_the_first_kind_get_the_instances():
+    before = config("""
+        max_batch_size: 4
+        instance_group { count: 1 kind: KIND_GPU gpus: 0 }
+        instance_group { count: 1 kind: KIND_GPU gpus: 1 }
+        instance_group { count: 1 kind: KIND_CPU }
+    """)
+    after = with_batching(before, Batching(max_batch_size=4, instances=3))
+    assert [group.count for group in after.instance_group] == [3, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("counts", "known"),
+    [
+        pytest.param([2, 2], True, id="equal counts are one answer"),
+        pytest.param([2, 1], False, id="unequal counts are none"),
+        pytest.param([], False, id="no group says nothing"),
+    ],
+)
+def test_instances_known(counts, known):
+    groups = " ".join(f"instance_group {{ count: {count} }}" for count in counts)
+    assert instances_known(config(groups)) is known
+
+
+def test_a_model_without_instance_groups_gets_one():
+    after = with_batching(config("max_batch_size: 4"), Batching(max_batch_size=4, instances=2))
+    assert [group.count for group in after.instance_group] == [2]
+
+
+def test_fields_of_a_newer_schema_are_noticed():
+    newer = ModelConfig.FromString(config(PLAIN).SerializeToString() + b"\xfa\x3f\x01x")
+    assert has_unknown_fields(newer)
+    assert not has_unknown_fields(config(PLAIN))

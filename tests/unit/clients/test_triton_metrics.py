@@ -1,0 +1,69 @@
+"""Triton's metrics page and its statistics as values."""
+
+from google.protobuf import text_format
+from tritonclient.grpc.service_pb2 import ModelStatisticsResponse
+
+from ferryman.clients.triton_metrics import MetricsPage, ModelMetrics, parse
+from ferryman.clients.triton_statistics import to_statistics
+
+PAGE = """\
+# HELP nv_inference_pending_request_count Instantaneous number of pending requests
+# TYPE nv_inference_pending_request_count gauge
+nv_inference_pending_request_count{model="m",version="1"} 3
+nv_inference_pending_request_count{model="m",version="2"} 4
+nv_inference_pending_request_count{model="other",version="1"} 90
+# TYPE nv_inference_request_summary_us summary
+nv_inference_request_summary_us_count{model="m",version="1"} 8
+nv_inference_request_summary_us_sum{model="m",version="1"} 800
+nv_inference_request_summary_us{model="m",version="1",quantile="0.5"} 100
+nv_inference_request_summary_us{model="m",version="1",quantile="0.9"} 150.5
+nv_inference_request_summary_us{model="m",version="1",quantile="0.95"} Nan
+nv_inference_request_summary_us{model="m",version="1",quantile="0.99"} 300
+nv_inference_request_summary_us{model="m",version="1",quantile="0.999"} 900
+nv_inference_request_summary_us{model="m",version="2",quantile="0.99"} 200
+nv_inference_request_summary_us{model="other",version="1",quantile="0.5"} 7
+nv_gpu_power_usage{gpu_uuid="x y"} broken line that is none of ours
+"""
+
+
+def test_quantiles_and_queue_of_one_model_are_read_and_nan_is_left_out():
+    assert parse(PAGE, "m") == ModelMetrics({50: 100.0, 90: 150.5, 99: 300.0}, pending=7)
+
+
+def test_another_model_is_not_mixed_in():
+    assert parse(PAGE, "other") == ModelMetrics({50: 7.0}, pending=90)
+
+
+def test_a_page_without_the_model_says_nothing():
+    assert parse(PAGE, "absent") == ModelMetrics({}, pending=None)
+
+
+async def test_a_page_that_cannot_be_read_says_nothing(unused_tcp_port):
+    page = MetricsPage(f"http://127.0.0.1:{unused_tcp_port}/metrics", deadline_s=1.0)
+    try:
+        assert await page.read("m") == ModelMetrics()
+    finally:
+        await page.close()
+
+
+def test_counters_of_all_versions_are_added_up():
+    version = """
+    model_stats {
+      name: "m" inference_count: 10 execution_count: 4
+      inference_stats {
+        success { count: 9 ns: 900 } fail { count: 1 ns: 50 } queue { count: 9 ns: 300 }
+      }
+      batch_stats {
+        batch_size: 2 compute_input { count: 3 ns: 1 } compute_infer { count: 3 ns: 20 }
+        compute_output { count: 3 ns: 300 }
+      }
+    """
+    single = "batch_stats { batch_size: 1 compute_infer { count: 1 ns: 5 } }"
+    text = f"{version} {single} }} {version} }}"
+    answer = text_format.Parse(text, ModelStatisticsResponse())
+    found = to_statistics(answer.model_stats, ModelMetrics({99: 5.0}, pending=2), 12.5)
+    assert (found.now_s, found.inference_count, found.execution_count) == (12.5, 20, 8)
+    assert (found.success_count, found.success_ns, found.failure_count) == (18, 1800, 2)
+    assert found.queue_ns == 600
+    assert found.batches == {1: (1, 5), 2: (6, 642)}
+    assert (found.latency_quantiles_us, found.pending) == ({99: 5.0}, 2)
