@@ -183,6 +183,7 @@ def _clean() -> None:
     before = RUN / "before.json"
     if before.exists():
         host.Before.record(before).restore()
+        before.unlink()
     for name in ("docker.pid", "docker.sock"):
         (RUN / name).unlink(missing_ok=True)
     shutil.rmtree(RUN / "exec", ignore_errors=True)

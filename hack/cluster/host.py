@@ -112,7 +112,7 @@ def _firewall(tool: str, table: str, *arguments: str) -> None:
 
 def _is_ours(rule: str, *, shared: bool) -> bool:
     pool = str(POOL).removesuffix(".0.0/16")
-    return f"{pool}." in rule or "ferryman" in rule or (not shared and _mentions_docker(rule))
+    return f" {pool}." in rule or "ferryman" in rule or (not shared and _mentions_docker(rule))
 
 
 def _mentions_docker(rule: str) -> bool:

@@ -1,0 +1,71 @@
+"""What was seen of a model while the load ran: its status, and the load's own measurements."""
+
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from hack import installation
+from hack.cluster import Cluster
+from hack.demo.scenario import NAMESPACE, Act
+from hack.load_job import LoadJob
+
+
+@dataclass
+class Recording:
+    """One model's story: its status over time and the load on it."""
+
+    act: Act
+    job: LoadJob
+    initial_batch: int
+    batches: list[tuple[float, int]] = field(default_factory=list)
+    """(Unix time, applied batch size bound), one entry a look."""
+    model: dict[str, Any] = field(default_factory=dict)
+
+    def look(self, cluster: Cluster) -> None:
+        """Read the model's status once."""
+        self.model = installation.get(cluster, "inferencemodel", self.act.name, NAMESPACE)
+        if bound := self.batch:
+            self.batches.append((time.time(), bound))
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """The model's status as last read."""
+        found: dict[str, Any] = self.model.get("status", {})
+        return found
+
+    @property
+    def batch(self) -> int | None:
+        """The applied batch size bound."""
+        applied = self.status.get("batching", {}).get("applied") or {}
+        return applied.get("maxBatchSize")
+
+    @property
+    def change_times(self) -> list[float]:
+        """Unix times of the changes of batching that were applied, oldest first."""
+        changes = self.status.get("batching", {}).get("changes", [])
+        times = [change["time"] for change in changes if change["outcome"] == "Applied"]
+        return sorted(datetime.fromisoformat(when).timestamp() for when in times)
+
+    def accuracies(self) -> dict[str, float]:
+        """Return the share of right answers before, during and after the changes of batching."""
+        changes = self.change_times
+        if not changes:
+            return {"throughout": _accuracy(self.job.seconds)}
+        first, last = changes[0] - 1, changes[-1] + 3
+        phases: dict[str, list[dict[str, Any]]] = {"before": [], "during": [], "after": []}
+        for second in self.job.seconds:
+            when = second["time"]
+            phase = "before" if when < first else "during" if when <= last else "after"
+            phases[phase].append(second)
+        return {phase: _accuracy(seconds) for phase, seconds in phases.items() if seconds}
+
+
+def _accuracy(seconds: list[dict[str, Any]]) -> float:
+    scored = [
+        (second["ok"], second["accuracy"])
+        for second in seconds
+        if second.get("accuracy") is not None
+    ]
+    answered = sum(ok for ok, _ in scored)
+    return sum(ok * accuracy for ok, accuracy in scored) / answered if answered else float("nan")

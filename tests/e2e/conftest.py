@@ -1,0 +1,69 @@
+"""One cluster, one installation, for all end-to-end tests of a run."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hack import installation
+from hack.cluster import ensure_up, lifecycle
+from hack.demo import scenario
+from tests.e2e.models import NAMESPACE
+
+#: The kustomize installation and the removal of CRDs disturb the others: they come last.
+ORDER = (
+    "test_cluster_lifecycle",
+    "test_install",
+    "test_serving",
+    "test_tuning",
+    "test_live_changes",
+)
+LAST = ("test_faults", "test_reinstall")
+
+
+def pytest_collection_modifyitems(items):
+    """Run the files in the order in which a user would live through them."""
+    items.sort(key=lambda item: _rank(Path(item.path).stem))
+
+
+def _rank(module):
+    if module in ORDER:
+        return ORDER.index(module)
+    return len(ORDER) + (1 + LAST.index(module) if module in LAST else 0)
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """Return the cluster of CONTEXT, or kind: removed afterwards if it was made for this run."""
+    context = os.environ.get("CONTEXT") or None
+    ours_before = context is None and lifecycle.KUBECONFIG.exists()
+    found = ensure_up(context)
+    yield found
+    if context is None and not ours_before:
+        lifecycle.down()
+
+
+@pytest.fixture(scope="session")
+def ferryman(cluster):
+    """Return the cluster with Ferryman installed by Helm and every worker measured."""
+    installation.load_images(cluster)
+    installation.install(cluster, "runtimes.triton-cpu.benchmark.timeLimitSeconds=45")
+    installation.wait_for_benchmarks(cluster)
+    return cluster
+
+
+@pytest.fixture(scope="module")
+def namespace(ferryman):
+    """Make a namespace for the module's models and remove it afterwards."""
+    ferryman.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", timeout_s=180)
+    installation.apply(
+        ferryman, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    )
+    yield NAMESPACE
+    ferryman.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", timeout_s=180)
+
+
+@pytest.fixture(scope="session")
+def digits_input(tmp_path_factory):
+    """Write the held-out digits with their labels."""
+    return scenario.write_digits_input(tmp_path_factory.mktemp("input") / "digits.npz")

@@ -1,0 +1,53 @@
+"""After `helm install`: operator and agents run, every node type is known and measured."""
+
+import pytest
+
+from hack import installation
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
+
+
+def test_every_worker_has_a_profile_of_its_own_processors(ferryman):
+    profiles = {
+        item["metadata"]["name"]: item
+        for item in installation.get(ferryman, "nodeprofiles")["items"]
+    }
+
+    assert set(ferryman.nodes) <= set(profiles)
+    for node in ferryman.nodes:
+        status = profiles[node]["status"]
+        owner = profiles[node]["metadata"]["ownerReferences"][0]
+        assert (owner["kind"], owner["name"]) == ("Node", node)
+        cpu = next(entry for entry in status["processors"] if entry["class"] == "cpu")
+        assert 0 <= cpu["utilisation"] <= 1
+        labels = installation.get(ferryman, "node", node)["metadata"]["labels"]
+        assert labels["serving.ferryman.dev/node-type"] == status["nodeType"]
+
+
+def test_the_slowed_node_measures_slower(ferryman):
+    if ferryman.slow_node is None:
+        pytest.skip("the nodes of a given context may be alike")
+    peaks = installation.benchmarked_nodes(ferryman)
+    slow = peaks.pop(ferryman.slow_node)
+
+    assert slow < 0.75 * min(peaks.values()), peaks
+
+
+def test_unlike_nodes_are_two_node_types(ferryman):
+    if ferryman.slow_node is None:
+        pytest.skip("the nodes of a given context may be alike")
+    profiles = installation.get(ferryman, "nodeprofiles")["items"]
+
+    assert len({profile["status"]["nodeType"] for profile in profiles}) == 2
+
+
+def test_operator_and_agents_run_unprivileged(ferryman):
+    pods = installation.get(ferryman, "pods", namespace="ferryman-system")["items"]
+    running = [pod for pod in pods if pod["status"]["phase"] == "Running"]
+
+    assert len(running) >= 1 + len(ferryman.nodes)
+    for pod in running:
+        assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
+        for container in pod["spec"]["containers"]:
+            assert container["securityContext"]["capabilities"]["drop"] == ["ALL"]
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True

@@ -1,0 +1,99 @@
+"""Batching is tuned live until the objective is met, and stays so when a pod is replaced."""
+
+import pytest
+
+from hack import installation
+from hack.load_job import LoadJob, LoadSpec
+from tests.e2e import models
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+#: Batches of 32 at 100 requests/s take longer to fill than the target allows.
+TOO_LARGE = {
+    **models.QUICK,
+    "step": 10,
+    "initial": {"maxBatchSize": 32, "maxQueueDelayMicroseconds": 100_000, "instances": 1},
+    "limits": {
+        "maxBatchSize": {"min": 1, "max": 32},
+        "maxQueueDelayMicroseconds": {"min": 0, "max": 100_000},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def tuned(ferryman, namespace, digits_input):
+    objectives = {"latency": {"targetMilliseconds": 60}}
+    installation.apply(ferryman, models.model("tuned", objectives=objectives, batching=TOO_LARGE))
+    models.wait_ready(ferryman, "tuned")
+    spec = LoadSpec("tuned", namespace, rate_per_s=100, duration_s=75, inputs=digits_input)
+    job = LoadJob(ferryman, spec, "load-tuned")
+    job.start()
+    summary = job.wait()
+    seen = models.get(ferryman, "tuned")
+    job.delete()
+    return seen, summary
+
+
+def test_the_bound_follows_the_trend_down_until_the_target_is_met(tuned):
+    model, _ = tuned
+    changes = model["status"]["batching"]["changes"]
+
+    assert model["status"]["batching"]["applied"]["maxBatchSize"] < 32
+    assert {change["outcome"] for change in changes} == {"Applied"}
+    assert {change["reason"] for change in changes} == {"TrendDecrease"}
+    assert {change["actuator"] for change in changes} == {"Reload"}
+
+
+def test_no_request_failed_and_every_answer_was_right(tuned):
+    _, summary = tuned
+
+    assert (summary["failed"], summary["sent"] >= 6000) == (0, True)
+    assert summary["accuracy"] >= 0.95
+
+
+def test_a_replaced_pod_comes_up_tuned(ferryman, tuned):
+    model, _ = tuned
+    bound = model["status"]["batching"]["applied"]["maxBatchSize"]
+    where = f"--namespace={models.NAMESPACE}"
+    label = "serving.ferryman.dev/model=tuned"
+    ferryman.kubectl("delete", "pod", "-l", label, where, timeout_s=120)
+    ferryman.kubectl(
+        "rollout", "status", "deploy/tuned-triton", where, "--timeout=120s", timeout_s=130
+    )
+
+    config = ferryman.kubectl(
+        "exec",
+        "deploy/tuned-triton",
+        where,
+        "-c",
+        "triton",
+        "--",
+        "cat",
+        "/models/tuned/config.pbtxt",
+    )
+    assert f"max_batch_size: {bound}" in config
+    assert len(models.get(ferryman, "tuned")["status"]["batching"]["changes"]) == len(
+        model["status"]["batching"]["changes"]
+    ), "the new pod needed no change"
+
+
+def test_recommend_changes_nothing_but_the_status(ferryman, namespace, digits_input):
+    installation.apply(
+        ferryman,
+        models.model(
+            "advised",
+            objectives={"latency": {"targetMilliseconds": 60}},
+            batching={**TOO_LARGE, "mode": "Recommend"},
+        ),
+    )
+    models.wait_ready(ferryman, "advised")
+    spec = LoadSpec("advised", namespace, rate_per_s=100, duration_s=25, inputs=digits_input)
+    job = LoadJob(ferryman, spec, "load-advised")
+    job.start()
+    assert job.wait()["failed"] == 0
+    batching = models.get(ferryman, "advised")["status"]["batching"]
+
+    assert batching["applied"]["maxBatchSize"] == 32
+    assert batching["recommended"]["maxBatchSize"] < 32
+    assert not batching.get("changes")
+    job.delete()
