@@ -50,6 +50,13 @@ def get(cluster: Cluster, name: str, namespace: str = NAMESPACE) -> dict[str, An
     return installation.get(cluster, "inferencemodel", name, namespace)
 
 
+def pods(cluster: Cluster, name: str) -> list[dict[str, Any]]:
+    """Return the pods that serve a model."""
+    listed = installation.get(cluster, "pods", namespace=NAMESPACE)["items"]
+    label = "serving.ferryman.dev/model"
+    return [pod for pod in listed if pod["metadata"]["labels"].get(label) == name]
+
+
 def condition(cluster: Cluster, name: str, kind: str, namespace: str = NAMESPACE) -> dict[str, Any]:
     """Return one condition of a model; empty before it is there."""
     return installation.condition(get(cluster, name, namespace), kind) or {}

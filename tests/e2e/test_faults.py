@@ -103,7 +103,7 @@ def test_a_refused_change_leaves_the_old_configuration_serving(ferryman, namespa
     broken["spec"]["model"]["config"] = {"no_such_field": 1}
     installation.apply(ferryman, broken)
     models.wait_condition(ferryman, "steady", "Stalled", status="True", reason="InvalidConfig")
-    pods = installation.get(ferryman, "pods", namespace=namespace)["items"]
+    pods = models.pods(ferryman, "steady")
 
     assert [p["status"]["containerStatuses"][0]["ready"] for p in pods] == [True]
     assert (

@@ -1,7 +1,5 @@
 """Uninstalling leaves what serves alone; installing with plain kubectl takes over again."""
 
-import json
-
 import pytest
 
 from hack import installation
@@ -47,7 +45,5 @@ def test_installing_with_helm_again_works(ferryman, namespace):
 
 
 def _ready_pods(ferryman) -> int:
-    selector = "-l=serving.ferryman.dev/model=lasting"
-    where = f"--namespace={models.NAMESPACE}"
-    pods = json.loads(ferryman.kubectl("get", "pods", selector, where, "-o", "json"))["items"]
-    return sum(pod["status"]["containerStatuses"][0]["ready"] for pod in pods)
+    found = models.pods(ferryman, "lasting")
+    return sum(pod["status"]["containerStatuses"][0]["ready"] for pod in found)

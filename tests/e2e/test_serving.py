@@ -31,7 +31,7 @@ def test_the_model_goes_to_the_faster_node_and_says_why(ferryman, served):
         assert entry["workload"] == pytest.approx(
             entry["benchmark"] + entry["memory"] + entry["utilisation"], abs=0.02
         )
-    pods = installation.get(ferryman, "pods", namespace=models.NAMESPACE)["items"]
+    pods = models.pods(ferryman, "digits")
     assert {pod["spec"]["nodeName"] for pod in pods} == {placement["preferredNode"]}
 
 
