@@ -27,12 +27,13 @@ LOAD_S = 75
 BENCHMARK_LIMIT_S = 45
 READY_TIMEOUT_S = 240
 REPORT_EVERY_S = 5
+REDIRECTED_WIDTH = 140
 
 
 def main() -> int:
     """Run the demo and return its exit status."""
     arguments = _parser().parse_args()
-    console = Console()
+    console = _console()
     try:
         return run(console, arguments.context or os.environ.get("CONTEXT"), arguments.seconds)
     except (ClusterError, TimeoutError, RuntimeError) as fault:
@@ -134,6 +135,12 @@ def _line(seen: Recording) -> str:
         f"{seen.act.name}: batch ≤ {seen.batch}, p99 {latest['p99_ms'] or 0:.0f} ms, "
         f"{latest['ok']}/s answered, {sum(s['failed'] for s in seen.job.seconds)} failed"
     )
+
+
+def _console() -> Console:
+    """Return a console that is wide enough for the table where output is no terminal."""
+    width = None if sys.stdout.isatty() else REDIRECTED_WIDTH
+    return Console(width=width)
 
 
 def step(console: Console, what: str) -> None:

@@ -1,5 +1,6 @@
 """What was seen of a model while the load ran: its status, and the load's own measurements."""
 
+import statistics
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,10 +22,15 @@ class Recording:
     batches: list[tuple[float, int]] = field(default_factory=list)
     """(Unix time, applied batch size bound), one entry a look."""
     model: dict[str, Any] = field(default_factory=dict)
+    verdict: str = "not judged"
+    """What the operator last said of the objectives while there was traffic."""
 
     def look(self, cluster: Cluster) -> None:
         """Read the model's status once."""
         self.model = installation.get(cluster, "inferencemodel", self.act.name, NAMESPACE)
+        met = installation.condition(self.model, "ObjectivesMet") or {}
+        if met.get("status") in {"True", "False"}:
+            self.verdict = "met" if met["status"] == "True" else f"missed ({met['reason']})"
         if bound := self.batch:
             self.batches.append((time.time(), bound))
 
@@ -59,6 +65,16 @@ class Recording:
             phase = "before" if when < first else "during" if when <= last else "after"
             phases[phase].append(second)
         return {phase: _accuracy(seconds) for phase, seconds in phases.items() if seconds}
+
+    def settled(self, seconds: int = 20) -> list[dict[str, Any]]:
+        """Return the load's last seconds: after the tuning, if there was any."""
+        return self.job.seconds[-seconds:]
+
+
+def typical_p99_ms(seconds: list[dict[str, Any]]) -> float:
+    """Return the median over seconds of each second's p99."""
+    values = [second["p99_ms"] for second in seconds if second["p99_ms"] is not None]
+    return statistics.median(values) if values else float("nan")
 
 
 def _accuracy(seconds: list[dict[str, Any]]) -> float:

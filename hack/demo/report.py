@@ -3,17 +3,26 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
 
-from hack import installation
 from hack.cluster import Cluster
-from hack.demo.recorder import Recording
+from hack.demo.recorder import Recording, typical_p99_ms
 from hack.demo.scenario import NAMESPACE
 
 MIN_ACCURACY = 0.95
+COLUMNS: Final = (
+    "model",
+    "placed on",
+    "batch bound",
+    "p50 / p99",
+    "p99 at start → end",
+    "throughput",
+    "target",
+    "sent / failed",
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,7 @@ def judge(recordings: list[Recording], peaks: dict[str, float]) -> Verdict:
         summary = seen.job.summary or {}
         if summary.get("failed", 1):
             faults.append(f"{seen.act.name}: {summary.get('failed')} requests failed")
-        if (node := _nodes(seen)) != fastest:
+        if (node := _node(seen)) != fastest:
             faults.append(f"{seen.act.name}: placed on {node}, but {fastest} is the faster node")
     digits = next(seen for seen in recordings if seen.act.name == "digits")
     if not digits.change_times:
@@ -43,47 +52,45 @@ def judge(recordings: list[Recording], peaks: dict[str, float]) -> Verdict:
 
 
 def print_table(console: Console, recordings: list[Recording]) -> None:
-    """Print where each model went and why, its batching, and what the load saw."""
-    table = Table(title="Ferryman: placed, served, tuned", show_lines=True)
-    for column in (
-        "model",
-        "placed on, and why",
-        "batch",
-        "p50 / p99",
-        "throughput",
-        "target",
-        "sent / failed",
-    ):
-        table.add_column(column)
+    """Print where each model went, its batching, and what the load saw; then why."""
+    table = Table(title="Ferryman: placed, served, tuned")
+    for column in COLUMNS:
+        table.add_column(column, overflow="fold")
     for seen in recordings:
         table.add_row(*_row(seen))
     console.print(table)
     for seen in recordings:
-        console.print(f"[bold]{seen.act.name}[/bold] candidates:")
-        for candidate in seen.status["placement"]["candidates"]:
-            console.print(
-                f"  {candidate['nodeType']} ({candidate['processor']}): {candidate['message']}"
-            )
-        for phase, share in seen.accuracies().items():
-            if not math.isnan(share):
-                console.print(f"  accuracy {phase}: {share:.3f}")
+        _print_why(console, seen)
 
 
 def _row(seen: Recording) -> tuple[str, ...]:
-    placement, summary = seen.status["placement"], seen.job.summary or {}
-    met = installation.condition(seen.model, "ObjectivesMet") or {}
+    summary = seen.job.summary or {}
+    start, end = typical_p99_ms(seen.job.seconds[:5]), typical_p99_ms(seen.settled())
     return (
         seen.act.name,
-        f"{_nodes(seen)}: {placement['message']}",
+        _node(seen),
         f"{seen.initial_batch} → {seen.batch}",
         f"{summary['p50_ms']:.0f} / {summary['p99_ms']:.0f} ms",
-        f"{summary['ok'] / summary['duration_s']:.1f}/s",
-        f"{seen.status['target']}: {met.get('reason', 'unknown')}",
+        f"{start:.0f} → {end:.0f} ms",
+        f"{summary['answers_per_s']:.1f}/s",
+        f"{seen.status['target']}: {seen.verdict}",
         f"{summary['sent']} / {summary['failed']}",
     )
 
 
-def _nodes(seen: Recording) -> str:
+def _print_why(console: Console, seen: Recording) -> None:
+    console.print(f"[bold]{seen.act.name}[/bold]: the candidates when it was placed")
+    for candidate in seen.status["placement"]["candidates"]:
+        mark = "→" if candidate["chosen"] else " "
+        where = f"{candidate['nodeType']} ({candidate['processor']})"
+        console.print(f"  {mark} {where}: {candidate['message']}", soft_wrap=True, highlight=False)
+    phases = {phase: share for phase, share in seen.accuracies().items() if not math.isnan(share)}
+    if phases:
+        shares = ", ".join(f"{share:.3f} {phase}" for phase, share in phases.items())
+        console.print(f"    accuracy relative to the live changes: {shares}", highlight=False)
+
+
+def _node(seen: Recording) -> str:
     return str(seen.status.get("placement", {}).get("preferredNode"))
 
 
@@ -113,12 +120,13 @@ def _draw_one(axis: Any, seen: Recording) -> None:  # noqa: ANN401  matplotlib s
     target = seen.act.spec["objectives"]["latency"]["targetMilliseconds"]
     axis.axhline(target, color="grey", linewidth=0.8, label="target")
     axis.set(title=seen.act.name, xlabel="seconds", ylabel="latency, ms", yscale="log")
-    axis.legend(loc="upper left")
+    axis.legend(loc="upper right")
     bound = axis.twinx()
     bound.step(
         [t - start for t, _ in seen.batches], [b for _, b in seen.batches], "C3", where="post"
     )
-    bound.set(ylabel="batch size bound")
+    bound.set(ylabel="batch size bound", ylim=(0, None))
+    bound.yaxis.get_major_locator().set_params(integer=True)
     bound.yaxis.label.set_color("C3")
 
 

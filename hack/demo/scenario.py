@@ -59,8 +59,10 @@ def digits_act() -> Act:
 
 def resnet50_act(peak_per_s: float) -> Act:
     """Return ResNet50, sent a third of what the faster node measured at its peak."""
-    batching = {**QUICK, "initial": {"maxBatchSize": 4, "instances": 1}}
-    spec = _spec("resnet50", target_ms=2_000, batching=batching)
+    # A few requests a second need longer windows to say anything about a percentile.
+    window = {"maxRequests": 1000, "maxSeconds": 10, "minSeconds": 5}
+    batching = {**QUICK, "window": window, "initial": {"maxBatchSize": 4, "instances": 1}}
+    spec = _spec("resnet50", target_ms=1_000, batching=batching)
     return Act("resnet50", spec, rate_per_s=max(1.0, round(peak_per_s / 3, 1)))
 
 

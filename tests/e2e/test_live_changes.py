@@ -24,7 +24,7 @@ STEPS = [
 def test_twenty_live_changes_under_load_lose_no_request(ferryman, namespace, digits_input):
     installation.apply(ferryman, models.model("changing", batching=models.fixed(64)))
     models.wait_ready(ferryman, "changing")
-    duration_s = 8 * CHANGES
+    duration_s = 6 * CHANGES
     spec = LoadSpec("changing", namespace, RATE_PER_S, duration_s, digits_input)
     job = LoadJob(ferryman, spec, "load-changing")
     job.start()

@@ -367,7 +367,7 @@ MODELS: Final = (
     ),
     _bound("spec/batching/initial", {"maxBatchSize": 0}, "greater than or equal to 1"),
     _bound("spec/batching/step", 0, "greater than or equal to 1"),
-    _bound("spec/batching/trend/samples", 1, "greater than or equal to 2"),
+    _bound("spec/batching/trend/samples", 2, "greater than or equal to 3"),
     _bound("spec/batching/guardrails/maxReloadsPerHour", 121, "less than or equal to 120"),
     _model(
         "a window that must end before it may",

@@ -218,8 +218,8 @@ class BatchingLimits(ApiType):
 class TrendSettings(ApiType):
     """The Mann-Kendall trend: how many trajectory values make a decision."""
 
-    samples: Annotated[int, Field(ge=2, le=100)] = 10
-    """n: trajectory values before the bound moves."""
+    samples: Annotated[int, Field(ge=3, le=100)] = 10
+    """n: trajectory values before the bound moves; the Z of two values is always 0."""
 
 
 class WindowSettings(ApiType):
