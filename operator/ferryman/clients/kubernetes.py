@@ -21,6 +21,8 @@ Manifest = Mapping[str, Any]
 MASTER_KEY_SECRET: Final = "ferryman-master-key"  # noqa: S105  a name
 _MASTER_KEY_ENTRY: Final = "key"
 _MASTER_KEY_BYTES: Final = 32
+#: Of a list, only the metadata.
+_METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 #: What an event of the core API may say.
 _MAX_EVENT_MESSAGE: Final = 1024
 #: Kinds that the operator applies -> plural and whether they live in namespaces.
@@ -108,6 +110,10 @@ class Kubernetes(Protocol):
 
     async def list_pods(self, namespace: str, selector: str) -> Sequence[Manifest]:
         """Return the pods with these labels."""
+        ...
+
+    async def list_uids(self, group: str, version: str, plural: str) -> set[str]:
+        """Return the uids of all objects of a kind, in all namespaces."""
         ...
 
 
@@ -228,6 +234,12 @@ class KubernetesApi:
     async def list_pods(self, namespace: str, selector: str) -> Sequence[Manifest]:
         """Return the pods with these labels."""
         return await self._list(f"/api/v1/namespaces/{namespace}/pods", "Pod", selector)
+
+    async def list_uids(self, group: str, version: str, plural: str) -> set[str]:
+        """Return the uids of all objects of a kind, in all namespaces."""
+        path = f"{_base(f'{group}/{version}' if group else version)}/{plural}"
+        answer = await self._transport.send(Request("GET", path, plural, accept=_METADATA_ONLY))
+        return {item["metadata"]["uid"] for item in answer["items"]}
 
     async def _list(self, path: str, kind: str, selector: str) -> Sequence[Manifest]:
         query = (("labelSelector", selector),)

@@ -42,6 +42,7 @@ class Request:
     query: tuple[tuple[str, str], ...] = ()
     body: Json | None = None
     content_type: str = "application/json"
+    accept: str = "application/json"
 
     @property
     def verb(self) -> str:
@@ -60,7 +61,7 @@ async def load_configuration(
     """
     configuration = client.Configuration()
     if kubeconfig is None and context is None and "KUBERNETES_SERVICE_HOST" in os.environ:
-        config.load_incluster_config(client_configuration=configuration)
+        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         return configuration
     await config.load_kube_config(
         config_file=kubeconfig, context=context, client_configuration=configuration
@@ -119,7 +120,7 @@ class Transport:
                 request.path,
                 request.method,
                 query_params=list(request.query),
-                header_params={"Accept": "application/json", "Content-Type": request.content_type},
+                header_params={"Accept": request.accept, "Content-Type": request.content_type},
                 body=request.body,
                 auth_settings=["BearerToken"],
                 _preload_content=False,

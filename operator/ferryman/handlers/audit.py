@@ -1,0 +1,58 @@
+"""A comparison of the indices with the cluster, for deletions that no watch told of.
+
+A watch that was interrupted for long lists anew, and what was deleted meanwhile is then neither
+listed nor told as deleted: kopf's indices keep it. A Node that exists only there would be a
+candidate for ever.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+from ferryman.clients.kubernetes import Kubernetes
+from ferryman.clients.kubernetes_errors import KubernetesError
+from ferryman.handlers.cache import Index
+from ferryman.handlers.watch import WATCHED
+
+_log = logging.getLogger(__name__)
+
+PERIOD_S: Final = 600.0
+#: A deletion that is on its way must have arrived after this.
+CONFIRM_AFTER_S: Final = 10.0
+#: What decisions are made of; serving objects are put right by reconciles.
+AUDITED: Final = ("models", "runtimes", "profiles", "nodes")
+
+#: Index and uid of an object that is in an index but not in the cluster.
+Ghost = tuple[str, str]
+
+
+async def wait_for_ghosts(kubernetes: Kubernetes, indices: Mapping[str, Index]) -> set[Ghost]:
+    """Compare now and then; return the objects that are in the indices alone."""
+    while True:
+        await asyncio.sleep(PERIOD_S)
+        try:
+            suspects = await _ghosts(kubernetes, indices)
+            if suspects:
+                await asyncio.sleep(CONFIRM_AFTER_S)
+                suspects &= await _ghosts(kubernetes, indices)
+        except KubernetesError as error:
+            _log.info("the comparison waits for the API server", extra={"why": str(error)})
+        else:
+            if suspects:
+                return suspects
+
+
+async def _ghosts(kubernetes: Kubernetes, indices: Mapping[str, Index]) -> set[Ghost]:
+    found: set[Ghost] = set()
+    for index in AUDITED:
+        # First what we have, then what there is: what is created in between is no ghost.
+        kept = {
+            str(body["metadata"].get("uid", ""))
+            for bodies in list(indices[index].values())
+            for body in bodies
+        }
+        watched = WATCHED[index]
+        there = await kubernetes.list_uids(watched.group, watched.version, watched.plural)
+        found |= {(index, uid) for uid in kept - there}
+    return found

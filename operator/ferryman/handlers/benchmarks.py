@@ -1,0 +1,253 @@
+"""Reference benchmarks: start the Jobs that are due, collect results, publish them, label nodes.
+
+What is due, and which profile gets which table, is decided in ``core.benchmarking``.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from ferryman.api import names
+from ferryman.api.inference_runtime import InferenceRuntime
+from ferryman.api.node_profile import Benchmark, NodeProfile
+from ferryman.clients import pbtxt
+from ferryman.clients.kubernetes import Kubernetes
+from ferryman.clients.kubernetes_errors import ConflictError, KubernetesError, NotFoundError
+from ferryman.core import benchmark_job, benchmark_result, benchmarking
+from ferryman.core.benchmark_job import CONTAINER_BENCHMARK
+from ferryman.core.benchmarking import Measurement
+from ferryman.handlers import gather
+from ferryman.handlers.cache import Cache, Manifest, trim_profile
+from ferryman.handlers.ledger import Ledger
+
+_log = logging.getLogger(__name__)
+
+PERIOD_S: Final = 10.0
+#: Events come in bursts; a look at all profiles a second is enough.
+LEAST_PAUSE_S: Final = 1.0
+_SELECTOR: Final = f"{names.LABEL_BENCHMARK},{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
+_NO_OWNER: Final = ("", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where benchmark Jobs run, and in which image; without an image nothing is measured."""
+
+    namespace: str
+    image: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A benchmark Job and what it measures."""
+
+    name: str
+    measurement: Measurement
+    manifest: Manifest
+
+    @property
+    def ended(self) -> bool:
+        """Whether it succeeded or failed for good."""
+        return _ending(self.manifest) is not None
+
+
+class Benchmarks:
+    """Looks at runtimes, profiles and Jobs every few seconds, and after events."""
+
+    def __init__(
+        self,
+        kubernetes: Kubernetes,
+        cache: Cache,
+        ledger: Ledger,
+        settings: Settings,
+        *,
+        now: Callable[[], datetime],
+        seconds: Callable[[], float],
+    ) -> None:
+        self._kubernetes = kubernetes
+        self._cache = cache
+        self._ledger = ledger
+        self._settings = settings
+        self._now = now
+        self._seconds = seconds
+        self._wanted = asyncio.Event()
+
+    def look_soon(self) -> None:
+        """Look again soon: a runtime, profile or node changed."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Look until cancelled; what fails is tried again at the next look."""
+        while True:
+            try:
+                await self.look()
+            except KubernetesError as error:
+                extra = {"why": str(error), "fault": error.fault}
+                _log.warning("benchmarks wait for the API server", extra=extra)
+            except Exception:  # noqa: BLE001  logged with its trace; the next look may succeed
+                _log.exception("the look at the benchmarks failed")
+            await asyncio.sleep(LEAST_PAUSE_S)
+            await self._pause()
+
+    async def look(self) -> None:
+        """Label nodes, collect finished Jobs, publish tables, start what is due."""
+        profiles = self._profiles()
+        await self._label_nodes(profiles)
+        runtimes = [
+            runtime
+            for manifest in self._cache.runtimes()
+            if (runtime := self._cache.parse(InferenceRuntime, manifest)) is not None
+        ]
+        jobs = await self._jobs() if self._measures(runtimes) else []
+        finished = [job for job in jobs if job.ended]
+        measured = [await self._result(job, profiles) for job in finished]
+        profiles = await self._publish(runtimes, profiles, measured)
+        for job in finished:
+            await self._kubernetes.delete_job(self._settings.namespace, job.name)
+        running = [job.measurement for job in jobs if not job.ended]
+        await self._start(runtimes, profiles, running)
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(PERIOD_S):
+                await self._wanted.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._wanted.clear()
+
+    def _measures(self, runtimes: Iterable[InferenceRuntime]) -> bool:
+        asked = any(runtime.spec.benchmark is not None for runtime in runtimes)
+        return asked and bool(self._settings.image)
+
+    def _profiles(self) -> list[NodeProfile]:
+        """Return the profiles that can be read, of nodes that exist, by name."""
+        parsed = (self._cache.parse(NodeProfile, manifest) for manifest in self._cache.profiles())
+        there = [p for p in parsed if p is not None and self._cache.node(p.metadata.name)]
+        return sorted(there, key=lambda profile: profile.metadata.name)
+
+    async def _label_nodes(self, profiles: Iterable[NodeProfile]) -> None:
+        for profile in profiles:
+            node, wanted = self._cache.node(profile.metadata.name), profile.status.node_type
+            if node is None or not wanted:
+                continue
+            if node["metadata"].get("labels", {}).get(names.LABEL_NODE_TYPE) == wanted:
+                continue
+            await self._label(node, wanted)
+
+    async def _label(self, node: Manifest, node_type: str) -> None:
+        name = node["metadata"]["name"]
+        try:
+            await self._kubernetes.label_node(
+                name, node["metadata"]["uid"], {names.LABEL_NODE_TYPE: node_type}
+            )
+        except (ConflictError, NotFoundError) as error:
+            _log.info("the node went away", extra={"node": name, "why": str(error)})
+        else:
+            _log.info("node labelled", extra={"node": name, "node_type": node_type})
+
+    async def _jobs(self) -> list[_Job]:
+        manifests = await self._kubernetes.list_jobs(self._settings.namespace, _SELECTOR)
+        return [job for manifest in manifests if (job := _read(manifest)) is not None]
+
+    async def _result(self, job: _Job, profiles: Sequence[NodeProfile]) -> Benchmark:
+        selector = f"batch.kubernetes.io/job-name={job.name}"
+        pods = await self._kubernetes.list_pods(self._settings.namespace, selector)
+        text = next(filter(None, map(_termination_message, pods)), "")
+        measurement, now = job.measurement, self._now()
+        extra = {"job": job.name, "measurement": str(measurement)}
+        try:
+            table = benchmark_result.succeeded(measurement, text, now)
+        except ValueError as error:
+            why = str(error) if text else _ending(job.manifest) or str(error)
+            _log.warning("benchmark failed", extra=extra | {"why": why})
+            known = benchmarking.newest(profiles, measurement.subject, measurement.image)
+            return benchmark_result.failed(measurement, why, now, known)
+        _log.info("benchmark finished", extra=extra)
+        return table
+
+    async def _publish(
+        self,
+        runtimes: Sequence[InferenceRuntime],
+        profiles: Sequence[NodeProfile],
+        measured: Sequence[Benchmark],
+    ) -> list[NodeProfile]:
+        """Write the tables that differ; return the profiles as they are then."""
+        wanted = benchmarking.tables(runtimes, profiles, measured)
+        return [
+            await self._write(profile, wanted[profile.metadata.name])
+            if profile.metadata.name in wanted
+            else profile
+            for profile in profiles
+        ]
+
+    async def _write(self, profile: NodeProfile, tables: tuple[Benchmark, ...]) -> NodeProfile:
+        name = profile.metadata.name
+        try:
+            answer = await self._kubernetes.apply_benchmarks(
+                name, [table.as_dict() for table in tables]
+            )
+        except (ConflictError, NotFoundError) as error:
+            _log.info("the profile went away", extra={"node": name, "why": str(error)})
+        else:
+            self._cache.remember("profiles", name, trim_profile(answer))
+        return profile.with_(status=profile.status.with_(benchmarks=tables))
+
+    async def _start(
+        self,
+        runtimes: Sequence[InferenceRuntime],
+        profiles: Sequence[NodeProfile],
+        running: Sequence[Measurement],
+    ) -> None:
+        if not self._measures(runtimes):
+            return
+        nodes = gather.node_views(self._cache, self._ledger.loads(_NO_OWNER, self._seconds()))
+        by_name = {runtime.name: runtime for runtime in runtimes}
+        for measurement in benchmarking.due(runtimes, profiles, nodes, running, self._now()):
+            await self._create(measurement, by_name[measurement.runtime])
+
+    async def _create(self, measurement: Measurement, runtime: InferenceRuntime) -> None:
+        try:
+            manifest = benchmark_job.job(
+                measurement,
+                runtime,
+                namespace=self._settings.namespace,
+                image=self._settings.image,
+                encode=pbtxt.encode,
+            )
+        except ValueError as error:
+            extra = {"runtime": runtime.name, "why": str(error)}
+            _log.warning("the runtime's benchmark cannot be run", extra=extra)
+            return
+        await self._kubernetes.create_job(manifest)
+        _log.info("benchmark started", extra={"measurement": str(measurement)})
+
+
+def _read(manifest: Manifest) -> _Job | None:
+    name = manifest["metadata"]["name"]
+    try:
+        return _Job(name, benchmark_job.describe(manifest), manifest)
+    except ValueError as error:
+        _log.warning("a Job is not one of ours", extra={"job": name, "why": str(error)})
+        return None
+
+
+def _ending(job: Manifest) -> str | None:
+    """Return in words how a Job ended, or None while it runs."""
+    for condition in job.get("status", {}).get("conditions") or ():
+        if condition["type"] in {"Complete", "Failed"} and condition["status"] == "True":
+            words = condition.get("message") or condition.get("reason") or ""
+            return f"the Job ended: {condition['type']} {words}".strip()
+    return None
+
+
+def _termination_message(pod: Manifest) -> str:
+    statuses: Sequence[Mapping[str, Any]] = pod.get("status", {}).get("containerStatuses") or ()
+    for container in statuses:
+        if container["name"] == CONTAINER_BENCHMARK:
+            ended = container.get("state", {}).get("terminated") or {}
+            return str(ended.get("message") or "")
+    return ""

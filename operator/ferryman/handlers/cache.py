@@ -1,0 +1,234 @@
+"""What the watches last saw of the cluster, trimmed to what decisions read.
+
+kopf fills the indices; the answers to our own writes are laid over them until the watch has
+caught up, so that no decision is made twice for want of its own result.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from ferryman.api import names
+from ferryman.api.base import ApiType
+
+T = TypeVar("T", bound=ApiType)
+
+Key = tuple[str, str]
+"""Namespace and name of an InferenceModel."""
+Manifest = Mapping[str, Any]
+#: Index key -> the objects under it, as kopf.Index gives them.
+Index = Mapping[Any, Collection[Manifest]]
+
+_MODEL_METADATA = (
+    "name",
+    "namespace",
+    "uid",
+    "generation",
+    "resourceVersion",
+    "creationTimestamp",
+    "deletionTimestamp",
+)
+
+
+def version(manifest: Manifest) -> int:
+    """Return the resource version as the number that it is on every API server (KEP-5504)."""
+    text = manifest.get("metadata", {}).get("resourceVersion", "")
+    return int(text) if text.isdigit() else 0
+
+
+def model_key(manifest: Manifest) -> Key | None:
+    """Return the model that a serving object or pod belongs to, by its labels."""
+    metadata = manifest["metadata"]
+    name = (metadata.get("labels") or {}).get(names.LABEL_MODEL)
+    return (metadata.get("namespace", ""), name) if name else None
+
+
+def trim_model(body: Manifest) -> Manifest:
+    """Keep of an InferenceModel what makes decisions."""
+    return {"metadata": _pick(body["metadata"], _MODEL_METADATA), **_parts(body)}
+
+
+def trim_runtime(body: Manifest) -> Manifest:
+    """Keep of an InferenceRuntime its specification."""
+    fields = ("name", "uid", "generation", "resourceVersion")
+    return {"metadata": _pick(body["metadata"], fields), "spec": dict(body.get("spec", {}))}
+
+
+def trim_profile(body: Manifest) -> Manifest:
+    """Keep of a NodeProfile its status and annotations."""
+    metadata = _pick(body["metadata"], ("name", "uid", "resourceVersion", "annotations"))
+    return {"metadata": metadata, "status": dict(body.get("status", {}))}
+
+
+def trim_node(body: Manifest) -> Manifest:
+    """Keep of a Node whether and how much it can take, and our label."""
+    metadata, spec, status = body["metadata"], body.get("spec", {}), body.get("status", {})
+    labels = metadata.get("labels") or {}
+    return {
+        "metadata": {
+            **_pick(metadata, ("name", "uid", "resourceVersion")),
+            "labels": _pick(labels, (names.LABEL_NODE_TYPE,)),
+        },
+        "spec": {
+            "unschedulable": bool(spec.get("unschedulable")),
+            "taints": [dict(taint) for taint in spec.get("taints") or ()],
+        },
+        "status": {
+            "allocatable": dict(status.get("allocatable") or {}),
+            "conditions": [
+                _pick(condition, ("type", "status"))
+                for condition in status.get("conditions") or ()
+                if condition["type"] == "Ready"
+            ],
+        },
+    }
+
+
+def trim_deployment(body: Manifest) -> Manifest:
+    """Keep of a Deployment how far it is."""
+    return {
+        "metadata": _pick(
+            body["metadata"], ("name", "namespace", "uid", "generation", "resourceVersion")
+        ),
+        "spec": {"replicas": body.get("spec", {}).get("replicas", 1)},
+        "status": dict(body.get("status", {})),
+    }
+
+
+def trim_pod(body: Manifest) -> Manifest:
+    """Keep of a pod its address, node, requests and what its containers say."""
+    spec = body.get("spec", {})
+    return {
+        "metadata": _pick(
+            body["metadata"],
+            ("name", "namespace", "uid", "resourceVersion", "deletionTimestamp"),
+        ),
+        "spec": {
+            "nodeName": spec.get("nodeName", ""),
+            "containers": [
+                {"resources": dict(container.get("resources") or {})}
+                for container in spec.get("containers", ())
+            ],
+            "volumes": [dict(v) for v in spec.get("volumes", ()) if "image" in v],
+        },
+        "status": dict(body.get("status", {})),
+    }
+
+
+def trim_other(body: Manifest) -> Manifest:
+    """Keep of any other serving object only which version of it is there."""
+    return {"metadata": _pick(body["metadata"], ("name", "namespace", "uid", "resourceVersion"))}
+
+
+def _pick(source: Manifest, fields: Collection[str]) -> dict[str, Any]:
+    return {field: source[field] for field in fields if source.get(field) is not None}
+
+
+def _parts(body: Manifest) -> dict[str, Any]:
+    return {part: dict(body[part]) for part in ("spec", "status") if part in body}
+
+
+class Cache:
+    """Read access to the indices; of two objects under one key, the newer one counts."""
+
+    def __init__(self, indices: Mapping[str, Index]) -> None:
+        self._indices = indices
+        self._written: dict[tuple[str, object], Manifest] = {}
+        self._parsed: dict[tuple[type[ApiType], str], tuple[int, ApiType | None]] = {}
+
+    def model(self, key: Key) -> Manifest | None:
+        """Return an InferenceModel, or None when it is gone."""
+        return self._latest("models", key)
+
+    def model_keys(self) -> list[Key]:
+        """Return the keys of all InferenceModels."""
+        return list(self._indices["models"])
+
+    def runtime(self, name: str) -> Manifest | None:
+        """Return an InferenceRuntime."""
+        return self._latest("runtimes", name)
+
+    def runtimes(self) -> Iterator[Manifest]:
+        """Yield all InferenceRuntimes."""
+        yield from self._all("runtimes")
+
+    def profile(self, name: str) -> Manifest | None:
+        """Return the NodeProfile of a node."""
+        return self._latest("profiles", name)
+
+    def profiles(self) -> Iterator[Manifest]:
+        """Yield all NodeProfiles."""
+        yield from self._all("profiles")
+
+    def node(self, name: str) -> Manifest | None:
+        """Return a Node."""
+        return self._latest("nodes", name)
+
+    def nodes(self) -> Iterator[Manifest]:
+        """Yield all Nodes."""
+        yield from self._all("nodes")
+
+    def deployment(self, key: Key) -> Manifest | None:
+        """Return the Deployment that serves a model."""
+        return self._latest("deployments", key)
+
+    def pods(self, key: Key) -> tuple[Manifest, ...]:
+        """Return the pods of a model."""
+        return tuple(self._indices["pods"].get(key, ()))
+
+    def pod_keys(self) -> list[Key]:
+        """Return the keys of the models that have pods."""
+        return list(self._indices["pods"])
+
+    def live(self, kind: str, key: Key) -> Manifest | None:
+        """Return a serving object by its kind."""
+        return self._latest(_INDEX_OF_KIND[kind], key) if kind in _INDEX_OF_KIND else None
+
+    def remember(self, index: str, key: object, written: Manifest) -> None:
+        """Lay the answer to a write over the index until the watch shows it or a later one."""
+        self._written[index, key] = written
+
+    def parse(self, kind: type[T], manifest: Manifest) -> T | None:
+        """Return a cluster-scoped object as a value; None when this version cannot read it.
+
+        Decisions about many models read the same few objects: each version is parsed once.
+        """
+        known = self._parsed.get((kind, _uid(manifest)))
+        if known is not None and known[0] == version(manifest) > 0:
+            return known[1]  # type: ignore[return-value]  # stored under its kind
+        try:
+            value: T | None = kind.model_validate(manifest)
+        except ValidationError:
+            value = None
+        self._parsed[kind, _uid(manifest)] = version(manifest), value
+        return value
+
+    def _latest(self, index: str, key: object) -> Manifest | None:
+        stored = max(self._indices[index].get(key, ()), key=version, default=None)
+        written = self._written.get((index, key))
+        if written is None:
+            return stored
+        if stored is None or _uid(stored) != _uid(written) or version(stored) >= version(written):
+            # Seen, overtaken, or deleted: the watch knows better from here on.
+            del self._written[index, key]
+            return stored
+        return written
+
+    def _all(self, index: str) -> Iterator[Manifest]:
+        for key in list(self._indices[index]):
+            latest = self._latest(index, key)
+            if latest is not None:
+                yield latest
+
+
+def _uid(manifest: Manifest) -> str:
+    return str(manifest["metadata"].get("uid", ""))
+
+
+_INDEX_OF_KIND = {
+    "ConfigMap": "configmaps",
+    "Deployment": "deployments",
+    "NetworkPolicy": "networkpolicies",
+    "Service": "services",
+}

@@ -1,0 +1,115 @@
+"""What Kubernetes and Prometheus ask the operator: /healthz, /readyz and /metrics.
+
+Health is freshness: work is being handled or there is none, and the API server answered lately.
+A process that merely answers a probe may long have lost its watches or its workers.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from ferryman.clients.kubernetes import Kubernetes
+from ferryman.clients.kubernetes_errors import KubernetesError
+from ferryman.handlers.metrics import Metrics
+
+_log = logging.getLogger(__name__)
+
+#: An API server that was silent, or work that lay untouched, for so long is a failure.
+STALE_AFTER_S: Final = 60.0
+CHECK_PERIOD_S: Final = 15.0
+
+
+class Queue(Protocol):
+    """What of the work queue tells about health."""
+
+    @property
+    def depth(self) -> int:
+        """Keys that wait for a worker."""
+        ...
+
+    def stuck_s(self) -> float:
+        """Return for how many seconds work has waited while none was handled."""
+        ...
+
+
+@dataclass
+class Health:
+    """What was last known to work; times are of ``clock``, in seconds."""
+
+    clock: Callable[[], float]
+    queue: Queue | None = None
+    """None while the operator waits for its CustomResourceDefinitions: that is no failure."""
+    ready: bool = False
+    """Whether the watches have listed everything and work is taken up."""
+    answered_at_s: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.answered_at_s = self.clock()
+
+    def answered(self) -> None:
+        """Take note that the API server answered now."""
+        self.answered_at_s = self.clock()
+
+    def problem(self) -> str | None:
+        """Return what is wrong, or None."""
+        silent_s = self.clock() - self.answered_at_s
+        if silent_s > STALE_AFTER_S:
+            return f"the API server has not answered for {silent_s:.0f} s"
+        stuck_s = self.queue.stuck_s() if self.queue else 0.0
+        if stuck_s > STALE_AFTER_S:
+            return f"work has waited for {stuck_s:.0f} s and none was handled"
+        return None
+
+    async def check(self, kubernetes: Kubernetes) -> None:
+        """Ask the API server for a sign of life now and then, until cancelled."""
+        while True:
+            try:
+                await kubernetes.ping()
+            except KubernetesError as error:
+                _log.warning("the API server does not answer", extra={"why": str(error)})
+            else:
+                self.answered()
+            await asyncio.sleep(CHECK_PERIOD_S)
+
+
+@contextlib.asynccontextmanager
+async def serve(health: Health, metrics: Metrics, *, host: str, port: int) -> AsyncIterator[int]:
+    """Serve while the block runs; yields the port (another one than asked for if that is 0)."""
+    # No keep-alive: an open connection must not hold up the operator's end.
+    runner = web.AppRunner(
+        _app(health, metrics), access_log=None, keepalive_timeout=0, shutdown_timeout=1.0
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port)
+        await site.start()
+        yield int(runner.addresses[0][1])
+    finally:
+        await runner.cleanup()
+
+
+def _app(health: Health, metrics: Metrics) -> web.Application:
+    async def healthz(_: web.Request) -> web.Response:
+        problem = health.problem()
+        return web.Response(text=problem or "ok", status=503 if problem else 200)
+
+    async def readyz(_: web.Request) -> web.Response:
+        text = "ok" if health.ready else "waiting for the watches to list everything"
+        return web.Response(text=text, status=200 if health.ready else 503)
+
+    async def page(_: web.Request) -> web.Response:
+        metrics.queue_depth.set(health.queue.depth if health.queue else 0)
+        body = generate_latest(metrics.registry)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app = web.Application()
+    app.add_routes(
+        [web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", page)]
+    )
+    return app

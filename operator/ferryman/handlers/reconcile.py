@@ -1,0 +1,216 @@
+"""The one level-based reconcile, whatever the trigger: gather, plan, execute."""
+
+import hashlib
+import hmac
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from ferryman.api import names
+from ferryman.api.inference_model import InferenceModel
+from ferryman.api.inference_runtime import InferenceRuntime
+from ferryman.clients import pbtxt
+from ferryman.clients.kubernetes import ObjectReference
+from ferryman.clients.kubernetes_errors import ConflictError, NotFoundError
+from ferryman.clients.triton import TritonServer
+from ferryman.core import fit
+from ferryman.core.changes import in_progress
+from ferryman.core.plan import Environment, Plan, plan
+from ferryman.core.snapshot import PodView, Snapshot
+from ferryman.core.tuner import TunerState
+from ferryman.handlers import gather, unreadable
+from ferryman.handlers.cache import Cache, Key, Manifest
+from ferryman.handlers.execute import Applied, Executor
+from ferryman.handlers.ledger import Amount, Ledger, Placed, amount
+from ferryman.handlers.metrics import Metrics
+from ferryman.handlers.servers import Servers
+from ferryman.handlers.tuning import Subject, Tuning
+
+_log = logging.getLogger(__name__)
+
+#: Everything is looked at again after so long, even if no event came.
+RESYNC_S: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """The time: of the calendar for statuses, and of a clock that never jumps for intervals."""
+
+    now: Callable[[], datetime]
+    seconds: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a reconcile works with."""
+
+    cache: Cache
+    ledger: Ledger
+    servers: Servers
+    tuning: Tuning
+    executor: Executor
+    applied: Applied
+    metrics: Metrics
+
+
+class Reconciler:
+    """Looks at one model, decides, and carries the decision out."""
+
+    def __init__(
+        self, parts: Parts, clocks: Clocks, *, master_key: bytes, environment: Environment
+    ) -> None:
+        self._parts = parts
+        self._clocks = clocks
+        self._master_key = master_key
+        self._environment = environment
+        self._states: dict[Key, TunerState] = {}
+        self._uids: dict[Key, str] = {}
+        self._problems: dict[Key, str] = {}
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Bring one model to where it should be; return when to look again.
+
+        Raises KubernetesError when that did not succeed and is to be tried again.
+        """
+        manifest = self._parts.cache.model(key)
+        if manifest is None:
+            await self._forget(key)
+            return None
+        if self._uids.setdefault(key, manifest["metadata"]["uid"]) != manifest["metadata"]["uid"]:
+            # Another object of the same name: nothing that is known of the old one counts.
+            await self._forget(key)
+            self._uids[key] = manifest["metadata"]["uid"]
+        with self._parts.metrics.reconcile_seconds.time():
+            try:
+                after_s = await self._reconcile(key, manifest)
+            except (ConflictError, NotFoundError) as error:
+                # Deleted, or replaced by a namesake, since we looked: its event is on the way.
+                if self._parts.cache.model(key) is not manifest:
+                    return None
+                _log.info("the model went away", extra=_about(key) | {"why": str(error)})
+                raise
+        self._parts.metrics.reconciles.labels("ok").inc()
+        return after_s
+
+    async def _reconcile(self, key: Key, manifest: Manifest) -> float | None:
+        try:
+            model = InferenceModel.model_validate(manifest)
+        except ValidationError as error:
+            await self._report_unreadable(key, manifest, error)
+            return RESYNC_S
+        control_key = self._control_key(model)
+        pods = self._parts.cache.pods(key)
+        answers = await self._parts.servers.look(key, pods, control_key)
+        # From here to the note in the ledger nothing is awaited: two models that are decided
+        # about at the same time must each see the other's placement.
+        now_s = self._clocks.seconds()
+        loads = self._parts.ledger.loads(key, now_s)
+        snapshot = gather.snapshot(self._parts.cache, model, loads, answers)
+        decided = plan(
+            snapshot,
+            window=self._parts.tuning.take(key),
+            state=self._states.get(key, TunerState()),
+            now=self._clocks.now(),
+            encode=pbtxt.encode,
+            control_key=control_key,
+            environment=self._environment,
+        )
+        self._note_placement(snapshot, decided, now_s)
+        self._note_problem(key, snapshot.serving.problem_reason)
+        self._observe(model, snapshot, decided, control_key)
+        await self._carry_out(model, decided, control_key)
+        self._states[key] = decided.state
+        return RESYNC_S if decided.requeue_after_s is None else decided.requeue_after_s
+
+    async def _carry_out(self, model: InferenceModel, decided: Plan, control_key: str) -> None:
+        def server(pod: PodView) -> TritonServer:
+            return self._parts.servers.server(model.key, pod.ip, control_key)
+
+        def on_change() -> None:
+            self._parts.tuning.changed(model.key)
+
+        if decided.status != model.status or decided.actuation is not None:
+            _log.info("decided", extra=_about(model.key) | _decision(decided))
+        await self._parts.executor.carry_out(model, decided, server, on_change)
+
+    def _control_key(self, model: InferenceModel) -> str:
+        """Return HMAC-SHA256(master key, "NAMESPACE/NAME/UID") in hex: nothing to read back."""
+        namespace, name = model.key
+        identity = f"{namespace}/{name}/{model.metadata.uid}"
+        return hmac.new(self._master_key, identity.encode(), hashlib.sha256).hexdigest()
+
+    def _note_placement(self, snapshot: Snapshot, decided: Plan, now_s: float) -> None:
+        """Reserve what a new placement will use, before its pods show it."""
+        before, after = snapshot.model.status.placement, decided.status.placement
+        if after is None or after.node_type is None or after.preferred_node is None:
+            return
+        if before is not None and before.node_type == after.node_type:
+            return
+        one = _one_replica(snapshot.model, snapshot.runtime, after.processor or "")
+        replicas = snapshot.model.spec.replicas
+        placed = Placed(after.preferred_node, one, replicas, now_s)
+        self._parts.ledger.place(snapshot.model.key, placed)
+
+    def _note_problem(self, key: Key, reason: str) -> None:
+        """Apply everything anew when pods get into trouble: a Secret that vanished is not seen."""
+        if reason and self._problems.get(key) != reason:
+            self._parts.applied.forget(key)
+        self._problems[key] = reason
+
+    def _observe(
+        self, model: InferenceModel, snapshot: Snapshot, decided: Plan, control_key: str
+    ) -> None:
+        serving = snapshot.serving
+        settled = in_progress(decided.status.batching) is None
+        pods = serving.pods if serving.model_ready and settled else ()
+        self._parts.tuning.watch(Subject.of(model, pods, control_key))
+
+    async def _report_unreadable(
+        self, key: Key, manifest: Manifest, error: ValidationError
+    ) -> None:
+        """Say in the status why the object cannot be read; keep the rest of the status."""
+        self._parts.tuning.forget(key)
+        status = unreadable.status(manifest, error, self._clocks.now())
+        if status != manifest.get("status", {}):
+            why = unreadable.words(error)
+            _log.warning("the object cannot be read", extra=_about(key) | {"why": why})
+            about = ObjectReference(
+                names.API_VERSION, "InferenceModel", *key, manifest["metadata"]["uid"]
+            )
+            await self._parts.executor.write_raw_status(about, status)
+
+    async def _forget(self, key: Key) -> None:
+        self._parts.tuning.forget(key)
+        self._parts.applied.forget(key)
+        self._parts.ledger.forget(key)
+        self._parts.metrics.forget(key)
+        self._states.pop(key, None)
+        self._uids.pop(key, None)
+        self._problems.pop(key, None)
+        await self._parts.servers.close(key)
+
+
+def _one_replica(model: InferenceModel, runtime: InferenceRuntime | None, processor: str) -> Amount:
+    entry = runtime.processor(processor) if runtime else None
+    return amount(fit.requested(model.spec.resources, entry) if entry else {})
+
+
+def _decision(decided: Plan) -> dict[str, Any]:
+    """Return a decision in one line, for the log."""
+    status = decided.status
+    placement, applied, change = status.placement, status.batching.applied, decided.actuation
+    return {
+        "conditions": {c.type: f"{c.status} {c.reason}" for c in status.conditions},
+        "node_type": placement.node_type if placement else None,
+        "batching": applied.as_dict() if applied else None,
+        "reason": status.batching.reason,
+        "change": change.after.as_dict() if change else None,
+    }
+
+
+def _about(key: Key) -> dict[str, Any]:
+    return {"model": "/".join(key)}

@@ -1,0 +1,270 @@
+"""One session with the API server: kopf's watches feed a work queue of models.
+
+A session ends when the operator is to stop, or when kopf gives up watching: the
+CustomResourceDefinitions were deleted, permissions were withdrawn. It keeps nothing that cannot
+be read anew, so that the next session simply starts over.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import kopf
+from kubernetes_asyncio.client import Configuration
+
+from ferryman.clients.kubernetes import Kubernetes
+from ferryman.clients.kubernetes_errors import KubernetesError
+from ferryman.core.plan import Environment
+from ferryman.handlers import audit, benchmarks, watch
+from ferryman.handlers.benchmarks import Benchmarks
+from ferryman.handlers.cache import Cache, Index, Key, Manifest, model_key
+from ferryman.handlers.execute import Applied, Executor
+from ferryman.handlers.health import Health
+from ferryman.handlers.ledger import Ledger
+from ferryman.handlers.metrics import Metrics
+from ferryman.handlers.queue import WorkQueue
+from ferryman.handlers.reconcile import Clocks, Parts, Reconciler
+from ferryman.handlers.servers import Connect, Servers
+from ferryman.handlers.tuning import Tuning
+
+_log = logging.getLogger(__name__)
+
+WORKERS: Final = 16
+#: kopf waits 5 s for watches that were still listing when the operator was told to stop.
+PATIENCE_S: Final = 2.0
+#: Only peers would read it. Without one kopf asks for the user's name, which has none in a pod.
+IDENTITY: Final[Any] = "ferryman"
+#: Index -> kind of the serving objects that are applied anew when someone deletes them.
+_SERVING: Final = {
+    "configmaps": "ConfigMap",
+    "deployments": "Deployment",
+    "networkpolicies": "NetworkPolicy",
+    "services": "Service",
+}
+
+
+class StaleError(Exception):
+    """kopf's indices hold objects that the cluster does not: only a new session helps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What the operator is responsible for."""
+
+    operator_namespace: str
+    image: str
+    """Ferryman's own image, in which benchmarks run; empty: nothing is measured."""
+    namespaces: tuple[str, ...] = ()
+    """The namespaces whose models are served; empty for all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What lives longer than a session."""
+
+    kubernetes: Kubernetes
+    connect: Connect
+    clocks: Clocks
+    health: Health
+    metrics: Metrics
+    master_key: bytes
+
+
+@dataclass
+class Session:
+    """All that one session is made of."""
+
+    outside: Outside
+    scope: Scope
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    """To be set to end the session."""
+    ghosts: int = 0
+    """Objects that only the indices know: the next session reads everything anew."""
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _closing: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    def begin(self, indices: Mapping[str, Index]) -> Callable[[str, Manifest, bool], None]:
+        """Start the workers; return what to call for every watch event."""
+        outside, clocks = self.outside, self.outside.clocks
+        cache, ledger, applied = Cache(indices), Ledger(), Applied()
+        servers = Servers(outside.connect)
+        queue: WorkQueue[Key] = WorkQueue(
+            lambda key: reconciler.reconcile(key),  # noqa: PLW0108  made below
+            workers=WORKERS,
+            on_failure=self._failed,
+        )
+        tuning = Tuning(servers.statistics, queue.add, clock=clocks.seconds)
+        executor = Executor(outside.kubernetes, cache, applied, outside.metrics, clock=clocks.now)
+        reconciler = Reconciler(
+            Parts(cache, ledger, servers, tuning, executor, applied, outside.metrics),
+            clocks,
+            master_key=outside.master_key,
+            environment=Environment(operator_namespace=self.scope.operator_namespace),
+        )
+        measuring = Benchmarks(
+            outside.kubernetes,
+            cache,
+            ledger,
+            benchmarks.Settings(self.scope.operator_namespace, self.scope.image),
+            now=clocks.now,
+            seconds=clocks.seconds,
+        )
+        self._tasks = [
+            asyncio.create_task(queue.run(), name="work queue"),
+            asyncio.create_task(measuring.run(), name="benchmarks"),
+            asyncio.create_task(self._audit(indices), name="audit"),
+        ]
+        self._closing.push_async_callback(servers.close_all)
+        self._closing.push_async_callback(tuning.close)
+        outside.health.queue, outside.health.ready = queue, True
+        concerned = watch.Concerned(cache)
+
+        def on_event(index: str, body: Manifest, deleted: bool) -> None:  # noqa: FBT001
+            outside.health.answered()
+            _note(index, body, cache=cache, ledger=ledger, applied=applied, deleted=deleted)
+            keys, measured = concerned.look(index, body, deleted=deleted)
+            if measured:
+                measuring.look_soon()
+            for key in keys:
+                queue.add(key)
+
+        return on_event
+
+    async def end(self) -> None:
+        """Stop the workers and close all connections to Triton."""
+        self.outside.health.queue, self.outside.health.ready = None, False
+        for task in self._tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                _log.error("a task had ended", exc_info=outcome)
+        await self._closing.aclose()
+
+    async def _audit(self, indices: Mapping[str, Index]) -> None:
+        ghosts = await audit.wait_for_ghosts(self.outside.kubernetes, indices)
+        _log.warning("deletions were missed", extra={"objects": sorted(map("/".join, ghosts))})
+        self.ghosts = len(ghosts)
+        self.over.set()
+
+    def _failed(self, key: Key, error: Exception, pause_s: float) -> None:
+        self.outside.metrics.reconciles.labels("error").inc()
+        extra: dict[str, Any] = {"model": "/".join(key), "pause_s": pause_s, "why": str(error)}
+        # What the API server answers needs no trace; anything else is a fault of ours.
+        trace = None if isinstance(error, KubernetesError) else error
+        _log.warning("the reconcile failed and is tried again", extra=extra, exc_info=trace)
+
+
+def _note(
+    index: str, body: Manifest, *, cache: Cache, ledger: Ledger, applied: Applied, deleted: bool
+) -> None:
+    """Take note of what only an event tells."""
+    key = model_key(body)
+    if key is None:
+        return
+    if index == "pods":
+        ledger.update(key, cache.pods(key))
+    elif deleted and index in _SERVING:
+        applied.forget(key, _SERVING[index], str(body["metadata"].get("uid", "")))
+
+
+def configure(settings: kopf.OperatorSettings) -> None:
+    """Set what kopf leaves open or sets for other kinds of operators (facts in its docs)."""
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 10
+    settings.networking.error_backoffs = (0.5, 1, 2, 4, 8)
+    settings.watching.server_timeout = 300
+    settings.watching.client_timeout = 330
+    settings.watching.inactivity_timeout = 70
+    settings.queueing.idle_timeout = 1
+    settings.queueing.exit_timeout = 0.5
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.peering.standalone = True
+    settings.process.ultimate_exiting_timeout = None
+    watch.select(settings)
+
+
+async def connection(configuration: Configuration) -> kopf.ConnectionInfo:
+    """Return kubernetes_asyncio's credentials in kopf's form."""
+    header = await configuration.get_api_key_with_prefix("BearerToken") or ""
+    scheme, _, token = header.rpartition(" ")
+    return kopf.ConnectionInfo(
+        server=configuration.host or "",
+        ca_path=configuration.ssl_ca_cert,
+        insecure=not configuration.verify_ssl,
+        username=configuration.username or None,
+        password=configuration.password or None,
+        scheme=scheme or None,
+        token=token or None,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+        proxy_url=configuration.proxy,
+    )
+
+
+async def run(
+    outside: Outside,
+    scope: Scope,
+    login: Callable[[], Any],
+    stop: asyncio.Event,
+    own_signals: Callable[[], None],
+) -> None:
+    """Run one session until ``stop`` is set or kopf gives up, whose error is then raised.
+
+    Raises StaleError when what kopf keeps is no longer what the cluster has.
+
+    ``login`` returns the credentials (an awaitable Configuration); ``own_signals`` is called
+    after kopf has installed signal handlers that would end the session only.
+    """
+    registry, session = kopf.OperatorRegistry(), Session(outside, scope)
+    handle: Callable[[str, Manifest, bool], None]
+
+    @kopf.on.login(registry=registry, retries=3)
+    async def log_in(**_: object) -> kopf.ConnectionInfo:
+        return await connection(await login())
+
+    @kopf.on.startup(registry=registry)
+    async def begin(settings: kopf.OperatorSettings, **indices: Any) -> None:  # noqa: ANN401
+        nonlocal handle
+        configure(settings)
+        handle = session.begin({name: indices[name] for name in watch.WATCHED})
+
+    @kopf.on.cleanup(registry=registry)
+    async def end(**_: object) -> None:
+        await session.end()
+
+    def on_event(index: str, body: Manifest, deleted: bool) -> None:  # noqa: FBT001
+        handle(index, body, deleted)
+
+    watch.register(registry, on_event)
+
+    async def pass_on() -> None:
+        await stop.wait()
+        session.over.set()
+        await asyncio.sleep(PATIENCE_S)
+        for task in asyncio.all_tasks() - others:
+            task.cancel()
+
+    others: set[asyncio.Task[Any]] = set()
+    passing = asyncio.create_task(pass_on(), name="stop")
+    others |= asyncio.all_tasks()
+    where: dict[str, Any] = (
+        {"namespaces": scope.namespaces} if scope.namespaces else {"clusterwide": True}
+    )
+    try:
+        tasks = await kopf.spawn_tasks(
+            registry=registry, stop_flag=session.over, standalone=True, identity=IDENTITY, **where
+        )
+        own_signals()
+        await kopf.run_tasks(tasks, ignored=others)
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+    finally:
+        passing.cancel()
+        await session.end()
+    if session.ghosts:
+        raise StaleError(f"{session.ghosts} deletions were missed")

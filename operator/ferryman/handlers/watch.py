@@ -1,0 +1,175 @@
+"""The watches: which objects are kept, and which models each event concerns.
+
+Only indices and low-level event handlers are used: kopf then writes nothing of its own into
+our objects, neither finalizers nor annotations.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import kopf
+
+from ferryman.api import names
+from ferryman.handlers import cache
+from ferryman.handlers.cache import Cache, Key, Manifest
+
+OURS: Final = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A kind that is watched: where it lives, its index, and what of it is kept."""
+
+    group: str
+    version: str
+    plural: str
+    trim: Callable[[Manifest], Manifest]
+    key: Callable[[Manifest], object | None]
+    ours_only: bool = False
+    """Whether the API server is asked for the objects with our label only."""
+
+
+def _own_key(body: Manifest) -> Key:
+    return body["metadata"].get("namespace", ""), body["metadata"]["name"]
+
+
+def _name(body: Manifest) -> str:
+    return str(body["metadata"]["name"])
+
+
+_OURS: Final = names.GROUP, names.VERSION
+#: Index name -> kind.
+WATCHED: Final[Mapping[str, Watched]] = {
+    "models": Watched(*_OURS, "inferencemodels", cache.trim_model, _own_key),
+    "runtimes": Watched(*_OURS, "inferenceruntimes", cache.trim_runtime, _name),
+    "profiles": Watched(*_OURS, "nodeprofiles", cache.trim_profile, _name),
+    "nodes": Watched("", "v1", "nodes", cache.trim_node, _name),
+    "deployments": Watched(
+        "apps", "v1", "deployments", cache.trim_deployment, cache.model_key, ours_only=True
+    ),
+    "pods": Watched("", "v1", "pods", cache.trim_pod, cache.model_key, ours_only=True),
+    "services": Watched("", "v1", "services", cache.trim_other, cache.model_key, ours_only=True),
+    "configmaps": Watched(
+        "", "v1", "configmaps", cache.trim_other, cache.model_key, ours_only=True
+    ),
+    "networkpolicies": Watched(
+        "networking.k8s.io",
+        "v1",
+        "networkpolicies",
+        cache.trim_other,
+        cache.model_key,
+        ours_only=True,
+    ),
+}
+
+#: (index, object, whether it was deleted) -> None
+OnEvent = Callable[[str, Manifest, bool], None]
+
+
+def register(registry: kopf.OperatorRegistry, on_event: OnEvent) -> None:
+    """Register an index and an event handler for every kind.
+
+    The handlers are coroutines, because kopf would call plain functions in other threads.
+    """
+    for index, watched in WATCHED.items():
+        _register(registry, index, watched, on_event)
+
+
+def _register(
+    registry: kopf.OperatorRegistry, index: str, watched: Watched, on_event: OnEvent
+) -> None:
+    where = (watched.group, watched.version, watched.plural)
+
+    @kopf.index(*where, id=index, registry=registry)
+    async def keep(body: kopf.Body, **_: object) -> dict[object, Manifest]:
+        key = watched.key(body)
+        return {} if key is None else {key: watched.trim(body)}
+
+    @kopf.on.event(*where, id=f"{index}-events", registry=registry)
+    async def tell(event: kopf.RawEvent, body: kopf.Body, **_: object) -> None:
+        on_event(index, body, event["type"] == "DELETED")
+
+
+def select(settings: kopf.OperatorSettings) -> None:
+    """Ask the API server only for objects of ours where others share the kind."""
+    for watched in WATCHED.values():
+        if watched.ours_only:
+            where = (watched.group, watched.version, watched.plural)
+            settings.watching.label_selectors[where] = OURS
+
+
+class Concerned:
+    """Which models an event concerns.
+
+    Agents report every 30 s, and every report is an event: only a report that can change a
+    decision is passed on, to all models; any other only to the models that have no place yet.
+    """
+
+    def __init__(self, stored: Cache) -> None:
+        self._cache = stored
+        self._digests: dict[tuple[str, str], str] = {}
+
+    def look(self, index: str, body: Manifest, *, deleted: bool) -> tuple[list[Key], bool]:
+        """Return the models to look at, and whether benchmarks are concerned too."""
+        if index == "models":
+            return [_own_key(body)], False
+        if index == "runtimes":
+            return self._served_by(_name(body)), True
+        if index in {"nodes", "profiles"}:
+            changed = self._changed(index, body, deleted=deleted)
+            return (self._cache.model_keys() if changed else self._unplaced()), changed
+        key = cache.model_key(body)
+        return ([] if key is None else [key]), False
+
+    def _served_by(self, runtime: str) -> list[Key]:
+        return [
+            key
+            for key, model in self._models()
+            if model.get("spec", {}).get("runtimeRef", {}).get("name") == runtime
+        ]
+
+    def _unplaced(self) -> list[Key]:
+        return [key for key, model in self._models() if not _node_type(model)]
+
+    def _models(self) -> Iterable[tuple[Key, Manifest]]:
+        for key in self._cache.model_keys():
+            model = self._cache.model(key)
+            if model is not None:
+                yield key, model
+
+    def _changed(self, index: str, body: Manifest, *, deleted: bool) -> bool:
+        """Whether anything but utilisation, time and bookkeeping differs from the last event."""
+        name = (index, _name(body))
+        if deleted:
+            self._digests.pop(name, None)
+            return True
+        digest = _digest(_essence(index, body))
+        before, self._digests[name] = self._digests.get(name), digest
+        return before != digest
+
+
+def _node_type(model: Manifest) -> str | None:
+    placement = model.get("status", {}).get("placement") or {}
+    found: str | None = placement.get("nodeType")
+    return found
+
+
+def _essence(index: str, body: Manifest) -> Any:  # noqa: ANN401  JSON
+    if index == "nodes":
+        node = cache.trim_node(body)
+        return [node["spec"], node["status"], node["metadata"]["labels"]]
+    status = body.get("status", {})
+    processors = [
+        {k: v for k, v in p.items() if k not in {"utilisation", "memoryUtilisation"}}
+        for p in status.get("processors", ())
+    ]
+    annotations = body["metadata"].get("annotations") or {}
+    requested = annotations.get(names.ANNOTATION_BENCHMARK_REQUESTED)
+    return [status.get("nodeType"), processors, status.get("benchmarks"), requested]
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,337 @@
+# ruff: noqa: D102, ARG002, FBT003  the Protocols document the methods and name the arguments
+"""Stand-ins for what lies outside: time, the API server, and Triton servers.
+
+They keep to the Protocols of ``ferryman.clients`` and hold everything in memory.
+"""
+
+import asyncio
+import copy
+import selectors
+from collections import Counter
+from datetime import timedelta
+from itertools import count
+
+from ferryman.api import names
+from ferryman.api.inference_model import Batching
+from ferryman.api.statistics import ServerModel
+from ferryman.clients.kubernetes import ObjectReference
+from ferryman.clients.kubernetes_errors import ConflictError, NotFoundError
+from ferryman.clients.triton import TritonUnavailable
+from ferryman.handlers.watch import WATCHED
+from tests.factories import NOW, statistics
+
+
+class _TimelessSelector(selectors.DefaultSelector):
+    """Waits for nothing: time is moved on instead."""
+
+    def __init__(self):
+        super().__init__()
+        self.now_s = 0.0
+
+    def select(self, timeout=None):
+        events = super().select(0)
+        if not events and timeout is None:
+            raise RuntimeError("everything waits and nothing will ever happen")
+        if not events:
+            self.now_s += max(0.0, timeout)
+        return events
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock jumps to the next thing that is due."""
+
+    def __init__(self):
+        self._timeless = _TimelessSelector()
+        super().__init__(self._timeless)
+
+    def time(self):
+        return self._timeless.now_s
+
+
+def run_virtually(coroutine):
+    """Run a coroutine on virtual time, which starts at 0, and return its result."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(coroutine)
+
+
+def seconds():
+    """Return the running loop's clock."""
+    return asyncio.get_running_loop().time()
+
+
+def now():
+    """Return NOW plus the running loop's seconds."""
+    return NOW + timedelta(seconds=seconds())
+
+
+class FakeKubernetes:
+    """An API server with what it was told, and the indices that kopf would keep of it.
+
+    ``delay_watch`` holds events back until ``catch_up`` is called; ``fail_next`` makes the next
+    calls raise these errors in turn.
+    """
+
+    def __init__(self):
+        self.objects = {}
+        self.events = []
+        self.jobs = {}
+        self.pods = []
+        self.writes = Counter()
+        self.fail_next = []
+        self.delay_watch = False
+        self.indices = {name: {} for name in WATCHED}
+        self.on_event = lambda _index, _body, _deleted: None
+        self._versions = count(100)
+        self._late = []
+
+    # The test's side
+
+    def put(self, index, body):
+        """Create or replace an object as another client would, and show it to the watches."""
+        body = copy.deepcopy(body)
+        metadata = body["metadata"]
+        kind = (index, metadata.get("namespace", ""), metadata["name"])
+        metadata.setdefault("uid", f"uid-{metadata['name']}")
+        metadata["resourceVersion"] = str(next(self._versions))
+        self.objects[kind] = body
+        self._show(index, body)
+        return body
+
+    def drop(self, index, name, namespace=""):
+        """Delete an object and show it to the watches."""
+        body = self.objects.pop((index, namespace, name))
+        key = WATCHED[index].key(body)
+        self.indices[index].pop(key, None)
+        self.on_event(index, body, True)
+
+    def catch_up(self):
+        """Show the watches what was held back."""
+        late, self._late = self._late, []
+        for index, body in late:
+            self._keep(index, body)
+
+    def get(self, index, name, namespace="default"):
+        """Return an object as it is stored."""
+        return self.objects.get((index, namespace, name))
+
+    def _show(self, index, body):
+        if self.delay_watch:
+            self._late.append((index, copy.deepcopy(body)))
+        else:
+            self._keep(index, body)
+
+    def _keep(self, index, body):
+        watched = WATCHED[index]
+        key = watched.key(body)
+        if key is not None:
+            self.indices[index][key] = [watched.trim(copy.deepcopy(body))]
+        self.on_event(index, body, False)
+
+    def _written(self, verb, kind):
+        if self.fail_next:
+            error = self.fail_next.pop(0)
+            if error is not None:
+                raise error
+        self.writes[verb, kind] += 1
+
+    # The Protocol
+
+    async def ping(self):
+        self._maybe_fail()
+
+    async def serves_kinds(self):
+        return True
+
+    def _maybe_fail(self):
+        if self.fail_next:
+            raise self.fail_next.pop(0)
+
+    async def apply(self, manifest, *, field_manager=names.FIELD_MANAGER, force=True):
+        self._written("apply", manifest["kind"])
+        index = {
+            "ConfigMap": "configmaps",
+            "Deployment": "deployments",
+            "InferenceRuntime": "runtimes",
+            "NetworkPolicy": "networkpolicies",
+            "Service": "services",
+        }.get(manifest["kind"])
+        metadata = manifest["metadata"]
+        kind = (index or manifest["kind"], metadata.get("namespace", ""), metadata["name"])
+        before = self.objects.get(kind)
+        body = {**(before or {}), **copy.deepcopy(dict(manifest))}
+        same = before is not None and all(
+            before.get(k) == v for k, v in manifest.items() if k != "metadata"
+        )
+        old = (before or {}).get("metadata", {})
+        body["metadata"] = {
+            **body["metadata"],
+            "uid": old.get("uid", f"uid-{metadata['name']}-{next(self._versions)}"),
+            "generation": old.get("generation", 0) + (0 if same else 1),
+            "resourceVersion": old["resourceVersion"] if same else str(next(self._versions)),
+        }
+        self.objects[kind] = body
+        if index and not same:
+            self._show(index, body)
+        return copy.deepcopy(body)
+
+    async def apply_status(self, about: ObjectReference, status):
+        self._written("apply", "InferenceModel/status")
+        body = self.objects.get(("models", about.namespace, about.name))
+        if body is None:
+            raise NotFoundError("not found", status=404)
+        if body["metadata"]["uid"] != about.uid:
+            raise ConflictError("uid mismatch", status=409)
+        return copy.deepcopy(self.put("models", {**body, "status": copy.deepcopy(dict(status))}))
+
+    async def apply_benchmarks(self, profile, benchmarks):
+        self._written("apply", "NodeProfile/status")
+        body = self.objects.get(("profiles", "", profile))
+        if body is None:
+            raise NotFoundError("not found", status=404)
+        status = {**body.get("status", {}), "benchmarks": list(benchmarks)}
+        return copy.deepcopy(self.put("profiles", {**body, "status": status}))
+
+    async def label_node(self, name, uid, labels):
+        self._written("apply", "Node")
+        body = self.objects.get(("nodes", "", name))
+        if body is None or body["metadata"]["uid"] != uid:
+            raise ConflictError("uid mismatch", status=409)
+        metadata = {**body["metadata"], "labels": dict(labels)}
+        self.put("nodes", {**body, "metadata": metadata})
+
+    async def post_event(self, about, kind, reason, message):
+        self._written("create", "Event")
+        self.events.append((about.name, kind, str(reason), message))
+
+    async def ensure_master_key(self, namespace):
+        return b"m" * 32
+
+    async def create_job(self, manifest):
+        self._written("create", "Job")
+        self.jobs.setdefault(manifest["metadata"]["name"], copy.deepcopy(manifest))
+
+    async def list_jobs(self, namespace, selector):
+        return list(self.jobs.values())
+
+    async def delete_job(self, namespace, name):
+        self._written("delete", "Job")
+        self.jobs.pop(name, None)
+
+    async def list_pods(self, namespace, selector):
+        return list(self.pods)
+
+    async def list_uids(self, group, version, plural):
+        self._maybe_fail()
+        return {
+            body["metadata"]["uid"]
+            for (index, _, _), body in self.objects.items()
+            if index in WATCHED and WATCHED[index].plural == plural
+        }
+
+
+class FakeTriton:
+    """One Triton server that counts, and refuses or is silent on demand."""
+
+    def __init__(self, batching=None):
+        self.batching = batching or Batching(max_batch_size=8)
+        self.ready = True
+        self.batchable = True
+        self.silent = False
+        self.refusal = None
+        self.loads = []
+        self.requests = 0
+        self.requests_per_s = 0.0
+        self.closed = False
+
+    async def model(self):
+        self._answer()
+        return ServerModel(
+            ready=self.ready,
+            batching=self.batching if self.ready else None,
+            batchable=self.batchable,
+        )
+
+    async def statistics(self):
+        self._answer()
+        return statistics(seconds(), int(self.requests_per_s * seconds()) + self.requests)
+
+    async def apply_batching(self, batching, *, config_pbtxt=None):
+        self._answer()
+        if self.refusal is not None:
+            raise self.refusal
+        self.loads.append(batching)
+        self.batching = batching
+
+    async def close(self):
+        self.closed = True
+
+    def _answer(self):
+        if self.silent:
+            raise TritonUnavailable("no answer")
+
+
+class FakeTritons:
+    """Triton servers by pod address; unknown addresses do not answer."""
+
+    def __init__(self):
+        self.servers = {}
+        self.connections = 0
+
+    def at(self, ip, **fields):
+        """Return the server at an address, made on first use."""
+        return self.servers.setdefault(ip, FakeTriton(**fields))
+
+    def connect(self, ip, model, control_key):
+        self.connections += 1
+        server = self.servers.get(ip)
+        if server is None:
+            server = FakeTriton()
+            server.silent = True
+        return server
+
+
+def wire(value):
+    """Return an API type as the API server would send it."""
+    body = value.as_dict()
+    header = {"apiVersion": names.API_VERSION, "kind": type(value).__name__}
+    return {**header, **body}
+
+
+def node_object(name="node-1", *, ready=True, uid=None, **spec):
+    """Return a Node with 4 cores and 8 GiB."""
+    status = {"type": "Ready", "status": "True" if ready else "False"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "uid": uid or f"uid-{name}"},
+        "spec": spec,
+        "status": {"allocatable": {"cpu": "4", "memory": "8Gi"}, "conditions": [status]},
+    }
+
+
+def pod_object(
+    name="resnet50-triton-1",
+    model="resnet50",
+    *,
+    namespace="default",
+    node="node-1",
+    ip="10.0.0.1",
+    ready=True,
+    requests=None,
+    **status,
+):
+    """Return a running Triton pod of a model."""
+    resources = {"requests": requests or {"cpu": "500m", "memory": "512Mi"}}
+    labels = {names.LABEL_MODEL: model, names.LABEL_MANAGED_BY: names.MANAGED_BY}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "spec": {"nodeName": node, "containers": [{"name": "triton", "resources": resources}]},
+        "status": {
+            "phase": "Running",
+            "podIP": ip,
+            "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
+            **status,
+        },
+    }

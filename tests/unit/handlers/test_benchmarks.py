@@ -1,0 +1,183 @@
+import json
+
+import pytest
+
+from ferryman.core.benchmark_job import CONTAINER_BENCHMARK
+from tests import factories
+from tests.fakes import wire
+
+LABEL = "serving.ferryman.dev/node-type"
+RESULT = {
+    "points": [
+        {
+            "batchSize": 1,
+            "imagesPerSecond": 50.0,
+            "latencyP50Milliseconds": 20.0,
+            "latencyP99Milliseconds": 25.0,
+        }
+    ],
+    "maxInstances": 2,
+}
+
+
+def only_cpu(*, measured=True):
+    return factories.runtime(processors=[factories.runtime_processor("cpu")], measured=measured)
+
+
+def prepare(cluster, **profile):
+    cluster.api.put("runtimes", wire(only_cpu()))
+    cluster.node(benchmarks=[], **profile)
+
+
+def finish(cluster, message, *, kind="Complete"):
+    """Do the Job controller's work: every Job ends, and its pod leaves a message."""
+    for job in cluster.api.jobs.values():
+        job["status"] = {"conditions": [{"type": kind, "status": "True", "message": "its words"}]}
+    ended = {"terminated": {"exitCode": 0, "message": message}}
+    statuses = [{"name": CONTAINER_BENCHMARK, "state": ended}]
+    cluster.api.pods = [{"metadata": {"name": "p"}, "status": {"containerStatuses": statuses}}]
+
+
+def tables(cluster, node="node-1"):
+    return cluster.api.get("profiles", node, "")["status"].get("benchmarks", [])
+
+
+async def measure(cluster, message=None):
+    prepare(cluster)
+    await cluster.settle(5)
+    finish(cluster, json.dumps(RESULT) if message is None else message)
+    await cluster.settle(15)
+
+
+def test_a_node_type_that_was_not_measured_is_measured_once(cluster, play):
+    async def script(cluster):
+        prepare(cluster)
+        cluster.node("node-2", benchmarks=[])
+        await cluster.settle(60)
+        return len(cluster.api.jobs)
+
+    assert play(script) == 1, "two nodes of one type: one Job, and it is not started twice"
+    assert cluster.writes()["create", "Job"] == 1
+
+
+def test_the_result_goes_to_every_profile_of_the_type_and_the_job_goes_away(cluster, play):
+    async def script(cluster):
+        cluster.node("node-2", benchmarks=[])
+        await measure(cluster)
+
+    play(script)
+    for node in ("node-1", "node-2"):
+        assert tables(cluster, node)[0]["points"][0]["imagesPerSecond"] == 50.0
+    assert cluster.api.jobs == {}
+    assert cluster.writes()["create", "Job"] == 1, "what was just measured is not measured again"
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "words"),
+    [
+        pytest.param('{"error": "no memory"}', "Failed", "no memory", id="the client says why"),
+        pytest.param("Segmentation fault", "Failed", "Segmentation", id="the end of its log"),
+        pytest.param("", "Failed", "its words", id="no message: what the Job says"),
+        pytest.param("", "Complete", "its words", id="success without a result is a failure"),
+    ],
+)
+def test_a_failure_is_published_and_tried_again_later(cluster, play, message, kind, words):
+    async def script(cluster):
+        prepare(cluster)
+        await cluster.settle(5)
+        finish(cluster, message, kind=kind)
+        await cluster.settle(60)
+        soon = cluster.writes()["create", "Job"]
+        await cluster.beat(700, benchmarks=tables_of(cluster))
+        return soon
+
+    def tables_of(cluster):
+        from ferryman.api.node_profile import Benchmark  # noqa: PLC0415
+
+        return [Benchmark.model_validate(table) for table in tables(cluster)]
+
+    assert play(script) == 1, "not at once"
+    assert cluster.writes()["create", "Job"] == 2, "but after ten minutes"
+    assert words in tables(cluster)[0]["error"]
+
+
+def test_models_are_placed_as_soon_as_the_benchmark_is_there(cluster, play):
+    async def script(cluster):
+        cluster.model()
+        await measure(cluster)
+
+    play(script)
+    assert cluster.condition("Placed") == ("True", "LeastWorkload")
+
+
+def test_nodes_are_labelled_with_their_type_once(cluster, play):
+    async def script(cluster):
+        cluster.node()
+        await cluster.beat(120)
+
+    play(script)
+    assert cluster.api.get("nodes", "node-1", "")["metadata"]["labels"] == {LABEL: "cpu-small"}
+    assert cluster.writes()["apply", "Node"] == 1
+
+
+def test_a_node_whose_hardware_changed_gets_another_label(cluster, play):
+    async def script(cluster):
+        cluster.node()
+        await cluster.settle(15)
+        cluster.heartbeat(node_type="cpu-large")
+        await cluster.settle(15)
+
+    play(script)
+    assert cluster.api.get("nodes", "node-1", "")["metadata"]["labels"] == {LABEL: "cpu-large"}
+
+
+def test_without_an_image_of_our_own_nothing_is_measured(cluster, play):
+    cluster.image = ""
+
+    async def script(cluster):
+        prepare(cluster)
+        await cluster.settle(60)
+
+    play(script)
+    assert cluster.api.jobs == {}
+
+
+def test_a_runtime_without_a_benchmark_is_not_measured(cluster, play):
+    async def script(cluster):
+        cluster.api.put("runtimes", wire(only_cpu(measured=False)))
+        cluster.node(benchmarks=[])
+        await cluster.settle(60)
+
+    play(script)
+    assert cluster.api.jobs == {}
+
+
+def test_a_job_that_is_not_ours_is_left_alone(cluster, play, caplog):
+    stranger = {"metadata": {"name": "stranger"}, "status": {}}
+
+    async def script(cluster):
+        cluster.api.jobs["stranger"] = stranger
+        await measure(cluster)
+
+    cluster.api.jobs["stranger"] = stranger
+    play(script)
+    assert "stranger" in cluster.api.jobs
+    assert "not one of ours" in caplog.text
+
+
+def test_a_look_that_breaks_is_logged_and_does_not_end_the_looking(cluster, play, caplog):
+    async def script(cluster):
+        list_jobs, broken = cluster.api.list_jobs, [True]
+
+        async def breaks_once(*arguments):
+            if broken:
+                raise KeyError(broken.pop())
+            return await list_jobs(*arguments)
+
+        cluster.api.list_jobs = breaks_once
+        prepare(cluster)
+        await cluster.settle(30)
+
+    play(script)
+    assert "the look at the benchmarks failed" in caplog.text
+    assert cluster.writes()["create", "Job"] == 1

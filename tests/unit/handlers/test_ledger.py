@@ -1,0 +1,73 @@
+import pytest
+
+from ferryman.handlers.ledger import IN_FLIGHT_S, Amount, Ledger, Load, Placed, amount
+from tests.fakes import pod_object
+
+A, B = ("default", "a"), ("default", "b")
+GIB = 2**30
+
+
+def pod(name="p1", node="n1", cpu="500m", memory="1Gi", **status):
+    return pod_object(name, node=node, requests={"cpu": cpu, "memory": memory}, **status)
+
+
+def test_a_models_own_pods_do_not_count_against_it_but_against_all_others():
+    ledger = Ledger()
+    ledger.update(A, [pod()])
+    ledger.update(B, [pod("p2", cpu="250m")])
+    assert ledger.loads(A, 0)["n1"].reserved == Amount(250, GIB)
+    assert ledger.loads(B, 0)["n1"].reserved == Amount(500, GIB)
+    assert ledger.loads(("default", "c"), 0)["n1"].reserved == Amount(750, 2 * GIB)
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        pytest.param([], id="the pod is gone"),
+        pytest.param([pod(phase="Succeeded")], id="the pod has ended"),
+        pytest.param([pod(node="")], id="the pod is not bound to a node"),
+    ],
+)
+def test_what_no_pod_holds_any_more_is_free_again(later):
+    ledger = Ledger()
+    ledger.update(A, [pod()])
+    ledger.update(A, later)
+    assert ledger.loads(B, 0) == {}
+
+
+def test_a_placement_counts_as_reserved_and_in_flight_before_any_pod_shows_it():
+    ledger = Ledger()
+    ledger.place(A, Placed("n1", Amount(500, GIB), replicas=2, at_s=0))
+    assert ledger.loads(B, 1)["n1"] == Load(Amount(1000, 2 * GIB), Amount(1000, 2 * GIB))
+    assert ledger.loads(A, 1) == {}, "not against the model itself"
+
+
+def test_pods_replace_the_reservation_of_the_placement_but_stay_in_flight():
+    ledger = Ledger()
+    ledger.place(A, Placed("n1", Amount(500, GIB), replicas=2, at_s=0))
+    ledger.update(A, [pod()])
+    load = ledger.loads(B, 1)["n1"]
+    assert load.reserved == Amount(1000, 2 * GIB), "one pod, and one that is still to come"
+    assert load.in_flight == Amount(1000, 2 * GIB)
+
+
+def test_after_a_minute_utilisation_shows_what_was_in_flight():
+    ledger = Ledger()
+    ledger.place(A, Placed("n1", Amount(500, GIB), replicas=1, at_s=0))
+    ledger.update(A, [pod()])
+    assert ledger.loads(B, IN_FLIGHT_S - 1)["n1"].in_flight == Amount(500, GIB)
+    assert ledger.loads(B, IN_FLIGHT_S)["n1"] == Load(Amount(500, GIB), Amount())
+
+
+def test_devices_are_counted_and_what_has_only_a_limit_requests_it():
+    limited = pod_object("p1", node="n1")
+    limited["spec"]["containers"][0]["resources"] = {"limits": {"cpu": 1, "nvidia.com/gpu": 2}}
+    ledger = Ledger()
+    ledger.update(A, [limited])
+    assert ledger.loads(B, 0)["n1"].reserved == Amount(1000, 0, {"nvidia.com/gpu": 2})
+
+
+def test_requests_are_read_as_quantities():
+    assert amount({"cpu": "250m", "memory": "1Mi", "ephemeral-storage": "1Gi"}) == Amount(
+        250, 2**20
+    )

@@ -1,0 +1,494 @@
+import asyncio
+import copy
+import hashlib
+import hmac
+
+import pytest
+
+from ferryman.api.inference_model import Batching, BatchingSpec, RuntimeRef
+from ferryman.clients.kubernetes_errors import PermanentError, TemporaryError
+from ferryman.clients.triton import ConfigRefused
+from tests import factories
+from tests.fakes import now, run_virtually, wire
+from tests.unit.handlers.cluster import MASTER_KEY, Cluster
+
+SERVING = {"Secret", "ConfigMap", "NetworkPolicy", "Service", "Deployment"}
+KEY = ("default", "resnet50")
+
+
+def prepare(cluster):
+    """One node type, one runtime and one model."""
+    cluster.api.put("runtimes", wire(factories.runtime()))
+    cluster.node()
+    cluster.model()
+
+
+async def serving(cluster):
+    prepare(cluster)
+    await cluster.settle()
+    cluster.serve()
+    await cluster.settle(10)
+
+
+def test_a_new_model_is_placed_and_its_objects_are_applied_once_each(cluster, play):
+    async def script(cluster):
+        prepare(cluster)
+        await cluster.settle()
+
+    play(script)
+    applied = {kind: n for (verb, kind), n in cluster.writes().items() if verb == "apply"}
+    assert {kind: applied[kind] for kind in SERVING} == dict.fromkeys(SERVING, 1)
+    assert cluster.condition("Placed") == ("True", "LeastWorkload")
+    assert cluster.condition("Reconciling") == ("True", "Deploying")
+    assert cluster.api.events[0][:3] == ("resnet50", "Normal", "LeastWorkload")
+
+
+def test_the_decision_is_written_down_before_anything_is_carried_out(cluster, play):
+    order = []
+
+    async def script(cluster):
+        written = cluster.api._written
+
+        def note(verb, kind):
+            order.append(kind)
+            written(verb, kind)
+
+        cluster.api._written = note
+        prepare(cluster)
+        await cluster.settle()
+
+    play(script)
+    about_the_model = [kind for kind in order if kind != "Node"]
+    assert about_the_model[0] == "InferenceModel/status"
+    assert about_the_model.index("Deployment") > about_the_model.index("Secret")
+
+
+def test_a_model_whose_pods_are_ready_is_ready(cluster, play):
+    play(serving)
+    assert cluster.condition("Ready") == ("True", "Serving")
+    assert cluster.condition("ModelLoaded") == ("True", "ModelLoaded")
+    assert cluster.condition("Reconciling") is None
+
+
+def test_when_nothing_changes_nothing_is_written(cluster, play):
+    async def script(cluster):
+        await serving(cluster)
+        await cluster.beat(60)
+        before = cluster.writes()
+        await cluster.beat(3600)
+        return before
+
+    before = play(script)
+    assert cluster.writes() == before, "an hour of heartbeats and idle windows"
+
+
+def test_after_a_restart_objects_are_applied_anew_but_no_status_and_no_event(cluster, play):
+    async def script(cluster):
+        await serving(cluster)
+        before, events = cluster.writes(), list(cluster.api.events)
+        await cluster.end()
+        await cluster.begin()
+        await cluster.settle(10)
+        return before, events
+
+    before, events = play(script)
+    after = cluster.writes()
+    assert {kind for kind in after if after[kind] != before.get(kind)} == {
+        ("apply", kind) for kind in SERVING
+    }
+    assert cluster.api.events == events
+
+
+@pytest.mark.parametrize("kind", ["deployments", "services", "configmaps", "networkpolicies"])
+def test_a_serving_object_that_somebody_deletes_is_put_back(cluster, play, kind):
+    async def script(cluster):
+        await serving(cluster)
+        cluster.api.drop(kind, "resnet50-triton", "default")
+        await cluster.settle()
+
+    play(script)
+    assert cluster.api.get(kind, "resnet50-triton") is not None
+
+
+@pytest.mark.parametrize("kind", ["deployments", "services"])
+def test_a_serving_object_that_somebody_edits_is_put_right(cluster, play, kind):
+    async def script(cluster):
+        await serving(cluster)
+        await cluster.settle(60)
+        edited = copy.deepcopy(cluster.api.get(kind, "resnet50-triton"))
+        edited["metadata"]["generation"] = edited["metadata"].get("generation", 1) + 1
+        right, edited["spec"] = edited["spec"], {"replicas": 7}
+        cluster.api.put(kind, edited)
+        await cluster.settle()
+        return right
+
+    right = play(script)
+    assert cluster.api.get(kind, "resnet50-triton")["spec"] == right
+
+
+def test_a_secret_that_vanished_is_put_back_when_pods_get_into_trouble(cluster, play):
+    async def script(cluster):
+        await serving(cluster)
+        before = cluster.writes()["apply", "Secret"]
+        del cluster.api.objects["Secret", "default", "resnet50-triton"]
+        waiting = {"reason": "CreateContainerConfigError", "message": "secret not found"}
+        container = {"name": "triton", "ready": False, "state": {"waiting": waiting}}
+        pod = cluster.api.get("pods", "resnet50-triton-10.0.0.1")
+        status = {**pod["status"], "containerStatuses": [container], "conditions": []}
+        cluster.api.put("pods", {**pod, "status": status})
+        await cluster.settle(120)
+        return before
+
+    before = play(script)
+    assert cluster.writes()["apply", "Secret"] == before + 1, "once, not at every look"
+
+
+def test_an_unknown_runtime_is_a_condition_and_the_model_recovers_when_it_appears(cluster, play):
+    async def script(cluster):
+        cluster.node()
+        cluster.model()
+        await cluster.settle()
+        before = cluster.condition("Stalled"), set(cluster.writes())
+        cluster.api.put("runtimes", wire(factories.runtime()))
+        await cluster.settle()
+        return before
+
+    stalled, writes = play(script)
+    assert stalled == ("True", "RuntimeNotFound")
+    assert not writes & {("apply", kind) for kind in SERVING}
+    assert cluster.condition("Placed") == ("True", "LeastWorkload")
+
+
+def test_a_node_type_that_vanishes_leaves_the_model_without_a_candidate(cluster, play):
+    async def script(cluster):
+        await serving(cluster)
+        cluster.api.drop("profiles", "node-1")
+        cluster.api.drop("nodes", "node-1")
+        await cluster.settle()
+
+    play(script)
+    status, reason = cluster.condition("Placed")
+    assert (status, reason) == ("False", "NoNodeProfile")
+    assert cluster.api.get("deployments", "resnet50-triton") is not None, "what serves stays"
+
+
+def test_a_model_is_placed_anew_where_another_node_type_is_left(cluster, play):
+    async def script(cluster):
+        await serving(cluster)
+        cluster.node("node-2", "cpu-large")
+        await cluster.settle()
+        cluster.api.drop("profiles", "node-1")
+        cluster.api.drop("nodes", "node-1")
+        await cluster.settle()
+
+    play(script)
+    assert cluster.status()["placement"]["nodeType"] == "cpu-large"
+
+
+@pytest.mark.parametrize("position", range(8))
+def test_a_write_that_fails_is_tried_again_and_the_end_is_the_same(position):
+    def end_of(errors):
+        cluster = Cluster()
+
+        async def main():
+            await cluster.begin()
+            cluster.api.put("runtimes", wire(factories.runtime()))
+            cluster.node()
+            await cluster.settle()
+            cluster.api.fail_next = errors
+            cluster.model()
+            await cluster.settle(30)
+            await cluster.end()
+
+        run_virtually(main())
+        return normalised(cluster)
+
+    assert end_of([*[None] * position, TemporaryError("busy")]) == end_of([])
+
+
+@pytest.mark.parametrize("position", range(8))
+def test_an_operator_that_dies_at_any_write_leaves_what_the_next_one_completes(position):
+    def end_of(errors):
+        cluster = Cluster()
+
+        async def main():
+            await cluster.begin()
+            cluster.api.put("runtimes", wire(factories.runtime()))
+            cluster.node()
+            await cluster.settle()
+            cluster.api.fail_next = errors
+            cluster.model()
+            await cluster.settle(0.2)
+            cluster.api.fail_next = []
+            await cluster.end()
+            await cluster.begin()
+            await cluster.settle(30)
+            await cluster.end()
+
+        run_virtually(main())
+        return normalised(cluster)
+
+    hang = [*[None] * position, *[TemporaryError("dead")] * 100]
+    assert end_of(hang) == end_of([])
+
+
+def normalised(cluster):
+    """Return all objects without versions, uids and times."""
+    dropped = {"resourceVersion", "uid", "generation", "since", "lastTransitionTime"}
+
+    def strip(value):
+        if isinstance(value, dict):
+            return {k: strip(v) for k, v in sorted(value.items()) if k not in dropped}
+        return [strip(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+    objects = {key: strip(body) for key, body in cluster.api.objects.items()}
+    objects.pop(("Secret", "default", "resnet50-triton"))  # its key depends on the uid
+    return objects
+
+
+def test_a_watch_that_lags_behind_makes_no_decision_twice(cluster, play):
+    async def script(cluster):
+        cluster.api.put("runtimes", wire(factories.runtime()))
+        cluster.node()
+        cluster.model()
+        cluster.api.delay_watch = True
+        await cluster.settle(20)
+        cluster.api.catch_up()
+        cluster.api.delay_watch = False
+        await cluster.settle(20)
+
+    play(script)
+    assert [event[2] for event in cluster.api.events] == ["LeastWorkload"]
+    assert cluster.writes()["apply", "Deployment"] == 1
+
+
+def test_an_object_that_cannot_be_read_is_stalled_and_heals_when_it_can(cluster, play):
+    async def script(cluster):
+        prepare(cluster)
+        await cluster.settle()
+        broken = copy.deepcopy(cluster.api.get("models", "resnet50"))
+        broken["spec"]["objectives"] = {"latency": {"targetMilliseconds": "soon"}}
+        cluster.api.put("models", broken)
+        await cluster.settle()
+        seen = cluster.condition("Stalled"), cluster.condition("Ready"), cluster.writes()
+        kept = cluster.status()["placement"]["nodeType"]
+        message = next(
+            c["message"] for c in cluster.status()["conditions"] if c["type"] == "Stalled"
+        )
+        await cluster.beat(700)
+        again = cluster.writes()
+        cluster.model()
+        await cluster.settle()
+        return *seen, kept, message, again
+
+    stalled, ready, writes, kept, message, again = play(script)
+    assert stalled == ("True", "InvalidSpec")
+    assert ready == ("False", "InvalidSpec")
+    assert "spec.objectives.latency.targetMilliseconds" in message
+    assert kept == "cpu-small", "the rest of the status stays"
+    assert writes == again, "told once"
+    assert cluster.condition("Stalled") is None
+
+
+@pytest.mark.parametrize(
+    "status", [{"conditions": "none"}, {"placement": 7}, {"batching": {"applied": "x"}}]
+)
+def test_a_status_that_cannot_be_read_does_not_stop_the_operator(cluster, play, status):
+    async def script(cluster):
+        prepare(cluster)
+        await cluster.settle()
+        broken = {**cluster.api.get("models", "resnet50"), "status": status}
+        cluster.api.put("models", broken)
+        cluster.model("other")
+        await cluster.settle(5)
+
+    play(script)
+    assert cluster.condition("Placed", "other") == ("True", "LeastWorkload")
+
+
+def test_a_model_deleted_while_it_is_reconciled_ends_quietly(cluster, play, caplog):
+    async def script(cluster):
+        prepare(cluster)
+        await asyncio.sleep(0)
+        cluster.api.drop("models", "resnet50", "default")
+        await cluster.settle(60)
+
+    play(script)
+    assert ("default", "resnet50") not in cluster.api.indices["models"]
+    assert "tried again" not in caplog.text
+
+
+def test_a_model_that_is_created_anew_gets_another_control_key(cluster, play):
+    async def script(cluster):
+        prepare(cluster)
+        await cluster.settle()
+        first = cluster.api.objects["Secret", "default", "resnet50-triton"]["data"]
+        cluster.api.drop("models", "resnet50", "default")
+        await cluster.settle()
+        body = wire(factories.model())
+        body["metadata"]["uid"] = "another-uid"
+        cluster.api.put("models", body)
+        await cluster.settle()
+        return first, cluster.api.objects["Secret", "default", "resnet50-triton"]["data"]
+
+    first, second = play(script)
+    assert first != second
+
+
+def test_the_control_key_is_derived_from_the_master_key_and_the_models_identity(cluster, play):
+    keys = []
+    connect = cluster.tritons.connect
+
+    def note(ip, model, control_key):
+        keys.append(control_key)
+        return connect(ip, model, control_key)
+
+    cluster.tritons.connect = note
+    play(serving)
+    identity = b"default/resnet50/uid-resnet50"
+    assert set(keys) == {hmac.new(MASTER_KEY, identity, hashlib.sha256).hexdigest()}
+
+
+def test_models_created_together_do_not_all_go_to_the_node_that_was_idle(cluster, play):
+    async def script(cluster):
+        cluster.api.put("runtimes", wire(factories.runtime()))
+        cluster.node("node-1", "type-a")
+        cluster.node("node-2", "type-b")
+        await cluster.settle()
+        for n in range(4):
+            cluster.model(f"model-{n}")
+        await cluster.settle()
+
+    play(script)
+    chosen = [cluster.status(f"model-{n}")["placement"]["nodeType"] for n in range(4)]
+    assert sorted(chosen) == ["type-a", "type-a", "type-b", "type-b"]
+
+
+def fixed(size):
+    return BatchingSpec(mode="Fixed", initial=Batching(max_batch_size=size))
+
+
+def test_a_change_of_the_specification_reaches_running_pods_and_then_the_configmap(cluster, play):
+    async def script(cluster):
+        await serving(cluster)
+        cluster.model(batching=fixed(16))
+        await cluster.settle()
+
+    play(script)
+    assert cluster.tritons.at("10.0.0.1").batching.max_batch_size == 16
+    assert cluster.status()["batching"]["applied"]["maxBatchSize"] == 16
+    change = cluster.status()["batching"]["changes"][0]
+    assert (change["outcome"], change["reason"]) == ("Applied", "SpecChanged")
+    config = cluster.api.get("configmaps", "resnet50-triton")["data"]["config.pbtxt"]
+    assert "max_batch_size: 16" in config
+    assert cluster.writes()["apply", "Deployment"] == 1, "no rollout"
+
+
+def test_a_change_that_triton_refuses_is_reported_and_not_tried_again_soon(cluster, play):
+    async def script(cluster):
+        await serving(cluster)
+        cluster.tritons.at("10.0.0.1").refusal = ConfigRefused("out of memory")
+        cluster.model(batching=fixed(16))
+        await cluster.beat(300)
+
+    play(script)
+    batching = cluster.status()["batching"]
+    assert batching["applied"]["maxBatchSize"] == 8
+    assert [c["outcome"] for c in batching["changes"]] == ["Refused"]
+    assert "out of memory" in batching["changes"][0]["message"]
+
+
+def test_a_pod_that_came_up_otherwise_is_converged(cluster, play):
+    async def script(cluster):
+        await serving(cluster)
+        cluster.tritons.at("10.0.0.1").batching = Batching(max_batch_size=2)
+        await cluster.beat(700)
+
+    play(script)
+    assert cluster.tritons.at("10.0.0.1").batching.max_batch_size == 8
+    assert cluster.status()["batching"]["changes"][0]["reason"] == "Drifted"
+
+
+def test_observations_reach_the_status(cluster, play):
+    async def script(cluster):
+        await serving(cluster)
+        cluster.tritons.at("10.0.0.1").requests_per_s = 50.0
+        await cluster.beat(120)
+
+    play(script)
+    assert cluster.condition("ObjectivesMet") == ("True", "Met")
+    assert cluster.status()["observed"]["inferencesPerSecond"] == 50
+
+
+def test_the_metrics_show_the_model_and_forget_it_when_it_is_gone(cluster, play):
+    async def script(cluster):
+        await serving(cluster)
+        labels = {"namespace": "default", "model": "resnet50"}
+        sample = cluster.metrics.registry.get_sample_value
+        seen = [
+            sample("ferryman_model_max_batch_size", labels),
+            sample("ferryman_model_latency_target_milliseconds", labels),
+            sample("ferryman_models_placed", {"node_type": "cpu-small"}),
+        ]
+        cluster.api.drop("models", "resnet50", "default")
+        await cluster.settle()
+        return seen, [
+            sample("ferryman_model_max_batch_size", labels),
+            sample("ferryman_models_placed", {"node_type": "cpu-small"}),
+        ]
+
+    assert play(script) == ([8, 50, 1], [None, 0])
+
+
+def test_connections_to_the_pods_of_a_deleted_model_are_closed(cluster, play):
+    async def script(cluster):
+        await serving(cluster)
+        cluster.api.drop("models", "resnet50", "default")
+        await cluster.settle()
+
+    play(script)
+    assert cluster.tritons.at("10.0.0.1").closed
+
+
+def test_an_event_that_cannot_be_posted_is_no_reason_to_decide_again(cluster, play, caplog):
+    async def script(cluster):
+        async def post_event(*_arguments):
+            raise PermanentError("events are forbidden", status=403)
+
+        cluster.api.post_event = post_event
+        prepare(cluster)
+        await cluster.settle()
+
+    play(script)
+    assert cluster.writes()["apply", "Deployment"] == 1
+    assert "an event was not posted" in caplog.text
+
+
+def test_two_models_of_one_name_in_two_namespaces_do_not_mix(cluster, play):
+    async def script(cluster):
+        prepare(cluster)
+        twin = wire(factories.model(namespace="other"))
+        twin["metadata"]["uid"] = "uid-twin"
+        cluster.api.put("models", twin)
+        await cluster.settle()
+
+    play(script)
+    owners = {
+        namespace: cluster.api.get("deployments", "resnet50-triton", namespace)["metadata"][
+            "ownerReferences"
+        ][0]["uid"]
+        for namespace in ("default", "other")
+    }
+    assert owners == {"default": "uid-resnet50", "other": "uid-twin"}
+
+
+def test_a_runtime_that_names_itself_differently_is_found_by_its_reference(cluster, play):
+    async def script(cluster):
+        prepare(cluster)
+        cluster.model("other", runtime_ref=RuntimeRef(name="missing"))
+        await cluster.settle()
+        return now()
+
+    play(script)
+    assert cluster.condition("Stalled", "other") == ("True", "RuntimeNotFound")
+    assert cluster.condition("Placed") == ("True", "LeastWorkload")

@@ -1,0 +1,148 @@
+import pytest
+
+from ferryman.handlers.cache import Cache, version
+from ferryman.handlers.watch import WATCHED, Concerned
+from tests import factories
+from tests.fakes import FakeKubernetes, node_object, pod_object, wire
+
+DEFAULT = "default"
+
+
+@pytest.fixture
+def cluster():
+    api = FakeKubernetes()
+    placed = wire(factories.model("placed"))
+    placed["status"] = {"placement": {"nodeType": "cpu-small", "reason": "x", "message": "x"}}
+    api.put("models", placed)
+    api.put("models", wire(factories.model("unplaced")))
+    other = wire(factories.model("other"))
+    other["spec"]["runtimeRef"]["name"] = "another"
+    other["status"] = placed["status"]
+    api.put("models", other)
+    api.put("nodes", node_object())
+    api.put("profiles", wire(factories.profile()))
+    return api
+
+
+@pytest.fixture
+def concerned(cluster):
+    concerned = Concerned(Cache(cluster.indices))
+    concerned.look("profiles", wire(factories.profile()), deleted=False)
+    concerned.look("nodes", node_object(), deleted=False)
+    return concerned
+
+
+def looks(concerned, index, body, *, deleted=False):
+    keys, measured = concerned.look(index, body, deleted=deleted)
+    return {name for _, name in keys}, measured
+
+
+ALL = {"placed", "unplaced", "other"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        pytest.param({}, ({"unplaced"}, False), id="a heartbeat: only who has no place yet"),
+        pytest.param(
+            {"heartbeat_age_s": 0},
+            ({"unplaced"}, False),
+            id="a newer heartbeat: only who has no place yet",
+        ),
+        pytest.param(
+            {"processors": [factories.processor(utilisation=0.9)]},
+            ({"unplaced"}, False),
+            id="another utilisation: only who has no place yet",
+        ),
+        pytest.param(
+            {"node_type": "cpu-large"}, (ALL, True), id="another node type: everyone and benchmarks"
+        ),
+        pytest.param(
+            {"benchmarks": []}, (ALL, True), id="another benchmark: everyone and benchmarks"
+        ),
+        pytest.param(
+            {"processors": [factories.processor(unavailable="gone")]},
+            (ALL, True),
+            id="a processor is lost: everyone and benchmarks",
+        ),
+        pytest.param(
+            {"annotations": {"serving.ferryman.dev/benchmark-requested": "2026-11-21T13:00:00Z"}},
+            (ALL, True),
+            id="a benchmark is asked for: benchmarks are concerned",
+        ),
+    ],
+)
+def test_of_a_profile_only_what_can_change_a_decision_concerns_placed_models(
+    concerned, changes, expected
+):
+    values = {"benchmarks": [factories.benchmark()], **changes}
+    assert looks(concerned, "profiles", wire(factories.profile(**values))) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        pytest.param(node_object(), {"unplaced"}, id="nothing new"),
+        pytest.param(node_object(ready=False), ALL, id="it is not ready any more"),
+        pytest.param(node_object(unschedulable=True), ALL, id="it is cordoned"),
+        pytest.param(
+            node_object(taints=[{"key": "a", "effect": "NoSchedule"}]), ALL, id="it is tainted"
+        ),
+    ],
+)
+def test_of_a_node_only_what_can_change_a_decision_concerns_placed_models(
+    concerned, body, expected
+):
+    assert looks(concerned, "nodes", body)[0] == expected
+
+
+def test_a_node_that_is_gone_concerns_everyone(concerned):
+    assert looks(concerned, "nodes", node_object(), deleted=True) == (ALL, True)
+
+
+def test_a_runtime_concerns_the_models_that_name_it(concerned):
+    body = wire(factories.runtime("another"))
+    assert looks(concerned, "runtimes", body) == ({"other"}, True)
+
+
+def test_a_pod_concerns_the_model_in_its_label_and_no_other(concerned):
+    assert concerned.look("pods", pod_object(), deleted=False) == ([(DEFAULT, "resnet50")], False)
+    stranger = pod_object()
+    del stranger["metadata"]["labels"]
+    assert concerned.look("pods", stranger, deleted=False) == ([], False)
+
+
+def test_the_answer_to_a_write_counts_until_the_watch_has_caught_up(cluster):
+    cache = Cache(cluster.indices)
+    key = (DEFAULT, "placed")
+    before = cache.model(key)
+    newer = {**before, "metadata": {**before["metadata"], "resourceVersion": "999"}}
+    cache.remember("models", key, newer)
+    assert version(cache.model(key)) == 999, "the watch lags behind: our own write counts"
+    latest = {**before, "metadata": {**before["metadata"], "resourceVersion": "1000"}}
+    cluster.indices["models"][key] = [latest]
+    assert version(cache.model(key)) == 1000, "the watch has overtaken it"
+
+
+def test_a_model_that_is_deleted_does_not_live_on_in_the_answer_to_a_write(cluster):
+    cache = Cache(cluster.indices)
+    key = (DEFAULT, "placed")
+    cache.remember("models", key, cache.model(key))
+    cluster.drop("models", "placed", DEFAULT)
+    assert cache.model(key) is None
+
+
+def test_of_two_objects_under_one_key_the_newer_counts(cluster):
+    key = (DEFAULT, "placed")
+    old = cluster.indices["models"][key][0]
+    new = {**old, "metadata": {**old["metadata"], "uid": "new", "resourceVersion": "5000"}}
+    cluster.indices["models"][key] = [new, old]
+    assert Cache(cluster.indices).model(key)["metadata"]["uid"] == "new"
+
+
+def test_what_is_kept_of_an_object_has_no_managed_fields():
+    body = node_object()
+    body["metadata"]["managedFields"] = [{"manager": "kubelet"}]
+    body["metadata"]["annotations"] = {"large": "x" * 1000}
+    for index, watched in WATCHED.items():
+        assert "managedFields" not in watched.trim(body)["metadata"], index
