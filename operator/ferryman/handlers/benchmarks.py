@@ -206,10 +206,16 @@ class Benchmarks:
             return
         nodes = gather.node_views(self._cache, self._ledger.loads(_NO_OWNER, self._seconds()))
         by_name = {runtime.name: runtime for runtime in runtimes}
-        for measurement in benchmarking.due(runtimes, profiles, nodes, running, self._now()):
-            await self._create(measurement, by_name[measurement.runtime])
+        due = benchmarking.due(runtimes, profiles, nodes, running, self._now())
+        created = [await self._create(m, by_name[m.runtime], profiles) for m in due]
+        impossible = [failure for failure in created if failure is not None]
+        if impossible:
+            await self._publish(runtimes, profiles, impossible)
 
-    async def _create(self, measurement: Measurement, runtime: InferenceRuntime) -> None:
+    async def _create(
+        self, measurement: Measurement, runtime: InferenceRuntime, profiles: Sequence[NodeProfile]
+    ) -> Benchmark | None:
+        """Create the Job; return the record of a failure where the runtime allows none."""
         try:
             manifest = benchmark_job.job(
                 measurement,
@@ -221,9 +227,12 @@ class Benchmarks:
         except ValueError as error:
             extra = {"runtime": runtime.name, "why": str(error)}
             _log.warning("the runtime's benchmark cannot be run", extra=extra)
-            return
+            known = benchmarking.newest(profiles, measurement.subject, measurement.image)
+            why = f"the runtime's benchmark cannot be run: {error}"
+            return benchmark_result.failed(measurement, why, self._now(), known)
         await self._kubernetes.create_job(manifest)
         _log.info("benchmark started", extra={"measurement": str(measurement)})
+        return None
 
 
 def _read(manifest: Manifest) -> _Job | None:

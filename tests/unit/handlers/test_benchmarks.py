@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from ferryman.api.inference_runtime import ReferenceBenchmark
 from ferryman.core.benchmark_job import CONTAINER_BENCHMARK
 from tests import factories
 from tests.fakes import wire
@@ -99,6 +100,23 @@ def test_a_failure_is_published_and_tried_again_later(cluster, play, message, ki
     assert play(script) == 1, "not at once"
     assert cluster.writes()["create", "Job"] == 2, "but after ten minutes"
     assert words in tables(cluster)[0]["error"]
+
+
+def test_a_benchmark_that_its_runtime_makes_impossible_is_said_once(cluster, play):
+    model = factories.source("oci://ferryman/resnet50:test").with_(config={"no_such_field": 1})
+    broken = factories.runtime(
+        processors=[factories.runtime_processor("cpu")], benchmark=ReferenceBenchmark(model=model)
+    )
+
+    async def script(cluster):
+        cluster.api.put("runtimes", wire(broken))
+        cluster.node(benchmarks=[])
+        await cluster.settle(60)
+
+    play(script)
+    assert "no_such_field" in tables(cluster)[0]["error"]
+    assert cluster.writes()["apply", "NodeProfile/status"] == 1
+    assert cluster.api.jobs == {}
 
 
 def test_models_are_placed_as_soon_as_the_benchmark_is_there(cluster, play):
