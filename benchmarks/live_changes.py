@@ -23,7 +23,7 @@ import aiohttp
 import numpy as np
 import onnxruntime
 
-from ferryman.api.inference_model import Batching
+from ferryman.api.batching import Batching
 from ferryman.clients import load, load_inputs, triton
 from ferryman.clients.load import LoadSettings
 from ferryman.clients.load_report import Record

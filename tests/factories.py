@@ -8,28 +8,25 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from ferryman.api.base import Metadata
+from ferryman.api.batching import Batching, BatchingSpec, WindowSettings
 from ferryman.api.inference_model import (
-    Batching,
-    BatchingSpec,
     InferenceModel,
     InferenceModelSpec,
-    InferenceModelStatus,
     LatencyObjective,
-    ModelFormat,
-    ModelSource,
     Objectives,
     PlacementSpec,
     ResourceRequirements,
     RuntimeRef,
     ThroughputObjective,
-    WindowSettings,
 )
+from ferryman.api.inference_model_status import InferenceModelStatus
 from ferryman.api.inference_runtime import (
     InferenceRuntime,
     InferenceRuntimeSpec,
     ReferenceBenchmark,
     RuntimeProcessor,
 )
+from ferryman.api.model_source import ModelFormat, ModelSource
 from ferryman.api.node_profile import (
     Benchmark,
     BenchmarkPoint,

@@ -12,7 +12,7 @@ from datetime import timedelta
 from itertools import count
 
 from ferryman.api import names
-from ferryman.api.inference_model import Batching
+from ferryman.api.batching import Batching
 from ferryman.api.statistics import ServerModel
 from ferryman.clients.kubernetes import ObjectReference
 from ferryman.clients.kubernetes_errors import ConflictError, NotFoundError

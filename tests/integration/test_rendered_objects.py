@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from ferryman.api.inference_model import Batching, BatchingSpec, BatchingStatus, TrendSettings
+from ferryman.api.batching import Batching, BatchingSpec, TrendSettings
+from ferryman.api.inference_model_status import BatchingStatus
 from ferryman.clients import pbtxt
 from ferryman.core.plan import Environment, plan, record_outcome, record_started
 from ferryman.core.snapshot import ServingState

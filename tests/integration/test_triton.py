@@ -12,7 +12,7 @@ import aiohttp
 import numpy as np
 import pytest
 
-from ferryman.api.inference_model import Batching
+from ferryman.api.batching import Batching
 from ferryman.api.names import CONTROL_KEY_NAME, RESTRICTED_APIS
 from ferryman.api.statistics import Statistics
 from ferryman.clients import inference, load, load_inputs, triton

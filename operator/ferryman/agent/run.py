@@ -7,10 +7,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from ferryman.agent import log, profile
+from ferryman.agent import profile
 from ferryman.agent.cluster import ClusterError, KubernetesCluster, Node
 from ferryman.agent.processors import Host, Inventory
 from ferryman.agent.publish import LOG, Agent, Settings, observed
+from ferryman.clients import json_log
 
 DISCOVER_INTERVAL_S = 1.0
 
@@ -20,7 +21,7 @@ def run(settings: Settings, kubeconfig: str | None = None) -> int:
 
     SIGTERM raises KeyboardInterrupt wherever the loop is, in a request too: it ends at once.
     """
-    log.configure()
+    json_log.configure()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         agent = Agent(settings, KubernetesCluster(kubeconfig), rng=random.Random())  # noqa: S311  jitter

@@ -8,12 +8,9 @@ from ferryman.api import resources, rules
 from ferryman.api.base import ApiType, Metadata
 from ferryman.api.crd import Resource, keyed_by, matches
 from ferryman.api.crd import rules as carry
-from ferryman.api.inference_model import (
-    FormatName,
-    ModelSource,
-    ProcessorClass,
-    ResourceRequirements,
-)
+from ferryman.api.inference_model import ResourceRequirements
+from ferryman.api.model_source import FormatName, ModelSource
+from ferryman.api.scalars import ProcessorClass
 
 Image = Annotated[
     str, Field(min_length=1, max_length=512, json_schema_extra=carry(rules.IMAGE_RULE))

@@ -12,7 +12,7 @@ from pydantic import Field
 from ferryman.api import resources
 from ferryman.api.base import ApiType, Message, Metadata, Time
 from ferryman.api.crd import Resource, keyed_by, matches
-from ferryman.api.inference_model import Name, ProcessorClass
+from ferryman.api.scalars import Name, ProcessorClass
 
 NodeType = Annotated[
     str,

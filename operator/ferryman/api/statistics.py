@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ferryman.api.inference_model import Batching
+from ferryman.api.batching import Batching
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ferryman.api.inference_model import (
-    Batching,
-    CandidateStatus,
-    InferenceModel,
-    ObservedStatus,
-    PlacementStatus,
-)
+from ferryman.api.batching import Batching
+from ferryman.api.inference_model import InferenceModel
+from ferryman.api.inference_model_status import CandidateStatus, ObservedStatus, PlacementStatus
 
 NOTHING = "-"
 SHOWN_CHANGES = 3

@@ -5,7 +5,7 @@ from typing import Final
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
-from ferryman.api.inference_model import Batching
+from ferryman.api.batching import Batching
 
 #: Schedulers that exclude the dynamic batcher (members of Triton's oneof).
 _OTHER_SCHEDULERS: Final = {

@@ -14,7 +14,7 @@ import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from ferryman.api.inference_model import Batching
+from ferryman.api.batching import Batching
 from ferryman.api.names import CONTROL_KEY_NAME, PORT_GRPC, PORT_METRICS
 from ferryman.api.statistics import ServerModel, Statistics
 from ferryman.clients import model_config, pbtxt

@@ -7,14 +7,11 @@ the specification; bring pods that differ back to what is applied; let the tuner
 from datetime import datetime, timedelta
 from typing import Final
 
+from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import (
-    Batching,
-    BatchingSpec,
-    BatchingStatus,
-    InferenceModel,
-    TritonConfig,
-)
+from ferryman.api.inference_model import InferenceModel
+from ferryman.api.inference_model_status import BatchingStatus
+from ferryman.api.model_source import TritonConfig
 from ferryman.core import times, triton_config
 from ferryman.core.changes import describe, in_force, in_progress, resolve
 from ferryman.core.situation import BatchingDecision, Rule, Situation

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
+from ferryman.api.batching import Batching
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import (
+from ferryman.api.inference_model_status import (
     Actuator,
-    Batching,
     BatchingChange,
     BatchingStatus,
     ChangeOutcome,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ferryman.api.conditions import ConditionType, find
-from ferryman.api.inference_model import ChangeOutcome, InferenceModelStatus
+from ferryman.api.inference_model_status import ChangeOutcome, InferenceModelStatus
 from ferryman.core.changes import Actuation, clip, describe, explain, in_progress
 
 EventType = Literal["Normal", "Warning"]

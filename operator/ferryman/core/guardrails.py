@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from ferryman.api.batching import Guardrails
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import Guardrails
 from ferryman.core import times
 
 _HOUR = timedelta(hours=1)

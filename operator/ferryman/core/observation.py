@@ -5,7 +5,8 @@ from math import sqrt
 from typing import Final
 
 from ferryman.api.conditions import ConditionType, find
-from ferryman.api.inference_model import InferenceModel, ObservedStatus
+from ferryman.api.inference_model import InferenceModel
+from ferryman.api.inference_model_status import ObservedStatus
 from ferryman.core.objectives import Verdict, judge
 from ferryman.core.tuner import MIN_REQUESTS
 from ferryman.core.window import Window

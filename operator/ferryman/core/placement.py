@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import CandidateStatus, PlacementStatus, WorkloadWeights
+from ferryman.api.inference_model import WorkloadWeights
+from ferryman.api.inference_model_status import CandidateStatus, PlacementStatus
 from ferryman.core import candidates, times
 from ferryman.core.candidates import Candidate
 from ferryman.core.filters import Question, Refusal, permits

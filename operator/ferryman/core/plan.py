@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from ferryman.api.conditions import ConditionType, find
-from ferryman.api.inference_model import InferenceModelStatus, Objectives, PlacementStatus
+from ferryman.api.inference_model import Objectives
+from ferryman.api.inference_model_status import InferenceModelStatus, PlacementStatus
 from ferryman.core import conditions, events, placement, render
 from ferryman.core.changes import (
     Actuation,

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import InferenceModel, PlacementStatus
+from ferryman.api.inference_model import InferenceModel
+from ferryman.api.inference_model_status import PlacementStatus
 from ferryman.api.inference_runtime import InferenceRuntime
 from ferryman.core.observation import Observation
 from ferryman.core.rejection import RejectedError

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import BatchingStatus, PlacementStatus
+from ferryman.api.inference_model_status import BatchingStatus, PlacementStatus
 from ferryman.api.inference_runtime import InferenceRuntime
 from ferryman.core import batching, render, triton_config
 from ferryman.core.changes import Actuation

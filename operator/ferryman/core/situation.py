@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import Batching, BatchingSpec, BatchingStatus, InferenceModel
+from ferryman.api.inference_model import InferenceModel
+from ferryman.api.inference_model_status import BatchingStatus
 from ferryman.core.changes import Actuation, answers, cheapest_actuator, interruption, refusal
 from ferryman.core.snapshot import PodView, ServingState
 from ferryman.core.tuner import TunerState

@@ -7,7 +7,8 @@ a decision can be repeated without any cluster.
 from pydantic import Field
 
 from ferryman.api.base import ApiType
-from ferryman.api.inference_model import Batching, InferenceModel
+from ferryman.api.batching import Batching
+from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import InferenceRuntime
 from ferryman.api.node_profile import NodeProfileStatus
 

@@ -1,4 +1,4 @@
-"""The Mann-Kendall trend of a trajectory of batch sizes (design items 4 and 5).
+"""The Mann-Kendall trend of a trajectory of batch sizes.
 
 A trajectory is the sequence of batch sizes that additive increase and decrease would have
 walked through; its trend, not its last value, decides where the applied bound moves.

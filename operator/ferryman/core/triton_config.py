@@ -9,15 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import (
-    Batching,
-    BatchingSpec,
-    InferenceModel,
-    ModelSource,
-    TritonConfig,
-)
+from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import RuntimeProcessor
+from ferryman.api.model_source import ModelSource, TritonConfig
 from ferryman.core.rejection import RejectedError
 
 #: Of these messages Ferryman reads fields itself, so their keys are brought to one spelling.

@@ -1,4 +1,4 @@
-"""The tuner: which batch size bound to apply next. Algorithm ``Trend`` (design items 4 to 6).
+"""The tuner: which batch size bound to apply next. Algorithm ``Trend``.
 
 Every window that misses an objective moves a *trajectory* one step (additive increase,
 additive decrease). When it has ``trend.samples`` values, the applied bound moves one step by
@@ -7,8 +7,9 @@ the sign of their Mann-Kendall Z, or stays at Z = 0, and a new trajectory starts
 
 from dataclasses import dataclass, replace
 
+from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import Batching, BatchingSpec, Objectives
+from ferryman.api.inference_model import Objectives
 from ferryman.core.objectives import Verdict, judge
 from ferryman.core.trend import Bounds, Sign, extend, mann_kendall, sign
 from ferryman.core.window import Window

@@ -11,7 +11,7 @@ from functools import reduce
 from math import isfinite, log
 from types import MappingProxyType
 
-from ferryman.api.inference_model import WindowSettings
+from ferryman.api.batching import WindowSettings
 from ferryman.api.statistics import Statistics
 from ferryman.core import counters
 from ferryman.core.counters import Totals

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from ferryman.api.inference_model import Batching
+from ferryman.api.batching import Batching
 from ferryman.clients.pbtxt import ConfigInvalid
 from ferryman.clients.triton import ConfigRefused, TritonServer, TritonUnavailable
 from ferryman.core.changes import Actuation

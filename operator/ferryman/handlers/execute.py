@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from ferryman.api import names
-from ferryman.api.inference_model import InferenceModel, InferenceModelStatus
+from ferryman.api.inference_model import InferenceModel
+from ferryman.api.inference_model_status import InferenceModelStatus
 from ferryman.clients.kubernetes import Kubernetes, ObjectReference
 from ferryman.clients.kubernetes_errors import KubernetesError
 from ferryman.clients.triton import TritonServer

@@ -1,30 +1,8 @@
-"""Log lines as JSON objects, one a line, on standard error."""
+"""What of kopf's own words reaches the operator's log."""
 
-import json
 import logging
-from datetime import UTC, datetime
-from typing import Final
 
-#: What kopf attaches to its records: whole objects, of no use on a line.
-_LEFT_OUT: Final = {"settings", "k8s_skip", "k8s_ref"}
-_STANDARD: Final = {*vars(logging.makeLogRecord({})), "message", "asctime", *_LEFT_OUT}
-
-
-class JsonFormatter(logging.Formatter):
-    """Time, level, logger, message and every ``extra`` field of a record."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the record as one line of JSON."""
-        line = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+from ferryman.clients import json_log
 
 
 class _OurWords(logging.Filter):
@@ -37,11 +15,7 @@ class _OurWords(logging.Filter):
 
 
 def configure(level: str) -> None:
-    """Send all log lines as JSON to standard error; other libraries from warnings up."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter())
-    handler.addFilter(_OurWords())
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    logging.getLogger("ferryman").setLevel(level.upper())
+    """Log as JSON; at level debug, kopf's information as well."""
+    json_log.configure(level, _OurWords())
     if level == "debug":
         logging.getLogger("kopf").setLevel(logging.INFO)

@@ -5,7 +5,8 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ferryman.api.conditions import ConditionType, find
-from ferryman.api.inference_model import InferenceModel, InferenceModelStatus
+from ferryman.api.inference_model import InferenceModel
+from ferryman.api.inference_model_status import InferenceModelStatus
 from ferryman.handlers.cache import Key
 
 _MODEL: Final = ("namespace", "model")

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ferryman.api.inference_model import InferenceModel, WindowSettings
+from ferryman.api.batching import WindowSettings
+from ferryman.api.inference_model import InferenceModel
 from ferryman.api.statistics import Statistics
 from ferryman.core.snapshot import PodView
 from ferryman.core.window import Window, WindowState, observe

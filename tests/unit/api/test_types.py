@@ -5,7 +5,8 @@ from pydantic import ValidationError
 
 from ferryman.api.base import MAX_MESSAGE
 from ferryman.api.conditions import Condition
-from ferryman.api.inference_model import InferenceModelSpec, InferenceModelStatus
+from ferryman.api.inference_model import InferenceModelSpec
+from ferryman.api.inference_model_status import InferenceModelStatus
 from ferryman.api.inference_runtime import InferenceRuntimeSpec
 from ferryman.api.node_profile import BenchmarkPoint, NodeProfileStatus, Processor
 from hack.generate.schema import structural_schema

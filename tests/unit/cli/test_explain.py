@@ -5,9 +5,9 @@ import pytest
 import yaml
 from rich.console import Console
 
+from ferryman.api.batching import Batching
 from ferryman.api.conditions import Condition, Reason
-from ferryman.api.inference_model import (
-    Batching,
+from ferryman.api.inference_model_status import (
     BatchingChange,
     BatchingStatus,
     InferenceModelStatus,

@@ -4,7 +4,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from ferryman.api.inference_model import Batching
+from ferryman.api.batching import Batching
 from ferryman.clients.model_config import (
     batching_of,
     has_unknown_fields,

@@ -2,18 +2,16 @@
 
 import pytest
 
-from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import (
+from ferryman.api.batching import (
     Batching,
-    BatchingChange,
     BatchingLimits,
     BatchingSpec,
-    BatchingStatus,
-    InferenceModelStatus,
     InstanceLimits,
     MaxBatchSizeLimits,
     MaxQueueDelayLimits,
 )
+from ferryman.api.conditions import Reason
+from ferryman.api.inference_model_status import BatchingChange, BatchingStatus, InferenceModelStatus
 from ferryman.core import batching
 from ferryman.core.snapshot import ServingState
 from ferryman.core.tuner import TunerState

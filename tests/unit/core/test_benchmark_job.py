@@ -3,8 +3,9 @@ import json
 import pytest
 
 from ferryman.api import names
-from ferryman.api.inference_model import ModelFormat, ResourceRequirements, Variant
+from ferryman.api.inference_model import ResourceRequirements
 from ferryman.api.inference_runtime import ReferenceBenchmark
+from ferryman.api.model_source import ModelFormat, Variant
 from ferryman.core.benchmark_job import describe, job, job_name
 from ferryman.core.benchmarking import Measurement
 from tests.factories import CPU_IMAGE, GPU_IMAGE, runtime, runtime_processor, source

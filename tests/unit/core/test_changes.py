@@ -4,13 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from ferryman.api.batching import Batching
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import (
-    Batching,
-    BatchingChange,
-    BatchingStatus,
-    InferenceModelStatus,
-)
+from ferryman.api.inference_model_status import BatchingChange, BatchingStatus, InferenceModelStatus
 from ferryman.core import changes
 from tests.factories import NOW, at, pod
 

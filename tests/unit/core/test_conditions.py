@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from ferryman.api.conditions import Condition, ConditionType, Reason, find
-from ferryman.api.inference_model import InferenceModelStatus, PlacementStatus
+from ferryman.api.inference_model_status import InferenceModelStatus, PlacementStatus
 from ferryman.core import conditions
 from ferryman.core.objectives import Verdict
 from ferryman.core.observation import Observation

@@ -2,9 +2,9 @@
 
 import pytest
 
+from ferryman.api.batching import Batching
 from ferryman.api.conditions import Condition, Reason
-from ferryman.api.inference_model import (
-    Batching,
+from ferryman.api.inference_model_status import (
     BatchingChange,
     BatchingStatus,
     InferenceModelStatus,

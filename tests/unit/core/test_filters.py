@@ -1,12 +1,8 @@
 import pytest
 
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import (
-    ModelFormat,
-    PlacementSpec,
-    ResourceRequirements,
-    Variant,
-)
+from ferryman.api.inference_model import PlacementSpec, ResourceRequirements
+from ferryman.api.model_source import ModelFormat, Variant
 from ferryman.api.node_profile import BenchmarkPoint
 from ferryman.core.filters import FILTERS, Place, Question, is_fresh, permits, refuse
 from tests.factories import (

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ferryman.api.batching import Guardrails
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import Guardrails
 from ferryman.core.guardrails import prune, refuse_reload
 from tests.factories import NOW, at
 

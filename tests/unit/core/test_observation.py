@@ -2,13 +2,9 @@
 
 import pytest
 
+from ferryman.api.batching import Batching
 from ferryman.api.conditions import Condition, Reason
-from ferryman.api.inference_model import (
-    Batching,
-    BatchingStatus,
-    InferenceModelStatus,
-    ObservedStatus,
-)
+from ferryman.api.inference_model_status import BatchingStatus, InferenceModelStatus, ObservedStatus
 from ferryman.core.observation import observe
 from tests import factories
 from tests.factories import at

@@ -3,12 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import (
-    InferenceModelStatus,
-    PlacementSpec,
-    PlacementStatus,
-    WorkloadWeights,
-)
+from ferryman.api.inference_model import PlacementSpec, WorkloadWeights
+from ferryman.api.inference_model_status import InferenceModelStatus, PlacementStatus
 from ferryman.core.placement import MAX_CANDIDATES, choose, score
 from tests.factories import (
     NOW,

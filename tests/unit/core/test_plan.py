@@ -6,17 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ferryman.api.conditions import Condition, ConditionType, Reason, find
-from ferryman.api.inference_model import (
+from ferryman.api.batching import (
     Batching,
-    BatchingChange,
     BatchingLimits,
     BatchingSpec,
-    BatchingStatus,
-    InferenceModelStatus,
     MaxBatchSizeLimits,
     TrendSettings,
 )
+from ferryman.api.conditions import Condition, ConditionType, Reason, find
+from ferryman.api.inference_model_status import BatchingChange, BatchingStatus, InferenceModelStatus
 from ferryman.core.plan import Environment, plan, record_outcome, record_started, target
 from ferryman.core.snapshot import ServingState
 from ferryman.core.tuner import TunerState

@@ -3,7 +3,7 @@
 import pytest
 
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import CandidateStatus, PlacementStatus
+from ferryman.api.inference_model_status import CandidateStatus, PlacementStatus
 from ferryman.core.observation import Observation
 from ferryman.core.problems import View, find_problem
 from ferryman.core.rejection import RejectedError

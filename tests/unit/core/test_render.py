@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from ferryman.api import names
+from ferryman.api.batching import Batching
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import Batching, ResourceRequirements
+from ferryman.api.inference_model import ResourceRequirements
 from ferryman.api.inference_runtime import EnvironmentVariable
 from ferryman.core import render, triton_config
 from ferryman.core.rejection import RejectedError

@@ -1,7 +1,7 @@
 """What is to serve, where placement and runtime contradict one another."""
 
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import PlacementStatus
+from ferryman.api.inference_model_status import PlacementStatus
 from ferryman.core.observation import Observation
 from ferryman.core.service import Inputs, serve
 from ferryman.core.tuner import TunerState

@@ -2,8 +2,8 @@
 
 import pytest
 
+from ferryman.api.batching import Batching
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import Batching
 from ferryman.api.statistics import ServerModel
 from ferryman.core.serving import serving_state
 from ferryman.core.snapshot import PodView, ServingState

@@ -2,8 +2,8 @@
 
 import pytest
 
+from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import Batching, BatchingSpec
 from ferryman.clients import pbtxt
 from ferryman.core import triton_config
 from ferryman.core.rejection import RejectedError

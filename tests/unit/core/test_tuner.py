@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import (
+from ferryman.api.batching import (
     Batching,
     BatchingLimits,
     BatchingSpec,
     MaxBatchSizeLimits,
     TrendSettings,
 )
+from ferryman.api.conditions import Reason
 from ferryman.core.objectives import Verdict
 from ferryman.core.tuner import MIN_REQUESTS, TunerState, direction_of, tune
 from tests.factories import objectives, window

@@ -2,14 +2,9 @@
 
 import pytest
 
+from ferryman.api.batching import Batching, BatchingSpec, TrendSettings
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import (
-    Batching,
-    BatchingChange,
-    BatchingSpec,
-    BatchingStatus,
-    TrendSettings,
-)
+from ferryman.api.inference_model_status import BatchingChange, BatchingStatus
 from ferryman.core import tuning
 from ferryman.core.situation import Situation
 from ferryman.core.snapshot import ServingState

@@ -2,8 +2,8 @@ import asyncio
 
 import pytest
 
+from ferryman.api.batching import Batching
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import Batching
 from ferryman.clients.pbtxt import ConfigInvalid
 from ferryman.clients.triton import ConfigRefused
 from ferryman.core.changes import Actuation

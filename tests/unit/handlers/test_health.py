@@ -5,9 +5,9 @@ import logging
 import aiohttp
 import pytest
 
+from ferryman.clients.json_log import JsonFormatter
 from ferryman.clients.kubernetes_errors import TemporaryError
 from ferryman.handlers.health import CHECK_PERIOD_S, Health, serve
-from ferryman.handlers.logs import JsonFormatter
 from ferryman.handlers.metrics import Metrics
 from tests.fakes import FakeKubernetes, run_virtually, seconds
 

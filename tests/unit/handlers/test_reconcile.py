@@ -5,7 +5,8 @@ import hmac
 
 import pytest
 
-from ferryman.api.inference_model import Batching, BatchingSpec, RuntimeRef
+from ferryman.api.batching import Batching, BatchingSpec
+from ferryman.api.inference_model import RuntimeRef
 from ferryman.clients.kubernetes_errors import PermanentError, TemporaryError
 from ferryman.clients.triton import ConfigRefused
 from tests import factories

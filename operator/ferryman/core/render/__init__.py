@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ferryman.api import names
-from ferryman.api.inference_model import InferenceModel, ModelSource, TritonConfig
+from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import RuntimeProcessor
+from ferryman.api.model_source import ModelSource, TritonConfig
 from ferryman.core.render import network, pod
 
 Manifest = dict[str, Any]

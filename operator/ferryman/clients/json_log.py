@@ -5,11 +5,13 @@ import logging
 from datetime import UTC, datetime
 from typing import Final
 
-_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+#: What kopf attaches to its records: whole objects, of no use on a line.
+_LEFT_OUT: Final = {"settings", "k8s_skip", "k8s_ref"}
+_STANDARD: Final = {*vars(logging.makeLogRecord({})), "message", "asctime", *_LEFT_OUT}
 
 
 class JsonFormatter(logging.Formatter):
-    """Time, level, message and every ``extra`` field of a record."""
+    """Time, level, logger, message and every ``extra`` field of a record."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line of JSON."""
@@ -25,8 +27,11 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str, ensure_ascii=False)
 
 
-def configure(level: int = logging.INFO) -> None:
-    """Send all log lines as JSON to standard error."""
+def configure(level: str = "info", *filters: logging.Filter) -> None:
+    """Send our log lines from that level up to standard error, other libraries' from warnings."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for each in filters:
+        handler.addFilter(each)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("ferryman").setLevel(level.upper())

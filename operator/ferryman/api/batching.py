@@ -1,0 +1,117 @@
+"""One configuration of Triton's dynamic batcher, and how it is to be tuned."""
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from ferryman.api import rules
+from ferryman.api.base import ApiType
+from ferryman.api.crd import rules as carry
+
+
+class Batching(ApiType):
+    """One configuration of Triton's dynamic batcher."""
+
+    max_batch_size: Annotated[int, Field(ge=1, le=4096)]
+    """The batch size bound: Triton never runs a larger batch."""
+    max_queue_delay_microseconds: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    """How long a request may wait for others to fill the batch."""
+    instances: Annotated[int, Field(ge=1, le=64)] = 1
+    """Triton instances of the model in each pod."""
+
+
+class MaxBatchSizeLimits(ApiType):
+    """The least and largest batch size bound that the tuner may choose."""
+
+    model_config = ConfigDict(
+        json_schema_extra=carry(*rules.ordered("min", "max", "limits.maxBatchSize"))
+    )
+
+    min: Annotated[int, Field(ge=1, le=4096)] = 1
+    """Never a smaller bound than this."""
+    max: Annotated[int, Field(ge=1, le=4096)] = 64
+    """Never a larger bound than this: what the memory of the processor allows."""
+
+
+class MaxQueueDelayLimits(ApiType):
+    """The least and largest queue delay that the tuner may choose, in microseconds."""
+
+    model_config = ConfigDict(
+        json_schema_extra=carry(*rules.ordered("min", "max", "limits.maxQueueDelayMicroseconds"))
+    )
+
+    min: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    """Never a shorter delay than this."""
+    max: Annotated[int, Field(ge=0, le=10_000_000)] = 20_000
+    """Never a longer delay than this."""
+
+
+class InstanceLimits(ApiType):
+    """The least and largest number of Triton instances per pod that the tuner may choose."""
+
+    model_config = ConfigDict(
+        json_schema_extra=carry(*rules.ordered("min", "max", "limits.instances"))
+    )
+
+    min: Annotated[int, Field(ge=1, le=64)] = 1
+    """Never fewer instances than this."""
+    max: Annotated[int, Field(ge=1, le=64)] = 4
+    """Never more instances than this."""
+
+
+class BatchingLimits(ApiType):
+    """The space in which the tuner may move."""
+
+    max_batch_size: MaxBatchSizeLimits = MaxBatchSizeLimits()
+    max_queue_delay_microseconds: MaxQueueDelayLimits = MaxQueueDelayLimits()
+    instances: InstanceLimits = InstanceLimits()
+
+
+class TrendSettings(ApiType):
+    """The Mann-Kendall trend: how many trajectory values make a decision."""
+
+    samples: Annotated[int, Field(ge=3, le=100)] = 10
+    """n: trajectory values before the bound moves; the Z of two values is always 0."""
+
+
+class WindowSettings(ApiType):
+    """When an observation window ends: after so many requests or seconds, not before the least."""
+
+    model_config = ConfigDict(
+        json_schema_extra=carry(*rules.ordered("minSeconds", "maxSeconds", "window"))
+    )
+
+    max_requests: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
+    """The window ends after so many requests."""
+    max_seconds: Annotated[int, Field(ge=1, le=3_600)] = 30
+    """The window ends after so many seconds, however few the requests."""
+    min_seconds: Annotated[int, Field(ge=1, le=3_600)] = 5
+    """The window does not end earlier, however many the requests."""
+
+
+class Guardrails(ApiType):
+    """Bounds on how often a serving model is reloaded."""
+
+    min_seconds_between_reloads: Annotated[int, Field(ge=0, le=86_400)] = 60
+    """The least time from one reload to the next."""
+    max_reloads_per_hour: Annotated[int, Field(ge=0, le=120)] = 4
+    """Reloads in any hour; 0 forbids them."""
+
+
+class BatchingSpec(ApiType):
+    """How batching is tuned."""
+
+    model_config = ConfigDict(json_schema_extra=carry(*rules.BATCHING))
+
+    mode: Literal["Auto", "Recommend", "Fixed"] = "Auto"
+    """Auto tunes; Recommend reports in status what it would apply; Fixed applies ``initial``."""
+    algorithm: Literal["Trend"] = "Trend"
+    """Trend: additive steps, confirmed by a Mann-Kendall trend over the trajectory."""
+    initial: Batching | None = None
+    """Where tuning starts; with mode Fixed, what is applied and stays."""
+    step: Annotated[int, Field(ge=1, le=64)] = 2
+    """b_delta: how far one decision moves the batch size bound."""
+    trend: TrendSettings = TrendSettings()
+    window: WindowSettings = WindowSettings()
+    limits: BatchingLimits = BatchingLimits()
+    guardrails: Guardrails = Guardrails()

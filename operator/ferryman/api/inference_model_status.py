@@ -1,0 +1,144 @@
+"""``InferenceModel.status``: where the model is, what is applied, what was observed, and why."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ferryman.api.base import ApiType, Message, Time
+from ferryman.api.batching import Batching
+from ferryman.api.conditions import Condition
+from ferryman.api.crd import keyed_by
+from ferryman.api.scalars import Label, NodeName, ReasonWord
+
+
+class CandidateStatus(ApiType):
+    """One node type with one processor class: its workload, or why it was refused."""
+
+    node_type: Label
+    """The node type."""
+    processor: Label
+    """The processor class."""
+    chosen: bool = False
+    """Whether it was chosen."""
+    node: NodeName | None = None
+    """The least-loaded node of this type that fits: the one the score describes."""
+    benchmark: float | None = None
+    """Its benchmark term, 0 to 1: seconds per image relative to the slowest candidate."""
+    memory: float | None = None
+    """Its memory utilisation, 0 to 1; unknown counts as 1."""
+    utilisation: float | None = None
+    """Its processor utilisation, 0 to 1; unknown counts as 1."""
+    workload: float | None = None
+    """The weighted sum of the three terms; the least one wins."""
+    reason: ReasonWord
+    """Why it was chosen or not, in one word."""
+    message: Message
+    """The same for people."""
+
+
+class PlacementStatus(ApiType):
+    """The chosen node type and all candidates."""
+
+    node_type: Label | None = None
+    """The chosen node type; absent while there is none."""
+    processor: Label | None = None
+    """The processor class that serves the model."""
+    product: Annotated[str, Field(max_length=256)] | None = None
+    """The processor's product name."""
+    preferred_node: NodeName | None = None
+    """The least-loaded node of the node type when it was chosen."""
+    since: Time | None = None
+    """RFC 3339: when this node type was chosen."""
+    reason: ReasonWord
+    """Why this node type, or why none, in one word."""
+    message: Message
+    """The same for people."""
+    candidates: Annotated[tuple[CandidateStatus, ...], Field(max_length=64)] = ()
+    """Every candidate with its workload, or why it was refused."""
+
+
+ChangeOutcome = Literal["InProgress", "Applied", "Refused", "RolledBack", "Interrupted"]
+
+
+Actuator = Literal["InPlace", "Reload", "Rollout"]
+
+
+class BatchingChange(ApiType):
+    """One change of the batching configuration: when, what, why, how, and what came of it."""
+
+    time: Time
+    """When the change was decided."""
+    before: Batching
+    """The configuration until then."""
+    after: Batching
+    """The configuration from then on."""
+    actuator: Actuator
+    """How it was made, cheapest first: InPlace, Reload, Rollout."""
+    reason: ReasonWord
+    """Why, in one word."""
+    message: Message
+    """Why, for people."""
+    outcome: ChangeOutcome
+    """What came of it."""
+    generation: Annotated[int, Field(ge=0)] = 0
+    """``metadata.generation`` of the specification that the change was decided for."""
+
+
+class BatchingStatus(ApiType):
+    """What is applied and how it came about."""
+
+    applied: Batching | None = None
+    """The configuration that the pods are to have in force."""
+    last_good: Batching | None = None
+    """The last configuration that served a whole window without failures."""
+    recommended: Batching | None = None
+    """With mode Recommend: what Auto would apply."""
+    reason: ReasonWord = ""
+    """The latest decision in one word."""
+    message: Message = ""
+    """The latest decision for people."""
+    changes: Annotated[tuple[BatchingChange, ...], Field(max_length=10)] = ()
+    """The latest changes, newest first."""
+    recent_reloads: Annotated[tuple[Time, ...], Field(max_length=128)] = ()
+    """RFC 3339 times of the last hour's reloads: what the budget counts."""
+
+
+class ObservedStatus(ApiType):
+    """The last window with traffic, quantised so that noise causes no writes."""
+
+    latency_milliseconds: float | None = None
+    """The objective's percentile (99 without one) of Triton's request duration."""
+    latency_estimated: bool = False
+    """True while Triton's own percentile still describes an earlier configuration."""
+    mean_latency_milliseconds: float | None = None
+    """The mean of Triton's request duration."""
+    inferences_per_second: float = 0.0
+    """Summed over all replicas."""
+    mean_batch_size: float | None = None
+    """Inferences per execution."""
+    failed_requests: int = 0
+    """Failures that Triton reported in the window."""
+
+
+class InferenceModelStatus(ApiType):
+    """What the operator reports."""
+
+    observed_generation: int = 0
+    """The generation of the spec that this status is about."""
+    conditions: Annotated[
+        tuple[Condition, ...], Field(max_length=16, json_schema_extra=keyed_by("type"))
+    ] = ()
+    """Ready, Placed, ModelLoaded, ObjectivesMet, Reconciling and Stalled."""
+    replicas: int = 0
+    """Triton pods that exist."""
+    ready_replicas: int = 0
+    """Triton pods that are ready."""
+    selector: Annotated[str, Field(max_length=512)] = ""
+    """The pods of the model, as a label selector: what an autoscaler asks for."""
+    url: Annotated[str, Field(max_length=512)] | None = None
+    """Where clients send requests (KServe v2 protocol over HTTP)."""
+    target: Annotated[str, Field(max_length=128)] = ""
+    """The objectives in one short phrase, for the TARGET column."""
+    placement: PlacementStatus | None = None
+    batching: BatchingStatus = BatchingStatus()
+    observed: ObservedStatus | None = None
