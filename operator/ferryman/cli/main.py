@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,7 +34,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser(chosen).parse_args(argv)
     if chosen is None:
         return 2
-    status: int = importlib.import_module(COMMANDS[chosen][0]).run(args)
+    try:
+        status: int = importlib.import_module(COMMANDS[chosen][0]).run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output (head, less) has seen enough; the interpreter's own flush at
+        # exit must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     return status
 
 

@@ -1,0 +1,50 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ferryman.cli.main import COMMANDS, main
+
+SNAPSHOT = Path(__file__).parents[2] / "data" / "snapshot.yaml"
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=str)
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+
+    assert ended.value.code == 0
+    assert f"{command} " in capsys.readouterr().out
+
+
+def test_the_commands_are_listed_with_what_they_do(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    told = capsys.readouterr().out
+
+    for command, (_, summary) in COMMANDS.items():
+        assert command in told
+        assert summary in told
+
+
+@pytest.mark.parametrize("arguments", [[], ["unknown"]], ids=["none", "an unknown one"])
+def test_without_a_command_there_is_a_usage_error(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+
+    assert ended.value.code == 2
+    assert "usage: ferryman" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    explain = [sys.executable, "-m", "ferryman.cli.main", "explain"]
+    writer = subprocess.Popen(
+        [*explain, "--snapshot", SNAPSHOT, "--output", "json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    writer.stdout.close()
+    _, said = writer.communicate(timeout=30)
+
+    assert (writer.returncode, said) == (0, b"")
