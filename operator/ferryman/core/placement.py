@@ -202,19 +202,32 @@ def _refused(candidate: Candidate, refusal: Refusal) -> CandidateStatus:
 
 
 def _without_profile(nodes: Sequence[NodeView]) -> list[CandidateStatus]:
-    names = sorted(node.name for node in nodes if not (node.profile and node.profile.node_type))
-    if not names:
-        return []
-    message = f"no agent has reported from {', '.join(names)} yet: see whether it runs there"
-    return [
-        CandidateStatus(
-            node_type=UNKNOWN, processor=UNKNOWN, reason=Reason.NO_NODE_PROFILE, message=message
-        )
-    ]
+    """Tell of nodes without a profile: those that keep agents away, and those that should not."""
+    silent = [node for node in nodes if not (node.profile and node.profile.node_type)]
+    kept_away = [f"{n.name} ({', '.join(n.untolerated_taints)})" for n in silent if _is_tainted(n)]
+    missing = [node.name for node in silent if not _is_tainted(node)]
+    found = []
+    if missing:
+        names = ", ".join(sorted(missing))
+        message = f"no agent has reported from {names} yet: see whether it runs there"
+        found.append(_unknown(Reason.NO_NODE_PROFILE, message))
+    if kept_away:
+        names = ", ".join(sorted(kept_away))
+        message = f"no agent reports from nodes whose taints keep pods away: {names}"
+        found.append(_unknown(Reason.NODE_NOT_READY, message))
+    return found
+
+
+def _is_tainted(node: NodeView) -> bool:
+    return bool(node.untolerated_taints)
+
+
+def _unknown(reason: Reason, message: str) -> CandidateStatus:
+    return CandidateStatus(node_type=UNKNOWN, processor=UNKNOWN, reason=reason, message=message)
 
 
 def _nowhere(listed: tuple[CandidateStatus, ...], because: str) -> PlacementStatus:
-    known = any(status.reason != Reason.NO_NODE_PROFILE for status in listed)
+    known = any(status.node_type != UNKNOWN for status in listed)
     refusals = "; ".join(
         f"{status.node_type} ({status.processor}): {status.message}" for status in listed
     )

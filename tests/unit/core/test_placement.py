@@ -142,6 +142,20 @@ def test_nodes_without_a_profile_are_listed_together():
     assert unknown.message == "no agent has reported from y, z yet: see whether it runs there"
 
 
+def test_nodes_whose_taints_keep_agents_away_are_told_apart():
+    taint = ("node-role.kubernetes.io/control-plane:NoSchedule",)
+    control_plane = node("c", has_profile=False).with_(untolerated_taints=taint)
+    nodes = [small(), node("z", has_profile=False), control_plane]
+    missing, tainted = choose(snapshot(nodes=nodes), NOW).candidates[-2:]
+    assert (missing.reason, tainted.reason) == (Reason.NO_NODE_PROFILE, Reason.NODE_NOT_READY)
+    assert tainted.message == (
+        "no agent reports from nodes whose taints keep pods away: "
+        "c (node-role.kubernetes.io/control-plane:NoSchedule)"
+    )
+    alone = choose(snapshot(nodes=[control_plane]), NOW)
+    assert (alone.node_type, alone.reason) == (None, Reason.NO_NODE_PROFILE)
+
+
 @pytest.mark.parametrize(
     ("nodes", "reason", "words"),
     [
