@@ -8,11 +8,12 @@ import json
 import platform
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from hack.cluster.shell import run, wait_until
+from hack.cluster.shell import ClusterError, run, wait_until
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 PATH_IN_IMAGE = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -96,22 +97,28 @@ def import_into(store: Path, archives: Sequence[Path], programs: Mapping[str, Pa
 
 @contextmanager
 def _containerd(store: Path, program: Path) -> Iterator[Path]:
-    """Run a containerd on the store for a while, and yield its socket."""
-    state = store.parent / ".containerd-state"
-    state.mkdir()
-    socket = state / "c.sock"
-    config = state / "config.toml"
-    config.write_text('version = 3\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n')
-    command = [str(program), f"--config={config}", f"--root={store}", f"--state={state}/run"]
-    with (state / "log").open("wb") as log:
-        process = subprocess.Popen([*command, f"--address={socket}"], stdout=log, stderr=log)
-    try:
-        wait_until(
-            lambda: socket.exists() or process.poll() is not None,
-            timeout_s=30,
-            what="The start of containerd",
-        )
-        yield socket
-    finally:
-        process.terminate()
-        process.wait(20)
+    """Run a containerd on the store for a while, and yield its socket.
+
+    Its state lies in a temporary folder, because the path of a socket has 107 characters at most
+    and the cache may lie anywhere.
+    """
+    with tempfile.TemporaryDirectory(prefix="ferryman-") as folder:
+        state = Path(folder)
+        socket = state / "c.sock"
+        config = state / "config.toml"
+        config.write_text('version = 3\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n')
+        command = [str(program), f"--config={config}", f"--root={store}", f"--state={state}/run"]
+        with (state / "log").open("wb") as log:
+            process = subprocess.Popen([*command, f"--address={socket}"], stdout=log, stderr=log)
+        try:
+            wait_until(
+                lambda: socket.exists() or process.poll() is not None,
+                timeout_s=30,
+                what="The start of containerd",
+            )
+            if process.poll() is not None:
+                raise ClusterError(f"containerd ended: {(state / 'log').read_text()[-600:]}")
+            yield socket
+        finally:
+            process.terminate()
+            process.wait(20)
