@@ -12,6 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from ferryman.api.base import ApiType, Metadata, Time
+from ferryman.cli import field_errors
 from ferryman.core import times
 from ferryman.core.snapshot import Snapshot
 
@@ -59,7 +60,7 @@ def read(path: Path) -> tuple[SnapshotFile, tuple[str, ...]]:
     except yaml.YAMLError as error:
         raise SnapshotError(f"{path} is neither JSON nor YAML: {error}") from error
     except ValidationError as error:
-        raise SnapshotError(_words(path, error)) from error
+        raise SnapshotError(field_errors.describe(path, error)) from error
     except ValueError as error:
         raise SnapshotError(f"{path}: a time is malformed: {error}") from error
     return found, tuple(f"{path}: {field} is unknown" for field in _unknown(found, content))
@@ -73,19 +74,6 @@ def write(path: Path, snapshot: Snapshot, now: datetime) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise SnapshotError(f"{path} cannot be written: {error}") from error
-
-
-def _words(path: Path, error: ValidationError) -> str:
-    problems = error.errors()
-    lines = [f"{path}: {_field(problem['loc'])}: {problem['msg']}" for problem in problems[:5]]
-    more = len(problems) - len(lines)
-    return "\n".join([*lines, f"{path}: {more} more fields are malformed"] if more else lines)
-
-
-def _field(location: tuple[int | str, ...]) -> str:
-    """Return where a field is as a person would write it: ``nodes[1].profile.nodeType``."""
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    return "".join(parts).lstrip(".") or "the whole file"
 
 
 def _unknown(value: object, content: object, where: str = "") -> Iterator[str]:

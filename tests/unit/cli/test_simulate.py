@@ -1,0 +1,170 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ferryman.cli import main, simulate
+
+EXAMPLE = Path("tests/data/scenario.yaml")
+DOCUMENTATION = Path("docs/scenario-format.md")
+
+
+def ferryman(*args):
+    return main.main(["simulate", *map(str, args)])
+
+
+def written(folder, **fields):
+    """Write the example with other fields; None leaves a field out."""
+    content = {**yaml.safe_load(EXAMPLE.read_text(encoding="utf-8")), **fields}
+    path = folder / "scenario.yaml"
+    path.write_text(yaml.safe_dump({key: v for key, v in content.items() if v is not None}))
+    return path
+
+
+def answer(capsys, *args):
+    assert ferryman(*args, "--output", "json") == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    return json.loads(shown.out)
+
+
+def test_the_example_comes_out_as_the_documentation_says(capsys):
+    assert ferryman("--scenario", EXAMPLE) == 0
+    shown = capsys.readouterr().out
+    documented = DOCUMENTATION.read_text(encoding="utf-8")
+    for line in shown.strip().splitlines():
+        assert line.strip() in documented
+
+
+def test_json_has_the_algorithm_and_every_contender(capsys):
+    found = answer(capsys, "--scenario", EXAMPLE)
+    tuned = found["algorithm"]
+    assert (tuned["name"], tuned["windowsToConverge"]) == ("Trend", None)
+    assert tuned["changesByActuator"] == {"Reload": 2}
+    assert [change["after"]["maxBatchSize"] for change in tuned["changes"]] == [2, 1]
+    assert tuned["changes"][0]["reason"] == "TrendDecrease"
+    assert found["initial"]["batching"]["maxBatchSize"] == 4
+    assert found["largest"]["batching"]["maxBatchSize"] == 16
+    assert found["oracle"]["goodputPerSecond"] >= found["largest"]["goodputPerSecond"] * 0.999
+    assert list(found["oracle"]["latencyMilliseconds"]) == ["p50", "p90", "p95", "p99"]
+    assert len(tuned["goodputByWindow"]) == 15
+
+
+def test_fixed_stays_where_it_began(capsys):
+    found = answer(capsys, "--scenario", EXAMPLE, "--algorithm", "Fixed")
+    assert found["algorithm"]["changes"] == []
+    assert found["algorithm"]["goodputPerSecond"] == found["initial"]["goodputPerSecond"]
+
+
+def test_seed_and_replicas_can_be_chosen(capsys):
+    first = answer(capsys, "--scenario", EXAMPLE, "--seed", "1")
+    other = answer(capsys, "--scenario", EXAMPLE, "--seed", "2", "--replicas", "2")
+    assert (first["seed"], first["replicas"]) == (1, 1)
+    assert (other["seed"], other["replicas"]) == (2, 2)
+    assert first["initial"]["attainment"] < 0.05
+    assert other["initial"]["attainment"] > 0.99, "two pods have enough capacity together"
+    assert first["initial"]["offered"] != other["initial"]["offered"]
+
+
+def test_what_converged_is_told(tmp_path, capsys):
+    path = written(tmp_path, arrivals={"poisson": {"ratePerSecond": 100}}, windows=3)
+    assert ferryman("--scenario", path) == 0
+    told = capsys.readouterr().out
+    assert "Trend: within 5 % of the oracle after 0 of 3 windows; changes: none" in told
+
+
+def test_without_requests_there_are_no_latencies(tmp_path, capsys):
+    silence = {"steps": [{"seconds": 1, "ratePerSecond": 0}]}
+    assert ferryman("--scenario", written(tmp_path, arrivals=silence, windows=1)) == 0
+    told = capsys.readouterr().out
+    assert "0 requests in 5 s" in told
+    assert told.count(" - ") == 16
+
+
+def test_a_trace_is_read_beside_the_scenario(tmp_path, capsys):
+    (tmp_path / "gaps.txt").write_text("# seconds\n0.5\n\n0.25\n")
+    path = written(tmp_path, arrivals={"trace": {"file": "gaps.txt"}})
+    assert answer(capsys, "--scenario", path)["initial"]["offered"] == 199
+
+
+@pytest.mark.parametrize(
+    ("gaps", "words"),
+    [
+        pytest.param("0.5\nsoon\n", "gaps.txt: line 2: 'soon' is no number of", id="a word"),
+        pytest.param("0\n0\n", "scenario.yaml: arrivals: a trace needs finite gaps", id="zeros"),
+        pytest.param(None, "gaps.txt cannot be read", id="no file"),
+    ],
+)
+def test_an_unusable_trace_is_named(tmp_path, capsys, gaps, words):
+    if gaps is not None:
+        (tmp_path / "gaps.txt").write_text(gaps)
+    path = written(tmp_path, arrivals={"trace": {"file": "gaps.txt"}})
+    assert ferryman("--scenario", path) == 1
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        pytest.param(
+            {"arrivals": {"steps": [{"seconds": 5, "ratePerSecond": "fast"}]}},
+            "scenario.yaml: arrivals.steps[0].ratePerSecond: Input should be a valid number",
+            id="in a list",
+        ),
+        pytest.param(
+            {"serviceTime": None}, "scenario.yaml: serviceTime: Field required", id="none"
+        ),
+        pytest.param({"seeds": 1}, "scenario.yaml: seeds: Extra inputs", id="misspelt"),
+        pytest.param(
+            {"batching": {"initial": {"maxBatchSize": 99}}},
+            "batching.initial.maxBatchSize must lie within batching.limits.maxBatchSize",
+            id="together",
+        ),
+        pytest.param({"windows": 0, "seed": -1}, "scenario.yaml: seed: Input", id="two at once"),
+    ],
+)
+def test_a_malformed_field_is_named(tmp_path, capsys, fields, words):
+    assert ferryman("--scenario", written(tmp_path, **fields)) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert words in told.err
+    assert all(line.startswith("ferryman simulate: ") for line in told.err.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        pytest.param(b"a: [", "is neither JSON nor YAML", id="no YAML"),
+        pytest.param(b"\xff\xfe\x00", "cannot be read", id="no text"),
+        pytest.param(b"just words", "Input should be", id="no mapping"),
+        pytest.param(None, "cannot be read", id="no file"),
+    ],
+)
+def test_what_is_no_scenario_is_refused(tmp_path, capsys, content, words):
+    path = tmp_path / "scenario.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    assert ferryman("--scenario", path) == 1
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        pytest.param("--seed", "-1", "must be from 0 to", id="seed"),
+        pytest.param("--replicas", "0", "must be from 1 to 100", id="replicas"),
+        pytest.param("--algorithm", "Magic", "invalid choice", id="algorithm"),
+    ],
+)
+def test_a_wrong_option_is_a_usage_error(capsys, option, value, words):
+    with pytest.raises(SystemExit) as ended:
+        ferryman("--scenario", EXAMPLE, option, value)
+    assert ended.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_long_work_tells_how_far_it_is(monkeypatch, capsys):
+    monkeypatch.setattr(simulate, "PROGRESS_EVERY_S", 0.0)
+    assert ferryman("--scenario", EXAMPLE) == 0
+    assert "ferryman simulate: 3 of 20 static configurations" in capsys.readouterr().err
