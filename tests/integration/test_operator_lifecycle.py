@@ -170,18 +170,18 @@ def normalised(objects, name):
     return placement, conditions, status["batching"], found
 
 
-def test_an_operator_survives_an_api_server_that_is_gone_for_a_while(objects, operator):
+def test_an_operator_survives_an_api_server_that_is_gone_for_a_minute(objects, operator):
     plane = objects.plane
     objects.model("before")
     await_served(objects, "before")
     os.kill(process_of(plane, "kube-apiserver"), signal.SIGKILL)
-    time.sleep(10)
+    time.sleep(60)
     assert operator.alive
     server = plane._spawn("kube-apiserver", plane._apiserver_options())
     plane._wait(server, f"{plane.url}/readyz")
     objects.heartbeat("node-1", "node-2")
     objects.model("after")
-    wait_for("a model is served again", lambda: objects.served("after"), 60)
+    wait_for("a model is served again", lambda: objects.served("after"), 90)
     assert operator.alive
     wait_for("it is healthy", lambda: operator.get("/healthz")[0] == 200, 30)
 
