@@ -82,8 +82,9 @@ cluster-down: $(READY) ## Remove the cluster and all that it left on the machine
 	$(BIN)/python -m hack.cluster down
 
 .PHONY: bench
-bench: $(READY) ## Measure live changes of batching on a real Triton and record the figures.
+bench: $(READY) ## Measure live changes and the digital twin on a real Triton; record the figures.
 	$(BIN)/python -m benchmarks.live_changes
+	$(BIN)/python -m benchmarks.twin_validation
 
 .PHONY: clean
 clean: ## Remove the virtual environment and build output (not the caches).

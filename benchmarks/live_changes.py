@@ -7,15 +7,11 @@ benchmarks/results and the table to docs/benchmarks.md. Nothing else should run 
 
 import argparse
 import asyncio
-import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
 import time
 from collections import Counter
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,17 +19,16 @@ import aiohttp
 import numpy as np
 import onnxruntime
 
+from benchmarks import common
 from ferryman.api.batching import Batching
-from ferryman.clients import load, load_inputs, triton
+from ferryman.clients import load, load_inputs
 from ferryman.clients.load import LoadSettings
 from ferryman.clients.load_report import Record
-from ferryman.clients.triton import Ports
+from ferryman.clients.triton import TritonServer as TritonClient
 from hack.models import digits
 from tests.integration.tritonserver import TritonServer
 
-ROOT: Final = Path(__file__).parent.parent
-RESULTS: Final = ROOT / "benchmarks" / "results"
-DOCUMENT: Final = ROOT / "docs" / "benchmarks.md"
+NAME: Final = "live-changes"
 SEEDS: Final = (1, 2, 3)
 RATE_PER_S: Final = 100
 POLL_S: Final = 0.02
@@ -95,35 +90,35 @@ async def change_often(
     server: TritonServer, done: asyncio.Event, pause_s: float
 ) -> list[dict[str, Any]]:
     """Make all changes one after another; return when each began, how long, and how."""
-    urls = (server.grpc_url, server.metrics_url)
-    ports = Ports(*(int(url.rpartition(":")[2].split("/")[0]) for url in urls))
-    client = triton.connect("127.0.0.1", MODEL, "", clock=time.monotonic, ports=ports)
-    changes = []
     started_s = time.monotonic()
+    changes = []
     try:
-        for wanted in CHANGES:
-            await asyncio.sleep(pause_s)
-            before = await client.statistics()
-            began_s = time.monotonic()
-            await client.apply_batching(wanted)
-            took_s = time.monotonic() - began_s
-            after = await client.statistics()
-            if (await client.model()).batching != wanted:
-                raise RuntimeError(f"Triton does not have {wanted} in force")
-            # Only a change in place keeps the counters.
-            kept = after.success_count >= before.success_count
-            changes.append(
-                {
-                    "at_s": round(began_s - started_s, 3),
-                    "took_s": round(took_s, 3),
-                    "actuator": "InPlace" if kept else "Reload",
-                    "instances": wanted.instances,
-                }
-            )
+        async with common.connected(server, MODEL) as client:
+            for wanted in CHANGES:
+                await asyncio.sleep(pause_s)
+                changes.append(await _change(client, wanted, started_s))
     finally:
         done.set()
-        await client.close()
     return changes
+
+
+async def _change(client: TritonClient, wanted: Batching, started_s: float) -> dict[str, Any]:
+    """Make one change and return its figures; raises RuntimeError when it is not in force."""
+    before = await client.statistics()
+    began_s = time.monotonic()
+    await client.apply_batching(wanted)
+    took_s = time.monotonic() - began_s
+    after = await client.statistics()
+    if (await client.model()).batching != wanted:
+        raise RuntimeError(f"Triton does not have {wanted} in force")
+    # Only a change in place keeps the counters.
+    kept = after.success_count >= before.success_count
+    return {
+        "at_s": round(began_s - started_s, 3),
+        "took_s": round(took_s, 3),
+        "actuator": "InPlace" if kept else "Reload",
+        "instances": wanted.instances,
+    }
 
 
 async def measure(
@@ -162,18 +157,8 @@ def _p99s_ms(records: tuple[Record, ...], changes: list[dict[str, Any]]) -> dict
     }
 
 
-def machine() -> dict[str, Any]:
-    """Describe the machine as far as it bears on the figures."""
-    model = next(
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    )
-    return {"cpu": model, "cores": os.cpu_count(), "kernel": platform.release()}
-
-
 def table(report: dict[str, Any]) -> str:
-    """Return the figures as a Markdown document."""
+    """Return the figures as a section in Markdown."""
     runs = report["runs"]
     rows = []
     for actuator in ("InPlace", "Reload"):
@@ -190,9 +175,7 @@ def table(report: dict[str, Any]) -> str:
     sent = sum(run["summary"]["sent"] for run in runs)
     failed = sum(run["summary"]["failed"] for run in runs)
     host = report["machine"]
-    return f"""# Benchmarks
-
-## Live changes of batching
+    return f"""## Live changes of batching
 
 `make bench` on {report["date"]}, {host["cores"]} cores ({host["cpu"]}), Triton 2.51.
 The model digits is sent {RATE_PER_S} requests/s, open loop: Poisson arrivals, latency from the
@@ -218,17 +201,17 @@ async def _run() -> dict[str, Any]:
             for seed in SEEDS:
                 print(f"seed {seed}: {len(CHANGES)} changes under load", flush=True)
                 runs.append(await measure(server, pictures, seed=seed, pause_s=2 * AROUND_S + 1))
-    date = datetime.now(UTC).date().isoformat()
-    return {"date": date, "machine": machine(), "rate_per_s": RATE_PER_S, "runs": runs}
+    date, machine = common.today(), common.machine()
+    return {"date": date, "machine": machine, "rate_per_s": RATE_PER_S, "runs": runs}
 
 
 def main() -> int:
     """Measure, write the results, and fail if any request did."""
     argparse.ArgumentParser(prog="make bench", description=__doc__).parse_args()
     report = asyncio.run(_run())
-    (RESULTS / f"live-changes-{report['date']}.json").write_text(json.dumps(report, indent=1))
-    DOCUMENT.write_text(table(report))
-    print(DOCUMENT.read_text())
+    common.write_results(NAME, report)
+    common.write_section(NAME, table(report))
+    print(table(report))
     return 1 if any(run["summary"]["failed"] for run in report["runs"]) else 0
 
 

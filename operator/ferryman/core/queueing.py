@@ -12,8 +12,9 @@ src/dynamic_batch_scheduler.cc), for inputs whose dimensions apart from the batc
 While all instances are busy requests accumulate, so that a batch is as full as it can be when
 an instance frees. A batch of b occupies its instance for tau(b) seconds, and all of its requests
 end together. Not modelled: requests that carry batches of their own, priorities, time limits
-of the queue, the copying of inputs, and that Triton keeps a batch that waits for an instance
-apart from the queue, which matters only with preferred sizes and a delay.
+of the queue, the copying of inputs, and that with a delay Triton forms the next batches (up to
+twice the instances) while all instances are busy and then hardly lets them grow: with a delay the
+figures are therefore too good, by up to a third (docs/benchmarks.md).
 
 All times are in seconds. Everything is deterministic.
 """
