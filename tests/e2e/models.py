@@ -5,14 +5,14 @@ from typing import Any
 from ferryman.api.names import API_VERSION
 from hack import installation
 from hack.cluster import Cluster
+from hack.demo import scenario
 
 NAMESPACE = "ferryman-e2e"
 READY_TIMEOUT_S = 180
 
 #: Guardrails and windows shortened, so that a test sees in seconds what takes minutes.
 QUICK = {
-    "trend": {"samples": 3},
-    "window": {"maxRequests": 1000, "maxSeconds": 2, "minSeconds": 1},
+    **scenario.QUICK,
     "guardrails": {"minSecondsBetweenReloads": 2, "maxReloadsPerHour": 120},
 }
 

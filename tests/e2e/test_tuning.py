@@ -3,21 +3,13 @@
 import pytest
 
 from hack import installation
+from hack.demo import scenario
 from hack.load_job import LoadJob, LoadSpec
 from tests.e2e import models
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-#: Batches of 32 at 100 requests/s take longer to fill than the target allows.
-TOO_LARGE = {
-    **models.QUICK,
-    "step": 10,
-    "initial": {"maxBatchSize": 32, "maxQueueDelayMicroseconds": 100_000, "instances": 1},
-    "limits": {
-        "maxBatchSize": {"min": 1, "max": 32},
-        "maxQueueDelayMicroseconds": {"min": 0, "max": 100_000},
-    },
-}
+TOO_LARGE = {**models.QUICK, **scenario.TOO_LARGE}
 
 
 @pytest.fixture(scope="module")

@@ -82,9 +82,6 @@ class Reason(StrEnum):
     NOT_BATCHABLE = "NotBatchable"
     CONFIG_REFUSED = "ConfigRefused"
     ROLLED_BACK = "RolledBack"
-    # General
-    RECONCILED = "Reconciled"
-    PROGRESSING = "Progressing"
 
 
 class Condition(ApiType):

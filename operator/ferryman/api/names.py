@@ -21,7 +21,6 @@ LABEL_NODE_TYPE: Final = f"{GROUP}/node-type"
 LABEL_BENCHMARK: Final = f"{GROUP}/benchmark"
 
 #: Annotations.
-ANNOTATION_PREFIX: Final = GROUP
 ANNOTATION_BENCHMARK_REQUESTED: Final = f"{GROUP}/benchmark-requested"
 
 #: Containers and volumes of a serving pod.

@@ -100,11 +100,6 @@ class Benchmark(ApiType):
     failures: Annotated[int, Field(ge=0, le=1000)] = 0
     """Measurements in a row that failed: the next is tried the later, the more there are."""
 
-    @property
-    def peak_images_per_second(self) -> float | None:
-        """The best throughput over all batch sizes, or None without a point."""
-        return max((point.images_per_second for point in self.points), default=None)
-
 
 class NodeProfileStatus(ApiType):
     """What the agent observed and the operator's benchmarks measured."""

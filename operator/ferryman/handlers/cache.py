@@ -177,10 +177,6 @@ class Cache:
         """Return the pods of a model."""
         return tuple(self._indices["pods"].get(key, ()))
 
-    def pod_keys(self) -> list[Key]:
-        """Return the keys of the models that have pods."""
-        return list(self._indices["pods"])
-
     def live(self, kind: str, key: Key) -> Manifest | None:
         """Return a serving object by its kind."""
         return self._latest(_INDEX_OF_KIND[kind], key) if kind in _INDEX_OF_KIND else None

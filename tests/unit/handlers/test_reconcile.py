@@ -192,12 +192,7 @@ def test_a_write_that_fails_is_tried_again_and_the_end_is_the_same(position):
         cluster = Cluster()
 
         async def main():
-            await cluster.begin()
-            cluster.api.put("runtimes", wire(factories.runtime()))
-            cluster.node()
-            await cluster.settle()
-            cluster.api.fail_next = errors
-            cluster.model()
+            await place_while(cluster, errors)
             await cluster.settle(30)
             await cluster.end()
 
@@ -213,12 +208,7 @@ def test_an_operator_that_dies_at_any_write_leaves_what_the_next_one_completes(p
         cluster = Cluster()
 
         async def main():
-            await cluster.begin()
-            cluster.api.put("runtimes", wire(factories.runtime()))
-            cluster.node()
-            await cluster.settle()
-            cluster.api.fail_next = errors
-            cluster.model()
+            await place_while(cluster, errors)
             await cluster.settle(0.2)
             cluster.api.fail_next = []
             await cluster.end()
@@ -231,6 +221,16 @@ def test_an_operator_that_dies_at_any_write_leaves_what_the_next_one_completes(p
 
     hang = [*[None] * position, *[TemporaryError("dead")] * 100]
     assert end_of(hang) == end_of([])
+
+
+async def place_while(cluster, errors):
+    """Begin, and create a model whose next writes end as told."""
+    await cluster.begin()
+    cluster.api.put("runtimes", wire(factories.runtime()))
+    cluster.node()
+    await cluster.settle()
+    cluster.api.fail_next = errors
+    cluster.model()
 
 
 def normalised(cluster):
