@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -59,6 +61,22 @@ def test_without_requests_nothing_was_missed():
     figures = measure(scenario(), [served()])
     assert (figures.offered, figures.attainment, figures.goodput_per_s) == (0, 1, 0)
     assert (figures.latency_ms, figures.mean_batch_size, figures.device_busy_s) == ({}, 0, 0)
+
+
+def test_the_rejected_are_missed_but_have_no_latency():
+    pods = [replace(PODS[0], rejected_s=np.array([2.0, 3.0])), PODS[1]]
+    figures, without = measure(scenario(), pods), measure(scenario(), PODS)
+    assert (figures.offered, figures.rejected, without.rejected) == (9, 2, 0)
+    assert figures.attainment == pytest.approx(3 / 9)
+    assert figures.goodput_per_s == without.goodput_per_s
+    assert figures.latency_ms == without.latency_ms
+    assert figures.mean_batch_size == without.mean_batch_size
+
+
+def test_where_all_are_rejected_nothing_is_attained():
+    figures = measure(scenario(), [replace(served(), rejected_s=np.array([1.0]))])
+    assert (figures.offered, figures.rejected, figures.attainment) == (1, 1, 0)
+    assert (figures.latency_ms, figures.mean_batch_size) == ({}, 0)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,13 @@ from ferryman.core.queueing import Batcher
 SERVICE_S = (0.006, 0.007, 0.008, 0.009)
 
 
-def batching(bound=4, delay_us=0, instances=1):
+def batching(bound=4, delay_us=0, instances=1, timeout_us=0, room=0):
     return Batching(
-        max_batch_size=bound, max_queue_delay_microseconds=delay_us, instances=instances
+        max_batch_size=bound,
+        max_queue_delay_microseconds=delay_us,
+        instances=instances,
+        default_timeout_microseconds=timeout_us,
+        max_queue_size=room,
     )
 
 
@@ -43,6 +47,14 @@ def test_who_waits_is_pending_and_who_is_served_is_not():
     assert pod.look(1.5).pending == 1
 
 
+def test_a_pod_without_requests_shows_nothing():
+    pod = log([])
+    seen = pod.look(5.0)
+    assert (seen.now_s, seen.success_count, seen.pending) == (5, 0, 0)
+    assert (seen.batches, seen.latency_quantiles_us) == ({}, {})
+    assert pod.drain().offered == 0
+
+
 @pytest.mark.parametrize("every_s", [0.5, 7.0, 90.0])
 def test_readings_add_up_to_what_was_served(every_s):
     """However far apart they are, also farther than quantiles remember."""
@@ -69,6 +81,47 @@ def test_quantiles_are_those_of_the_last_60_seconds():
         assert pod.look(now_s).latency_quantiles_us.get(99) == (
             None if latency_us is None else pytest.approx(latency_us)
         )
+
+
+def test_quantiles_are_of_their_reading_whenever_they_are_looked_at():
+    moments_s = drawn(duration_s=100)
+    pod, again = log(moments_s), log(moments_s)
+    early = [_run_and_look(pod, now_s) for now_s in range(1, 101)]
+    for now_s in range(1, 101):
+        expected = dict(_run_and_look(again, now_s).latency_quantiles_us)
+        assert dict(early[now_s - 1].latency_quantiles_us) == expected
+    assert list(early[-1].latency_quantiles_us) == [50, 90, 95, 99]
+    assert len(early[-1].latency_quantiles_us) == 4
+
+
+def _run_and_look(pod, now_s):
+    pod.run(float(now_s))
+    return pod.look(float(now_s))
+
+
+def test_who_timed_out_is_counted_as_rejected_and_who_found_the_queue_full_nowhere():
+    # The first runs until 1; of those who wait the second has timed out by then; the queue is full.
+    pod = log([0, 0.1, 0.5, 0.6], (1.0,), bound=1, timeout_us=700_000, room=2)
+    pod.run(0.7)
+    seen = pod.look(0.7)
+    assert (seen.pending, seen.rejected_count) == (2, 0)
+    pod.run(1.5)
+    seen = pod.look(1.5)
+    assert (seen.pending, seen.rejected_count, seen.success_count) == (0, 1, 1)
+    served = pod.drain()
+    assert served.arrivals_s.tolist() == [0, 0.5]
+    assert served.rejected_s.tolist() == [0.1, 0.6]
+    assert served.offered == 4
+    assert pod.look(9.0).failure_count == 0
+
+
+def test_what_will_be_rejected_while_it_drains_is_not_counted_before():
+    pod = log([0, 0.1], (1.0,), bound=1, timeout_us=500_000)
+    pod.change(batching(1), 0.2)
+    assert pod.look(0.2).pending == 1
+    pod.run(2.0)
+    seen = pod.look(2.0)
+    assert (seen.pending, seen.rejected_count) == (0, 1)
 
 
 def test_after_a_change_those_who_waited_are_served_as_before():
@@ -105,3 +158,48 @@ def test_a_change_to_the_same_changes_nothing():
     # At the moment of a change a batch may be closed that would have been filled.
     assert apart.mean() < 0.02
     assert changed.sizes.max() <= 4
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sizes"),
+    [
+        pytest.param({"bound": 2}, {"bound": 4}, [1, 4, 4, 4, 4, 1], id="a larger bound"),
+        pytest.param({"bound": 4}, {"bound": 1}, [1, 1, 1, 1, 1, 1], id="a smaller bound"),
+        pytest.param(
+            {"bound": 2, "room": 9},
+            {"bound": 4, "room": 9},
+            [1, 4, 4, 4, 4, 1],
+            id="under a queue policy",
+        ),
+    ],
+)
+def test_a_change_without_drain_counts_for_those_who_wait(before, after, sizes):
+    pod = log([0, 0.1, 0.2, 0.3, 0.4, 0.9], (1, 1, 1, 1), **before)
+    pod.change(batching(**after), 0.5, drain=False)
+    assert pod.drain().sizes.tolist() == sizes
+
+
+def test_an_instance_that_is_added_in_place_takes_what_waits_at_once():
+    pod = log([0, 0.1, 0.2], (4.0,), bound=1)
+    pod.change(batching(1, instances=2), 0.5, drain=False)
+    assert pod.drain().ends_s.tolist() == [4, 4.5, 8]
+
+
+def test_after_a_change_without_drain_no_batch_begins_before_it():
+    """Two wait for a third or the delay; with the new bound they would be enough."""
+    pod = log([0, 0.1], (1, 1, 1), bound=3, delay_us=1_000_000)
+    pod.change(batching(2, delay_us=1_000_000), 0.5, drain=False)
+    assert pod.drain().starts_s.tolist() == [0.5, 0.5]
+
+
+def test_a_queue_policy_begins_and_ends_only_with_a_reload():
+    pod = log([0], (1,), bound=1)
+    with pytest.raises(ValueError, match="only with a reload"):
+        pod.change(batching(1, room=3), 0.5, drain=False)
+
+
+def test_service_times_drift_from_a_moment_on():
+    pod = log([0, 0.1, 5], (1,), bound=1)
+    pod.change_service((3,), 0.5)
+    assert pod.drain().ends_s.tolist() == [1, 4, 8]
+    assert pod.look(9.0).batches == {1: (3, 7_000_000_000)}
