@@ -1,205 +1,193 @@
-"""A model's life under load without a cluster: the operator's own tuner on the digital twin.
+"""A model's life under load without a cluster: a batching algorithm on the digital twin.
 
-Window by window, each pod's counters are read as Triton would show them; ``window.observe``
-makes the window, ``tuner.tune`` decides and ``guardrails.refuse_reload`` may object, as in the
-operator. A change is carried out after the time that loading takes, during which the previous
-configuration serves. Not modelled: the second copy of the model that is resident meanwhile, the
-time that the operator takes to read and decide, and that a reload sets counters back (the window
-that contains it is discarded in any case).
+Once a second each pod's counters are read as Triton would show them; ``window.observe`` makes
+the windows, the algorithm decides at the end of each, and ``guardrails.refuse_reload`` may
+object, as in the operator. A change is carried out after the time that its actuator takes,
+during which the previous configuration serves. Not modelled: the second copy of the model that
+is resident meanwhile, the time that the operator takes to read and decide, and that a reload
+sets counters back (the window that contains it is discarded in any case).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal
+from typing import Any, Final
 
-import numpy as np
-
-from ferryman.api.batching import Batching, WindowSettings
-from ferryman.api.conditions import Reason
-from ferryman.core import arrivals, guardrails, times
-from ferryman.core.arrivals import Phase
-from ferryman.core.changes import cheapest_actuator
-from ferryman.core.figures import Figures, Floats, measure
+from ferryman.api.batching import Batching
+from ferryman.core import changes, guardrails, times
+from ferryman.core.algorithm import Decision
+from ferryman.core.figures import Floats, measure
 from ferryman.core.pod_log import PodLog
 from ferryman.core.queueing import Batcher
-from ferryman.core.scenario import MAX_REQUESTS, Arrivals, Scenario
-from ferryman.core.tuner import TuneDecision, TunerState, tune
+from ferryman.core.scenario import Scenario
+from ferryman.core.tuned_run import Change, Run, Shortage, Tuned
 from ferryman.core.window import Window, WindowState, observe
 
-Algorithm = Literal["Trend", "Fixed"]
-ALGORITHMS: Final[tuple[Algorithm, ...]] = ("Trend", "Fixed")
-
+#: Counters are read this often, as by the operator.
+READING_S: Final = 1
+#: The bound alone was changed, without a reload.
+LIVE_CAP: Final = "LiveCap"
 #: Simulated time starts here: guardrails compare moments.
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
-_ANY_REQUESTS: Final = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A change of batching that was carried out."""
-
-    window: int
-    """The number of windows that had ended when it was decided."""
-    at_s: float
-    """When the new configuration came into force."""
-    actuator: str
-    before: Batching
-    after: Batching
-    reason: Reason
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What an algorithm did and what it was worth."""
-
-    algorithm: Algorithm
-    batching: Batching
-    """What was in force at the end."""
-    figures: Figures
-    changes: tuple[Change, ...]
-
-    @property
-    def changes_by_actuator(self) -> dict[str, int]:
-        """How often each actuator was used."""
-        used = [change.actuator for change in self.changes]
-        return {actuator: used.count(actuator) for actuator in sorted(set(used))}
 
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """What the operator knows between two windows."""
+    """What the operator knows between two readings."""
 
     applied: Batching
+    tuner: Any
     window: WindowState = field(default_factory=WindowState)
-    tuner: TunerState = field(default_factory=TunerState)
+    windows: int = 0
     pending: Change | None = None
     changes: tuple[Change, ...] = ()
+    shortage: Shortage | None = None
 
 
-def loads(scenario: Scenario, gaps_s: Sequence[float] = ()) -> tuple[Floats, ...]:
-    """Return the arrival times of each pod in seconds: the same for the same scenario.
+def simulate(scenario: Scenario, pods_arrivals_s: Sequence[Floats], tuned: Tuned) -> Run:
+    """Let an algorithm tune the model from beginning to end.
 
-    ``gaps_s`` are the inter-arrival times of the trace file, where the scenario names one.
-    Raises ValueError when they make no trace, or too many requests.
+    Raises ValueError when it wants a bound that the service time curve does not reach.
     """
-    generator = np.random.default_rng(scenario.seed)
-    moments = _arrivals(scenario.arrivals, scenario.duration_s, generator, gaps_s)
-    return arrivals.split(moments, scenario.replicas, generator)
+    applied = scenario.start if tuned.start is None else tuned.start
+    batcher = Batcher(applied, _service_s(scenario, 1.0))
+    working = scenario.max_working_batch or float("inf")
+    pods = {
+        f"pod-{i}": PodLog(moments, batcher, working) for i, moments in enumerate(pods_arrivals_s)
+    }
+    standing = _Standing(applied, tuned.state)
+    factors = {drift.at_seconds: drift.factor for drift in scenario.service_time.drift}
+    for now_s in range(0, int(scenario.duration_s) + 1, READING_S):
+        standing = _second(scenario, pods, standing, float(now_s), tuned)
+        if now_s in factors:
+            for pod in pods.values():
+                pod.run(float(now_s))
+                pod.change_service(_service_s(scenario, factors[now_s]), float(now_s))
+    served = tuple(pod.drain() for pod in pods.values())
+    return Run(
+        batching=standing.applied,
+        figures=measure(scenario, served),
+        changes=standing.changes,
+        windows=standing.windows,
+        shortage=standing.shortage,
+        served=served,
+    )
 
 
-def simulate(scenario: Scenario, pods_arrivals_s: Sequence[Floats], algorithm: Algorithm) -> Run:
-    """Let an algorithm tune the model over all windows."""
-    largest = scenario.batching.limits.max_batch_size.max
-    batcher = Batcher(scenario.start, scenario.service_time.curve_s(largest))
-    pods = {f"pod-{i}": PodLog(moments, batcher) for i, moments in enumerate(pods_arrivals_s)}
-    standing = _Standing(applied=scenario.start)
-    for number in range(scenario.windows + 1):
-        standing = _pass(scenario, pods, standing, number, algorithm)
-    figures = measure(scenario, [pod.drain() for pod in pods.values()])
-    return Run(algorithm, standing.applied, figures, standing.changes)
+def _service_s(scenario: Scenario, factor: float) -> tuple[float, ...]:
+    return scenario.service_time.curve_s(scenario.batching.limits.max_batch_size.max, factor=factor)
 
 
-def _pass(
+def _second(
     scenario: Scenario,
     pods: dict[str, PodLog],
     standing: _Standing,
-    number: int,
-    algorithm: Algorithm,
+    now_s: float,
+    tuned: Tuned,
 ) -> _Standing:
-    """Let time pass to the end of a window, look at the pods, and decide."""
-    now_s = float(number * scenario.window_seconds)
-    standing = _carried_out(pods, standing, now_s)
-    for pod in pods.values():
-        pod.run(now_s)
-    standing, window = _observed(scenario, pods, standing, now_s)
-    if window is None or algorithm == "Fixed" or standing.pending is not None:
+    """Let time pass to the next reading, look at the pods, and decide where a window ended."""
+    if tuned.algorithm is None:
         return standing
-    decision = tune(
+    standing = _carried_out(pods, standing, now_s)
+    standing, window = _observed(scenario, pods, standing, now_s)
+    if window is None:
+        return standing
+    decision = tuned.algorithm(
         scenario.batching, scenario.objectives, standing.applied, window, standing.tuner
     )
-    if decision.batching == standing.applied:
+    standing = _noted(standing, decision, now_s)
+    if decision.batching.canonical() == standing.applied:
         return replace(standing, tuner=decision.state)
-    return _begun(scenario, standing, decision, number)
+    return _begun(scenario, standing, decision, now_s, guarded=tuned.guarded)
 
 
 def _carried_out(pods: dict[str, PodLog], standing: _Standing, now_s: float) -> _Standing:
-    """Put the change that is being loaded into force, if that is over by now."""
+    """Put the change that is under way into force, if that is over by now."""
     change = standing.pending
     if change is None or change.at_s > now_s:
         return standing
     for pod in pods.values():
-        pod.change(change.after, change.at_s)
-    changes = (*standing.changes, change)
-    return replace(standing, applied=change.after, pending=None, changes=changes)
+        pod.change(change.after, change.at_s, drain=change.actuator == "Reload")
+    carried_out = (*standing.changes, change)
+    return replace(standing, applied=change.after, pending=None, changes=carried_out)
 
 
 def _observed(
     scenario: Scenario, pods: dict[str, PodLog], standing: _Standing, now_s: float
 ) -> tuple[_Standing, Window | None]:
-    latency = scenario.objectives.latency
-    seconds = scenario.window_seconds
+    for pod in pods.values():
+        pod.run(now_s)
     state, window = observe(
         standing.window,
         {name: pod.look(now_s) for name, pod in pods.items()},
-        WindowSettings(max_requests=_ANY_REQUESTS, max_seconds=seconds, min_seconds=seconds),
-        percentile=99 if latency is None else latency.percentile,
+        scenario.batching.window,
+        percentile=scenario.percentile,
         now_s=now_s,
         changed_at_s=standing.changes[-1].at_s if standing.changes else None,
     )
-    return replace(standing, window=state), window
+    if standing.pending is not None:
+        window = None
+    ended = standing.windows + (window is not None)
+    return replace(standing, window=state, windows=ended), window
+
+
+def _noted(standing: _Standing, decision: Decision, now_s: float) -> _Standing:
+    """Remember when the algorithm first said that replicas are lacking, and how many last."""
+    if decision.needs_replicas is None:
+        return standing
+    first = standing.shortage or Shortage(standing.windows, now_s, decision.needs_replicas)
+    return replace(standing, shortage=replace(first, replicas=decision.needs_replicas))
 
 
 def _begun(
-    scenario: Scenario, standing: _Standing, decision: TuneDecision, number: int
+    scenario: Scenario, standing: _Standing, decision: Decision, now_s: float, *, guarded: bool
 ) -> _Standing:
-    """Begin to load the new configuration, unless the guardrails forbid a reload now.
+    """Begin to carry out a decision, unless the guardrails forbid a reload now.
 
-    A tuner that is refused keeps its state of before, as in the operator.
+    An algorithm that is refused keeps its state of before, unless it says what else.
     """
-    now_s = float(number * scenario.window_seconds)
-    actuator = cheapest_actuator(standing.applied, decision.batching)
-    if actuator == "Reload" and _refused(scenario, standing, now_s):
-        return standing
-    reload = scenario.reload
-    takes_s = reload.load_seconds if actuator == "Reload" else reload.in_place_seconds
+    wanted = decision.batching.canonical()
+    actuator = cheapest_actuator(scenario, standing.applied, wanted)
+    if guarded and actuator == "Reload" and _refused(scenario, standing, decision, now_s):
+        kept = standing.tuner if decision.if_refused is None else decision.if_refused
+        return replace(standing, tuner=kept)
     change = Change(
-        window=number,
-        at_s=now_s + takes_s,
+        window=standing.windows,
+        begun_at_s=now_s,
+        at_s=now_s + _takes_s(scenario, actuator),
         actuator=actuator,
         before=standing.applied,
-        after=decision.batching,
+        after=wanted,
         reason=decision.reason,
         message=decision.message,
     )
     return replace(standing, pending=change, tuner=decision.state)
 
 
-def _refused(scenario: Scenario, standing: _Standing, now_s: float) -> bool:
+def cheapest_actuator(scenario: Scenario, before: Batching, after: Batching) -> str:
+    """Return how a change is made: the live cap, where there is one, changes the bound alone."""
+    bound_alone = before.with_(max_batch_size=after.max_batch_size) == after
+    if scenario.live_cap and bound_alone:
+        return LIVE_CAP
+    return changes.cheapest_actuator(before, after)
+
+
+def _takes_s(scenario: Scenario, actuator: str) -> float:
+    takes = scenario.reload
+    by_actuator = {LIVE_CAP: takes.live_cap_seconds, "InPlace": takes.in_place_seconds}
+    return by_actuator.get(actuator, takes.load_seconds)
+
+
+def _refused(scenario: Scenario, standing: _Standing, decision: Decision, now_s: float) -> bool:
     reloads = [change for change in standing.changes if change.actuator == "Reload"]
-    moments = tuple(times.text(_moment(change.at_s)) for change in reloads)
-    return (
-        guardrails.refuse_reload(scenario.batching.guardrails, moments, _moment(now_s)) is not None
+    refused = guardrails.refuse_reload(
+        scenario.batching.guardrails,
+        tuple(times.text(_moment(change.begun_at_s)) for change in reloads),
+        _moment(now_s),
+        rollback=decision.reason in guardrails.ROLLBACKS,
     )
+    return refused is not None
 
 
 def _moment(seconds: float) -> datetime:
     return _EPOCH + timedelta(seconds=seconds)
-
-
-def _arrivals(
-    how: Arrivals, duration_s: float, generator: np.random.Generator, gaps_s: Sequence[float]
-) -> Floats:
-    if how.poisson is not None:
-        return arrivals.poisson(how.poisson.rate_per_second, duration_s, generator)
-    if how.steps is not None:
-        phases = [Phase(step.seconds, step.rate_per_second) for step in how.steps]
-        return arrivals.steps(phases, duration_s, generator)
-    if how.mmpp is not None:
-        calm = Phase(how.mmpp.calm_mean_seconds, how.mmpp.calm_rate_per_second)
-        burst = Phase(how.mmpp.burst_mean_seconds, how.mmpp.burst_rate_per_second)
-        return arrivals.mmpp(calm, burst, duration_s, generator)
-    if len(gaps_s) * duration_s > MAX_REQUESTS * sum(gaps_s) > 0:
-        raise ValueError(f"more than {MAX_REQUESTS} requests would arrive: lower windows")
-    return arrivals.trace(gaps_s, duration_s)

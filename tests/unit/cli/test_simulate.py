@@ -4,10 +4,18 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ferryman.api.conditions import Reason
 from ferryman.cli import main, simulate
+from ferryman.core.tuner import TuneDecision
 
 EXAMPLE = Path("tests/data/scenario.yaml")
 DOCUMENTATION = Path("docs/scenario-format.md")
+
+
+@pytest.fixture(autouse=True)
+def _no_progress(monkeypatch):
+    """On a busy machine the search may take long enough to tell how far it is."""
+    monkeypatch.setattr(simulate, "PROGRESS_EVERY_S", 600.0)
 
 
 def ferryman(*args):
@@ -41,6 +49,7 @@ def test_json_has_the_algorithm_and_every_contender(capsys):
     found = answer(capsys, "--scenario", EXAMPLE)
     tuned = found["algorithm"]
     assert (tuned["name"], tuned["windowsToConverge"]) == ("Trend", None)
+    assert (tuned["windowsObserved"], tuned["needsCapacity"], tuned["rejected"]) == (13, None, 0)
     assert tuned["changesByActuator"] == {"Reload": 2}
     assert [change["after"]["maxBatchSize"] for change in tuned["changes"]] == [2, 1]
     assert tuned["changes"][0]["reason"] == "TrendDecrease"
@@ -55,6 +64,37 @@ def test_fixed_stays_where_it_began(capsys):
     found = answer(capsys, "--scenario", EXAMPLE, "--algorithm", "Fixed")
     assert found["algorithm"]["changes"] == []
     assert found["algorithm"]["goodputPerSecond"] == found["initial"]["goodputPerSecond"]
+
+
+def test_mode_fixed_stays_unless_an_algorithm_is_named(tmp_path, capsys):
+    batching = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))["batching"]
+    path = written(tmp_path, batching={**batching, "mode": "Fixed"})
+    assert answer(capsys, "--scenario", path)["algorithm"]["name"] == "Fixed"
+    found = answer(capsys, "--scenario", path, "--algorithm", "Trend")["algorithm"]
+    assert (found["name"], found["changesByActuator"]) == ("Trend", {"Reload": 2})
+
+
+def test_the_live_cap_changes_the_bound(tmp_path, capsys):
+    path = written(tmp_path, liveCap=True)
+    assert answer(capsys, "--scenario", path)["algorithm"]["changesByActuator"] == {"LiveCap": 2}
+
+
+def test_a_lack_of_capacity_is_told(tmp_path, capsys, monkeypatch):
+    def lacking(_spec, _objectives, applied, _window, state):
+        return TuneDecision(applied, Reason.NEEDS_CAPACITY, "too much", state, needs_replicas=3)
+
+    monkeypatch.setattr(simulate, "tune", lacking)
+    path = written(tmp_path, windows=3)
+    assert ferryman("--scenario", path) == 0
+    assert "; NeedsCapacity: 3 replicas would do" in capsys.readouterr().out
+    found = answer(capsys, "--scenario", path)["algorithm"]["needsCapacity"]
+    assert found == {"window": 1, "atSeconds": 5.0, "replicas": 3}
+
+
+@pytest.mark.parametrize("algorithm", [name for name in simulate.ALGORITHMS if name != "Fixed"])
+def test_every_algorithm_of_the_api_can_be_simulated(capsys, algorithm):
+    found = answer(capsys, "--scenario", EXAMPLE, "--algorithm", algorithm)
+    assert found["algorithm"]["name"] == algorithm
 
 
 def test_seed_and_replicas_can_be_chosen(capsys):
@@ -167,4 +207,4 @@ def test_a_wrong_option_is_a_usage_error(capsys, option, value, words):
 def test_long_work_tells_how_far_it_is(monkeypatch, capsys):
     monkeypatch.setattr(simulate, "PROGRESS_EVERY_S", 0.0)
     assert ferryman("--scenario", EXAMPLE) == 0
-    assert "ferryman simulate: 3 of 20 static configurations" in capsys.readouterr().err
+    assert "ferryman simulate: 3 of 32 static configurations" in capsys.readouterr().err

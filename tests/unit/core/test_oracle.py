@@ -1,10 +1,12 @@
 import pytest
 
 from ferryman.api.batching import Batching, BatchingLimits
-from ferryman.core import oracle, simulation
+from ferryman.api.inference_model import Objectives
+from ferryman.core import loads, oracle
 from ferryman.core.figures import Figures
-from ferryman.core.oracle import Contender
+from ferryman.core.oracle import Static
 from ferryman.core.scenario import Scenario
+from ferryman.core.service_curve import Drift
 
 
 def limits(bound=(1, 1), delay=(0, 0), instances=(1, 1)):
@@ -22,7 +24,9 @@ def values(field, found):
     ("bound", "expected"),
     [
         pytest.param((3, 10), [3, 4, 5, 6, 7, 8, 9, 10], id="few: all of them"),
-        pytest.param((3, 48), [3, 4, 8, 16, 32, 48], id="many: powers of two and the limits"),
+        pytest.param(
+            (3, 48), [3, 4, 6, 8, 12, 16, 24, 32, 48], id="many: a selection and the limits"
+        ),
         pytest.param((64, 64), [64], id="one"),
     ],
 )
@@ -47,25 +51,25 @@ def test_the_grid_is_full():
     assert len(set(found)) == len(found) == 4 * 3 * 3
 
 
-def contender(goodput, busy, bound=8, delay_us=0, instances=1):
+def static(goodput, busy, bound=8, delay_us=0, instances=1):
     batching = Batching(
         max_batch_size=bound, max_queue_delay_microseconds=delay_us, instances=instances
     )
-    return Contender(batching, Figures(100, goodput, 1.0, {}, busy, 1.0, (goodput,)))
+    return Static(batching, Figures(100, goodput, 1.0, {}, busy, 1.0, (goodput,)))
 
 
 @pytest.mark.parametrize(
     ("better", "worse"),
     [
-        pytest.param(contender(100, 9), contender(99.8, 1), id="goodput comes first"),
-        pytest.param(contender(99.95, 1), contender(100, 9), id="nearly as good but cheaper"),
+        pytest.param(static(100, 9), static(99.8, 1), id="goodput comes first"),
+        pytest.param(static(99.95, 1), static(100, 9), id="nearly as good but cheaper"),
         pytest.param(
-            contender(100, 5, instances=1, bound=9), contender(100, 5, instances=2), id="instances"
+            static(100, 5, instances=1, bound=9), static(100, 5, instances=2), id="instances"
         ),
         pytest.param(
-            contender(100, 5, bound=4, delay_us=9), contender(100, 5, bound=5), id="then the bound"
+            static(100, 5, bound=4, delay_us=9), static(100, 5, bound=5), id="then the bound"
         ),
-        pytest.param(contender(100, 5), contender(100, 5, delay_us=500), id="then the delay"),
+        pytest.param(static(100, 5), static(100, 5, delay_us=500), id="then the delay"),
     ],
 )
 def test_which_is_best(better, worse):
@@ -96,10 +100,10 @@ def scenario():
 
 
 def test_no_static_configuration_beats_the_oracle(scenario):
-    loads, told = simulation.loads(scenario), []
-    best = oracle.find(scenario, loads, lambda done, of: told.append((done, of)))
+    arrivals_s, told = loads.draw(scenario), []
+    best = oracle.find(scenario, arrivals_s, lambda done, of: told.append((done, of)))
     tried = {scenario.start, *oracle.grid(scenario.batching.limits)}
-    statics = [oracle.serve(scenario, loads, batching) for batching in tried]
+    statics = [oracle.serve(scenario, arrivals_s, batching) for batching in tried]
     highest = max(static.figures.goodput_per_s for static in statics)
     assert best.figures.goodput_per_s >= 0.999 * highest
     as_good = [s for s in statics if s.figures.goodput_per_s >= 0.999 * highest]
@@ -109,9 +113,44 @@ def test_no_static_configuration_beats_the_oracle(scenario):
 
 
 def test_pods_together_serve_what_one_alone_cannot(scenario):
-    alone = oracle.serve(scenario, simulation.loads(scenario), Batching(max_batch_size=1))
+    alone = oracle.serve(scenario, loads.draw(scenario), Batching(max_batch_size=1))
     together = scenario.with_(replicas=4)
-    shared = oracle.serve(together, simulation.loads(together), Batching(max_batch_size=1))
+    shared = oracle.serve(together, loads.draw(together), Batching(max_batch_size=1))
     assert alone.figures.attainment < 0.1
     assert shared.figures.attainment > 0.9
     assert shared.figures.offered == alone.figures.offered
+
+
+def test_what_is_rejected_is_tried_where_the_scenario_rejects(scenario):
+    queueing = oracle.candidates(scenario)
+    assert {batching.default_timeout_microseconds for batching in queueing} == {0}
+    rejecting = scenario.with_(batching=scenario.batching.with_(on_overload="Reject"))
+    found = oracle.candidates(rejecting)
+    assert set(queueing) < set(found)
+    # A quarter, a half and three quarters of the target.
+    timeouts = {batching.default_timeout_microseconds for batching in found}
+    assert timeouts == {0, 6_250, 12_500, 18_750}
+
+
+def test_without_a_latency_target_nothing_is_too_late_to_be_answered(scenario):
+    spec = scenario.batching.with_(on_overload="Reject")
+    objectives = Objectives.model_validate({"throughput": {"minPerSecond": 100}})
+    found = oracle.candidates(scenario.with_(batching=spec, objectives=objectives))
+    assert {batching.default_timeout_microseconds for batching in found} == {0}
+
+
+def test_a_drift_of_the_service_time_is_served_too(scenario):
+    """320 requests/s of batches that suddenly take thrice as long are more than can be served."""
+    curve = scenario.service_time.with_(drift=(Drift(at_seconds=10, factor=3),))
+    loads_s = loads.draw(scenario)
+    steady = oracle.serve(scenario, loads_s, scenario.start).figures.goodput_by_window
+    slowed = oracle.serve(
+        scenario.with_(service_time=curve), loads_s, scenario.start
+    ).figures.goodput_by_window
+    assert slowed[:2] == steady[:2]
+    assert slowed[2] < 0.2 * steady[2]
+
+
+def test_the_best_of_some_is_found(scenario):
+    some = [Batching(max_batch_size=bound) for bound in (1, 13)]
+    assert oracle.find(scenario, loads.draw(scenario), lambda *_: None, some).batching == some[1]

@@ -6,7 +6,7 @@ import yaml
 from pydantic import ValidationError
 
 from ferryman.api.batching import Batching
-from ferryman.core.scenario import Scenario, ServiceTime
+from ferryman.core.scenario import Scenario
 
 EXAMPLE = Path(__file__).parents[2] / "data" / "scenario.yaml"
 
@@ -30,7 +30,8 @@ def test_the_example_of_the_documentation_is_a_scenario():
 def test_what_is_absent_has_the_defaults_of_an_inference_model():
     found = scenario()
     assert (found.windows, found.window_seconds, found.seed, found.replicas) == (100, 30, 0, 1)
-    assert found.start == Batching(max_batch_size=8)
+    assert found.start == Batching(max_batch_size=64), "the largest bound that is allowed"
+    assert scenario(batching={"algorithm": "Trend"}).start == Batching(max_batch_size=8)
     assert found.batching.limits.max_batch_size.max == 64
 
 
@@ -38,45 +39,22 @@ def test_without_a_latency_objective_every_latency_is_good():
     assert scenario(objectives={"throughput": {"minPerSecond": 5}}).target_ms == inf
 
 
-def test_coefficients_are_a_formula_in_milliseconds():
-    curve = ServiceTime.model_validate({"coefficients": {"t0": 4, "a": 2, "g": 0.5}})
-    assert curve.curve_s(3) == pytest.approx((0.0065, 0.010, 0.0145))
-    assert curve.largest == inf
+def test_without_a_latency_objective_the_99th_percentile_is_watched():
+    assert scenario(objectives={"throughput": {"minPerSecond": 5}}).percentile == 99
+    latency = {"percentile": 90, "targetMilliseconds": 50}
+    assert scenario(objectives={"latency": latency}).percentile == 90
 
 
-def test_between_knots_the_curve_is_straight():
-    knots = [{"batchSize": b, "milliseconds": ms} for b, ms in ((1, 5), (3, 9), (4, 20))]
-    curve = ServiceTime.model_validate({"knots": knots})
-    assert curve.curve_s(4) == pytest.approx((0.005, 0.007, 0.009, 0.020))
-    assert curve.largest == 4
-
-
-@pytest.mark.parametrize(
-    ("arrivals", "expected"),
-    [
-        pytest.param({"poisson": {"ratePerSecond": 100}}, 100, id="poisson"),
-        pytest.param(
-            {
-                "mmpp": {
-                    "calmRatePerSecond": 10,
-                    "calmMeanSeconds": 30,
-                    "burstRatePerSecond": 110,
-                    "burstMeanSeconds": 10,
-                }
-            },
-            35,
-            id="mmpp: weighted by the time spent in each state",
-        ),
-        pytest.param(
-            {"steps": [{"seconds": 9, "ratePerSecond": 7}, {"seconds": 9, "ratePerSecond": 5}]},
-            7,
-            id="steps: the highest",
-        ),
-        pytest.param({"trace": {"file": "gaps.txt"}}, 0, id="a trace does not say"),
-    ],
-)
-def test_how_much_is_expected(arrivals, expected):
-    assert scenario(arrivals=arrivals).arrivals.expected_per_second == expected
+def test_load_and_service_time_turn_at_moments_within_the_run():
+    steps = [{"seconds": s, "ratePerSecond": 1} for s in (100, 100, 5000, 1)]
+    curve = {
+        "coefficients": {"t0": 5},
+        "drift": [{"atSeconds": s, "factor": 2} for s in (150, 200)],
+    }
+    found = scenario(arrivals={"steps": steps}, serviceTime=curve)
+    assert found.duration_s == 3000
+    assert found.turns_s == (100, 150, 200)
+    assert scenario().turns_s == ()
 
 
 def knots(*sizes):
@@ -86,28 +64,8 @@ def knots(*sizes):
 @pytest.mark.parametrize(
     ("fields", "where", "words"),
     [
-        pytest.param({"serviceTime": {}}, "serviceTime", "exactly one of knots", id="no curve"),
-        pytest.param(
-            {"serviceTime": {**knots(1, 64), "coefficients": {"t0": 1}}},
-            "serviceTime",
-            "exactly one of knots, coefficients",
-            id="two curves",
-        ),
-        pytest.param({"serviceTime": knots()}, "serviceTime", "exactly one of knots", id="no knot"),
-        pytest.param(
-            {"serviceTime": knots(2, 64)}, "serviceTime", "begin at batchSize 1", id="not from 1"
-        ),
-        pytest.param(
-            {"serviceTime": knots(1, 9, 9)}, "serviceTime", "and ascend", id="a knot twice"
-        ),
         pytest.param(
             {"serviceTime": knots(1, 63)}, "", "must reach batchSize 64", id="a curve too short"
-        ),
-        pytest.param(
-            {"serviceTime": {"coefficients": {}}},
-            "serviceTime.coefficients",
-            "must be greater than 0",
-            id="batches that take no time",
         ),
         pytest.param(
             {"arrivals": {"steps": [{"seconds": 10, "ratePerSecond": -1}]}},
@@ -116,9 +74,23 @@ def knots(*sizes):
             id="a negative rate",
         ),
         pytest.param(
-            {"arrivals": {"steps": []}}, "arrivals", "one of poisson, mmpp", id="no steps"
+            {"serviceTime": {"coefficients": {"t0": 5}, "drift": [{"atSeconds": 0, "factor": 2}]}},
+            "serviceTime.drift.0.atSeconds",
+            "greater than or equal to 1",
+            id="a drift before the start",
         ),
-        pytest.param({"arrivals": {}}, "arrivals", "one of poisson, mmpp", id="no arrivals"),
+        pytest.param(
+            {"reload": {"liveCapSeconds": -1}},
+            "reload.liveCapSeconds",
+            "greater than or equal to 0",
+            id="a change before it was decided",
+        ),
+        pytest.param(
+            {"batching": {"window": {"minSeconds": 9, "maxSeconds": 8}}},
+            "",
+            "batching.window.minSeconds must not exceed batching.window.maxSeconds",
+            id="windows that never end",
+        ),
         pytest.param(
             {"arrivals": {"poisson": {"ratePerSecond": 10_000}}},
             "",

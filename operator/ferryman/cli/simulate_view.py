@@ -1,0 +1,146 @@
+"""What ``ferryman simulate`` shows: one algorithm beside configurations that never change."""
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ferryman.api.batching import Batching
+from ferryman.core.changes import describe
+from ferryman.core.figures import Figures, windows_to_converge
+from ferryman.core.oracle import Static
+from ferryman.core.scenario import Scenario
+from ferryman.core.tuned_run import Run, Shortage
+
+#: Wide enough where the output is no terminal.
+PLAIN_WIDTH = 160
+COLUMNS = (
+    *("goodput/s", "attained", "lost"),
+    *("p50 ms", "p90 ms", "p95 ms", "p99 ms", "busy s", "mean b"),
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One algorithm beside the static contenders, under the same arrivals."""
+
+    scenario: Scenario
+    algorithm: str
+    run: Run
+    first: Static
+    """Where tuning starts, kept."""
+    largest: Static
+    """The largest bound that the limits allow, without delay where they allow none."""
+    oracle: Static
+
+    @property
+    def windows_to_converge(self) -> int | None:
+        """Windows until the algorithm stays within 5 % of the oracle; None for never."""
+        best = self.oracle.figures.goodput_by_window
+        return windows_to_converge(self.run.figures.goodput_by_window, best)
+
+
+def as_json(compared: Comparison) -> dict[str, Any]:
+    """Return the comparison as JSON values; units are in the names."""
+    tuned = compared.run
+    changes = [
+        {
+            "window": change.window,
+            "atSeconds": change.at_s,
+            "actuator": change.actuator,
+            "after": change.after.as_dict(),
+            "reason": change.reason,
+            "message": change.message,
+        }
+        for change in tuned.changes
+    ]
+    return {
+        "seed": compared.scenario.seed,
+        "replicas": compared.scenario.replicas,
+        "algorithm": {
+            "name": compared.algorithm,
+            **_contender(tuned.batching, tuned.figures),
+            "windowsToConverge": compared.windows_to_converge,
+            "windowsObserved": tuned.windows,
+            "changesByActuator": tuned.changes_by_actuator,
+            "needsCapacity": _shortage(tuned.shortage),
+            "changes": changes,
+        },
+        "initial": _contender(compared.first.batching, compared.first.figures),
+        "largest": _contender(compared.largest.batching, compared.largest.figures),
+        "oracle": _contender(compared.oracle.batching, compared.oracle.figures),
+    }
+
+
+def _shortage(shortage: Shortage | None) -> dict[str, Any] | None:
+    if shortage is None:
+        return None
+    return {
+        "window": shortage.window,
+        "atSeconds": shortage.at_s,
+        "replicas": shortage.replicas,
+    }
+
+
+def _contender(batching: Batching, figures: Figures) -> dict[str, Any]:
+    return {
+        "batching": batching.as_dict(),
+        "offered": figures.offered,
+        "goodputPerSecond": figures.goodput_per_s,
+        "attainment": figures.attainment,
+        "latencyMilliseconds": {f"p{p}": value for p, value in figures.latency_ms.items()},
+        "deviceBusySeconds": figures.device_busy_s,
+        "rejected": figures.rejected,
+        "failed": figures.failed,
+        "meanBatchSize": figures.mean_batch_size,
+        "goodputByWindow": list(figures.goodput_by_window),
+    }
+
+
+def show(compared: Comparison) -> None:
+    """Print the comparison as a table, and what the algorithm did in words."""
+    console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
+    scenario, tuned = compared.scenario, compared.run
+    table = Table(title=f"{tuned.figures.offered} requests in {scenario.duration_s:.0f} s")
+    table.add_column("contender")
+    table.add_column("batching at the end")
+    for column in COLUMNS:
+        table.add_column(column, justify="right")
+    table.add_row(compared.algorithm, describe(tuned.batching), *_cells(tuned.figures))
+    for name, static in (
+        ("initial, kept", compared.first),
+        ("largest bound", compared.largest),
+        ("oracle", compared.oracle),
+    ):
+        table.add_row(name, describe(static.batching), *_cells(static.figures))
+    console.print(table)
+    console.print(_story(compared), highlight=False)
+
+
+def _cells(figures: Figures) -> tuple[str, ...]:
+    return (
+        f"{figures.goodput_per_s:.1f}",
+        f"{figures.attainment:.1%}",
+        f"{figures.rejected + figures.failed}",
+        *(f"{latency:.1f}" for latency in figures.latency_ms.values()),
+        *("-" * (0 if figures.latency_ms else 4)),
+        f"{figures.device_busy_s:.1f}",
+        f"{figures.mean_batch_size:.2f}",
+    )
+
+
+def _story(compared: Comparison) -> str:
+    """Return what the algorithm did, in one line."""
+    after = compared.windows_to_converge
+    used = compared.run.changes_by_actuator
+    changes = ", ".join(f"{count} {actuator}" for actuator, count in used.items()) or "none"
+    converged = (
+        f"never stays within 5 % of the oracle in {compared.scenario.windows} windows"
+        if after is None
+        else f"within 5 % of the oracle after {after} of {compared.scenario.windows} windows"
+    )
+    short = compared.run.shortage
+    lacking = "" if short is None else f"; NeedsCapacity: {short.replicas} replicas would do"
+    return f"{compared.algorithm}: {converged}; changes: {changes}{lacking}"
