@@ -1,0 +1,102 @@
+"""One window of one model as ``Guarded`` looks at it, and the two answers there are."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from ferryman.api.batching import Batching, BatchingSpec
+from ferryman.api.conditions import Reason
+from ferryman.api.inference_model import Objectives
+from ferryman.core.guarded import learning
+from ferryman.core.guarded.prediction import Goal
+from ferryman.core.guarded.search import Question
+from ferryman.core.objectives import Verdict
+from ferryman.core.tuner_state import Learned, Trial, TuneDecision, TunerState
+from ferryman.core.window import Window
+
+#: Utilisation from which a model counts as saturated: offered rate by capacity.
+SATURATED: Final = 0.9
+#: Waiting requests fill batches to this share of a bound that holds them back.
+FULL: Final = 0.9
+_US_PER_MS: Final = 1e3
+_MS_PER_S: Final = 1e3
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A window, what it taught, and what was asked for."""
+
+    spec: BatchingSpec
+    objectives: Objectives
+    applied: Batching
+    window: Window
+    state: TunerState
+    """Already with what the window taught."""
+    verdict: Verdict
+
+    @property
+    def learned(self) -> Learned:
+        """What is known."""
+        return self.state.learned
+
+    @property
+    def goal(self) -> Goal:
+        """What requests are to be answered within."""
+        return learning.goal(self.objectives, self.window)
+
+    @property
+    def service_ms(self) -> float:
+        """What a full batch takes."""
+        bound, instances = self.applied.max_batch_size, self.applied.instances
+        return self.learned.service.curve_ms(instances, bound)[-1]
+
+    @property
+    def rate_per_s(self) -> float:
+        """What clients ask of one pod."""
+        return self.window.offered_inferences_per_s / self.window.pods
+
+    @property
+    def saturated(self) -> bool:
+        """Whether the bound holds requests back: then latency says nothing about its size."""
+        window, applied = self.window, self.applied
+        explained_ms = (window.compute_ms or 0.0) + applied.max_queue_delay_microseconds / 1e3
+        full = (window.mean_batch_size or 0.0) >= FULL * applied.max_batch_size
+        if full and (window.queue_ms or 0.0) > explained_ms:
+            return True
+        capacity = applied.instances * applied.max_batch_size / self.service_ms * _MS_PER_S
+        return self.rate_per_s > SATURATED * capacity
+
+    def question(self) -> Question:
+        """Return what the search needs to know. Raises ValueError where nothing was asked for."""
+        learned = self.learned
+        return Question(
+            limits=self.spec.limits,
+            present=self.applied,
+            curve_ms=learned.service.curve_ms,
+            load=learned.demand.load(self.window.pods),
+            goal=self.goal,
+            seen=learned.service.sizes,
+            safe_bound=learned.safe_bound,
+            reject=self.spec.on_overload == "Reject",
+            failed=tuple(
+                trial for trial, until_s in learned.failed if until_s > self.window.ended_at_s
+            ),
+        )
+
+    def knowing(self, **changes: object) -> "Case":
+        """Return the case with some of the knowledge replaced."""
+        learned = replace(self.learned, **changes)  # type: ignore[arg-type]  # names of Learned
+        return replace(self, state=replace(self.state, learned=learned))
+
+    def hold(self, reason: Reason, message: str, *, needs: int | None = None) -> TuneDecision:
+        """Stay."""
+        return TuneDecision(self.applied, reason, message, self.state, needs)
+
+    def change(
+        self, batching: Batching, reason: Reason, message: str, *, needs: int | None = None
+    ) -> TuneDecision:
+        """Go to another configuration, and have the effect verified."""
+        window = self.window
+        mean_ms, served_per_s = window.mean_latency_ms or 0.0, window.inferences_per_s
+        trial = Trial(self.applied, batching, mean_ms, served_per_s)
+        after = self.knowing(trial=trial, evaluation=None, proven=False).state
+        return TuneDecision(batching, reason, message, after, needs, if_refused=self.state)

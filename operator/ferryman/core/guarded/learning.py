@@ -1,0 +1,75 @@
+"""What one window teaches about a model: service times, their drift, demand, and what is safe."""
+
+from dataclasses import replace
+from math import exp, inf
+from typing import Final
+
+from ferryman.api.batching import Batching
+from ferryman.api.inference_model import Objectives
+from ferryman.core.guarded.demand import Demand
+from ferryman.core.guarded.drift import Drift
+from ferryman.core.guarded.prediction import Goal, Prediction, predict
+from ferryman.core.guarded.service_time import ServiceTimes
+from ferryman.core.tuner_state import Learned
+from ferryman.core.window import Window
+
+#: Without a latency objective, predictions are made for this percentile.
+DEFAULT_PERCENTILE: Final = 99
+#: A window whose service times deviate by more is not learned from at once.
+SUSPECT: Final = 0.1
+
+
+def after(known: Learned, applied: Batching, window: Window) -> Learned:
+    """Return what is known once a window, served by what is applied, has been looked at."""
+    service, drift = _service(known, applied.instances, window)
+    return replace(
+        known,
+        service=service,
+        drift=drift,
+        demand=known.demand.with_window(window),
+        proven=known.proven or (window.requests > 0 and window.failures == 0),
+    )
+
+
+def goal(objectives: Objectives, window: Window) -> Goal:
+    """Return what predictions are held against; its overhead is what the window shows."""
+    latency, throughput = objectives.latency, objectives.throughput
+    return Goal(
+        percentile=DEFAULT_PERCENTILE if latency is None else latency.percentile,
+        target_ms=inf if latency is None else float(latency.target_milliseconds),
+        overhead_ms=overhead_ms(window),
+        least_per_s=0.0 if throughput is None else throughput.min_per_second / window.pods,
+    )
+
+
+def overhead_ms(window: Window) -> float:
+    """Return the mean time that a request spends in the server beside waiting and computing."""
+    runs = sum(size * count for size, (count, _) in window.service_times.items())
+    if window.mean_latency_ms is None or window.queue_ms is None or not runs:
+        return 0.0
+    computing = sum(size * count * ms for size, (count, ms) in window.service_times.items())
+    return max(0.0, window.mean_latency_ms - window.queue_ms - computing / runs)
+
+
+def expected(service: ServiceTimes, applied: Batching, window: Window, held: Goal) -> Prediction:
+    """Return what the window should have shown, by its own arrivals; raises ValueError of none."""
+    load = Demand().with_window(window).load(window.pods)
+    return predict(applied, service.curve_ms, load, held)
+
+
+def _service(known: Learned, instances: int, window: Window) -> tuple[ServiceTimes, Drift]:
+    """Learn service times; when they are no longer what they were, begin at the new level.
+
+    A window that deviates is not learned from before the next ones say whether it is noise or
+    the beginning of a new level: mixing two levels would bend the curve.
+    """
+    service = known.service
+    error = service.error(instances, window.service_times)
+    if error is None:
+        return service.with_window(instances, window.service_times), known.drift
+    drift = known.drift.with_error(error)
+    if drift.alarm:
+        service, drift = service.scaled(exp(error)), Drift()
+    elif abs(error) > SUSPECT:
+        return service, drift
+    return service.with_window(instances, window.service_times), drift

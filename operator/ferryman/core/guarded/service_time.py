@@ -1,0 +1,239 @@
+"""How long a batch takes: the service time curve tau(b), learned from what Triton counted.
+
+Triton counts executions and compute time for each executed batch size, so that every window
+shows points of the curve for free. They are kept per number of instances, because instances of
+one pod share a processor. Between and beyond the points the curve is
+
+    tau(b) = t0 + a·b + g·b²,   t0, a, g >= 0,
+
+fitted by least squares on relative errors, weighted by executions; near the points it is bent
+to what was seen, so that stairs and knees that no parabola has are not lost.
+
+Times are in milliseconds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from math import inf
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+#: What one window takes off the weight of everything seen before.
+DECAY: Final = 0.8
+#: A size keeps at least the weight of one execution: a model that has come to run one size only
+#: must not forget what the others cost. A drift alarm does forget them.
+LEAST_WEIGHT: Final = 1.0
+#: With so many executions a point is believed half, against the parabola.
+HALF_BELIEVED: Final = 4.0
+#: Sizes that are needed to tell what a batch costs from what a request adds.
+SIZES_FOR_A_SHAPE: Final = 2
+#: A straight line that is off by no more than this, on average, is straight enough.
+STRAIGHT: Final = 0.02
+#: No service time is shorter.
+LEAST_MS: Final = 1e-6
+_SUBSETS: Final = tuple(chosen for count in (1, 2, 3) for chosen in combinations(range(3), count))
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What was seen of one batch size: its decayed executions and their mean time."""
+
+    weight: float
+    mean_ms: float
+
+    def plus(self, count: int, mean_ms: float) -> "Point":
+        """Return the point after more executions."""
+        weight = self.weight + count
+        return Point(weight, (self.weight * self.mean_ms + count * mean_ms) / weight)
+
+    def aged(self) -> "Point":
+        """Return the point one window later."""
+        return replace(self, weight=max(LEAST_WEIGHT, self.weight * DECAY))
+
+
+Points = Mapping[int, Point]
+#: Executed batch size -> (executions, mean compute time in ms), as in ``Window``.
+Counts = Mapping[int, tuple[int, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parabola:
+    """tau(b) = t0 + a·b + g·b² in milliseconds."""
+
+    t0: float
+    a: float
+    g: float
+
+    def at(self, sizes: Floats) -> Floats:
+        """Return tau of each size, never 0."""
+        return np.maximum(self.t0 + self.a * sizes + self.g * sizes**2, LEAST_MS)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceTimes:
+    """Everything that was seen, by the number of instances that shared the processor."""
+
+    points: Mapping[int, Points] = field(default_factory=dict)
+
+    def with_window(self, instances: int, counts: Counts) -> "ServiceTimes":
+        """Return this with one more window, in which so many instances ran these batches."""
+        aged = {size: point.aged() for size, point in self.points.get(instances, {}).items()}
+        for size, (count, mean_ms) in counts.items():
+            if count > 0 and mean_ms > 0:
+                known = aged.get(size)
+                aged[size] = Point(count, mean_ms) if known is None else known.plus(count, mean_ms)
+        return ServiceTimes({**self.points, instances: aged}) if aged else self
+
+    def scaled(self, factor: float) -> "ServiceTimes":
+        """Return this with all times so many times as long, and believed no more than one run."""
+        return ServiceTimes(
+            {
+                instances: {
+                    size: Point(LEAST_WEIGHT, point.mean_ms * factor)
+                    for size, point in points.items()
+                }
+                for instances, points in self.points.items()
+            }
+        )
+
+    @property
+    def sizes(self) -> frozenset[int]:
+        """The batch sizes that were ever seen."""
+        return frozenset(size for points in self.points.values() for size in points)
+
+    @property
+    def has_shape(self) -> bool:
+        """Whether some number of instances ran enough different sizes to tell a shape."""
+        return any(len(points) >= SIZES_FOR_A_SHAPE for points in self.points.values())
+
+    def curve_ms(self, instances: int, bound: int) -> tuple[float, ...]:
+        """Return tau(1), …, tau(bound) with so many instances. Raises ValueError without points.
+
+        What was seen with another number of instances stands in where nothing else is known:
+        scaled by what both have in common, or as it is, as if instances did not slow each
+        other down. A change in place and one window show whether that is so.
+        """
+        if not self.points:
+            raise ValueError("no batch has been seen yet")
+        sizes = np.arange(1, bound + 1, dtype=np.float64)
+        own = self.points.get(instances, {})
+        if len(own) >= SIZES_FOR_A_SHAPE:
+            return _tuple(_curve(own, sizes))
+        other = self.points[self._richest(instances)]
+        return _tuple(_curve(other, sizes) * _scale(own, other))
+
+    def _richest(self, instances: int) -> int:
+        """Return the instances of which most sizes were seen; the nearest of equals."""
+        return min(self.points, key=lambda n: (-len(self.points[n]), abs(n - instances)))
+
+    def error(self, instances: int, counts: Counts) -> float | None:
+        """Return the mean signed log ratio of what a window showed to the curve, by executions.
+
+        Of sizes that were seen before: of others the curve was a guess. None where there are
+        none. 0.1 means that batches took about 10 % longer.
+        """
+        own = self.points.get(instances, {})
+        return self._error(instances, {size: counts[size] for size in counts if size in own})
+
+    def surprise(self, instances: int, counts: Counts) -> float | None:
+        """Return the same of the sizes that were not seen before: how far off the guess was."""
+        own = self.points.get(instances, {})
+        return self._error(instances, {size: counts[size] for size in counts if size not in own})
+
+    def _error(self, instances: int, counts: Counts) -> float | None:
+        told = {size: (count, ms) for size, (count, ms) in counts.items() if count > 0 and ms > 0}
+        if not told or not self.points:
+            return None
+        curve = self.curve_ms(instances, max(told))
+        weights = np.array([count for count, _ in told.values()], dtype=np.float64)
+        ratios = np.log([mean / curve[size - 1] for size, (_, mean) in told.items()])
+        return float(np.average(ratios, weights=weights))
+
+    def misfit(self, instances: int) -> float:
+        """Return the mean relative distance of the points from the curve; 0 without points."""
+        own = self.points.get(instances, {})
+        if not own:
+            return 0.0
+        curve = self.curve_ms(instances, max(own))
+        weights = [point.weight for point in own.values()]
+        errors = [abs(curve[size - 1] / point.mean_ms - 1) for size, point in own.items()]
+        return float(np.average(errors, weights=weights))
+
+
+def fit(points: Points) -> Parabola:
+    """Return the parabola with the least weighted squares of relative errors.
+
+    A straight line, t0 + a·b, if it is nearly as good: noise in small batches must not decide
+    what large ones cost. Otherwise non-negative least squares over the three terms, solved
+    exactly: the best of the unconstrained solutions over all subsets of terms that has no
+    negative coefficient (Lawson and Hanson, Solving Least Squares Problems, 1974, ch. 23: the
+    solution is one of them). From a single size nothing tells the terms apart: then every
+    request costs the same, which promises nothing of larger batches. Raises ValueError without
+    points.
+    """
+    if not points:
+        raise ValueError("no batch has been seen yet")
+    sizes = np.array(list(points), dtype=np.float64)
+    means = np.array([point.mean_ms for point in points.values()])
+    weights = np.sqrt([point.weight for point in points.values()])
+    terms = np.stack([np.ones_like(sizes), sizes, sizes**2], axis=1) * (weights / means)[:, None]
+    if len(points) < SIZES_FOR_A_SHAPE:
+        return _solve(terms, weights, (1,)).parabola
+    line = _solve(terms, weights, (0, 1))
+    if line.error <= STRAIGHT**2 * float((weights**2).sum()):
+        return line.parabola
+    return min((_solve(terms, weights, s) for s in _SUBSETS), key=lambda each: each.error).parabola
+
+
+@dataclass(frozen=True, slots=True)
+class _Solution:
+    parabola: Parabola
+    error: float
+    """Weighted squares of the relative errors; infinite where a coefficient is negative."""
+
+
+def _solve(terms: Floats, wanted: Floats, chosen: tuple[int, ...]) -> _Solution:
+    solution, *_ = np.linalg.lstsq(terms[:, chosen], wanted, rcond=None)
+    coefficients = np.zeros(3)
+    coefficients[list(chosen)] = solution
+    valid = coefficients.min() >= 0 and coefficients.max() > 0
+    error = float(np.sum((terms @ coefficients - wanted) ** 2)) if valid else inf
+    t0, a, g = coefficients.tolist()
+    return _Solution(Parabola(t0, a, g), error)
+
+
+def _curve(points: Points, sizes: Floats) -> Floats:
+    """Return the parabola, bent towards what was seen of each size."""
+    parabola = fit(points)
+    known = sorted(points)
+    fitted = parabola.at(np.array(known, dtype=np.float64))
+    bends = [_bend(points[size], at) for size, at in zip(known, fitted.tolist(), strict=True)]
+    # The nearest point's bend, by ratio: between two points lies a knee or nothing, and half a
+    # knee would hide the sizes below it.
+    edges = np.sqrt(np.array(known[:-1], dtype=np.float64) * np.array(known[1:]))
+    nearest = np.searchsorted(edges, sizes, side="left")
+    curve: Floats = parabola.at(sizes) * np.array(bends)[nearest]
+    return curve
+
+
+def _bend(point: Point, fitted_ms: float) -> float:
+    believed = point.weight / (point.weight + HALF_BELIEVED)
+    return 1 + believed * (point.mean_ms / fitted_ms - 1)
+
+
+def _scale(own: Points, other: Points) -> float:
+    """Return how much longer batches take with these instances than with the others."""
+    if not own:
+        return 1.0
+    curve = _curve(other, np.arange(1, max(own) + 1, dtype=np.float64))
+    ratios = [point.mean_ms / curve[size - 1] for size, point in own.items()]
+    return float(np.average(ratios, weights=[point.weight for point in own.values()]))
+
+
+def _tuple(curve: Floats) -> tuple[float, ...]:
+    return tuple(curve.tolist())

@@ -1,0 +1,167 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import nnls
+
+from ferryman.core.guarded.service_time import STRAIGHT, Parabola, Point, ServiceTimes, fit
+
+coefficients = st.floats(0, 20)
+shapes = st.builds(Parabola, t0=coefficients, a=coefficients, g=st.floats(0, 1)).filter(
+    lambda shape: shape.t0 + shape.a + shape.g > 0.01
+)
+points_of_one_instance = st.dictionaries(
+    st.integers(1, 256),
+    st.builds(Point, weight=st.floats(1, 1e4), mean_ms=st.floats(0.1, 1e3)),
+    min_size=3,
+    max_size=12,
+)
+
+
+def tau(shape, size):
+    return float(shape.at(np.array([float(size)]))[0])
+
+
+def counts(shape, sizes, executions=50):
+    return {size: (executions, tau(shape, size)) for size in sizes}
+
+
+def seen(shape, sizes, instances=1):
+    return ServiceTimes().with_window(instances, counts(shape, sizes))
+
+
+def squared_error(points, parabola):
+    return sum(
+        point.weight * (tau(parabola, size) / point.mean_ms - 1) ** 2
+        for size, point in points.items()
+    )
+
+
+@given(points_of_one_instance)
+def test_the_fit_is_the_non_negative_least_squares_solution_where_no_line_is_good(points):
+    sizes = np.array(list(points), dtype=float)
+    means = np.array([point.mean_ms for point in points.values()])
+    weights = np.sqrt([point.weight for point in points.values()])
+    terms = np.stack([np.ones_like(sizes), sizes, sizes**2], axis=1) * (weights / means)[:, None]
+    scale = np.linalg.norm(terms, axis=0)
+    solution, _ = nnls(terms / scale, weights)
+    independent = Parabola(*(solution / scale))
+    weight = sum(point.weight for point in points.values())
+    assert squared_error(points, fit(points)) <= max(
+        1.0001 * squared_error(points, independent), 1.01 * STRAIGHT**2 * weight
+    )
+
+
+def test_noise_in_small_batches_does_not_bend_the_line():
+    noisy = {1: (100, 6.05), 2: (100, 6.95), 3: (100, 8.0), 4: (100, 9.1)}
+    assert ServiceTimes().with_window(1, noisy).curve_ms(1, 16)[15] == pytest.approx(21, rel=0.1)
+
+
+@given(shapes, st.sets(st.integers(1, 64), min_size=3, max_size=10))
+def test_a_parabola_is_found_again_where_it_was_seen(shape, sizes):
+    curve = seen(shape, sizes).curve_ms(1, 64)
+    for size in range(min(sizes), max(sizes) + 1):
+        assert curve[size - 1] == pytest.approx(tau(shape, size), rel=0.1)
+
+
+def test_a_convex_curve_is_extrapolated():
+    shape = Parabola(3, 1, 0.1)
+    assert seen(shape, range(1, 20)).curve_ms(1, 64)[63] == pytest.approx(tau(shape, 64), rel=0.02)
+
+
+def test_two_sizes_tell_what_a_batch_costs_from_what_a_request_adds():
+    curve = seen(Parabola(5, 1, 0), [1, 4]).curve_ms(1, 16)
+    assert curve[15] == pytest.approx(21)
+
+
+def test_a_single_size_promises_nothing_of_larger_batches():
+    service = seen(Parabola(5, 1, 0), [4])
+    assert not service.has_shape
+    assert service.curve_ms(1, 16)[15] == pytest.approx(4 * 9)
+
+
+def test_a_stair_stays_where_it_was_seen():
+    stairs = {size: (200, 10.0 if size <= 32 else 20.0) for size in range(1, 65)}
+    curve = ServiceTimes().with_window(1, stairs).curve_ms(1, 64)
+    assert curve[31] == pytest.approx(10, rel=0.02)
+    assert curve[32] == pytest.approx(20, rel=0.02)
+
+
+def test_one_slow_batch_hardly_moves_the_curve():
+    before = seen(Parabola(5, 1, 0), range(1, 9))
+    after = before.with_window(1, {4: (1, 90.0)})
+    assert after.curve_ms(1, 8)[3] == pytest.approx(9, rel=0.25)
+
+
+def test_a_size_that_is_no_longer_run_is_not_forgotten():
+    service = seen(Parabola(5, 1, 0), [1, 2, 4])
+    for _ in range(200):
+        service = service.with_window(1, {8: (1000, 13.0)})
+    assert service.curve_ms(1, 8)[0] == pytest.approx(6, rel=0.05)
+
+
+def test_recent_windows_count_more():
+    service = ServiceTimes()
+    for _ in range(3):
+        service = service.with_window(1, {4: (100, 10.0)})
+    for _ in range(6):
+        service = service.with_window(1, {4: (100, 12.0)})
+    assert service.points[1][4].mean_ms == pytest.approx(12, abs=0.4)
+
+
+def test_more_instances_are_taken_to_cost_nothing_until_they_are_seen():
+    service = seen(Parabola(5, 1, 0), [1, 4, 8])
+    assert service.curve_ms(3, 8) == service.curve_ms(1, 8)
+
+
+def test_what_instances_cost_each_other_is_learned_from_one_size():
+    service = seen(Parabola(5, 1, 0), [1, 4, 8]).with_window(2, {4: (100, 18.0)})
+    assert service.curve_ms(2, 8)[7] == pytest.approx(2 * 13)
+    assert service.curve_ms(1, 8)[7] == pytest.approx(13)
+
+
+def test_with_enough_sizes_of_its_own_a_number_of_instances_has_its_own_curve():
+    service = seen(Parabola(5, 1, 0), [1, 4, 8]).with_window(2, counts(Parabola(2, 3, 0), [1, 2]))
+    assert service.curve_ms(2, 4)[3] == pytest.approx(14)
+
+
+def test_the_error_says_how_much_longer_batches_took():
+    service = seen(Parabola(5, 1, 0), [1, 4, 8])
+    slower = {size: (10, 1.5 * ms) for size, (_, ms) in counts(Parabola(5, 1, 0), [1, 4]).items()}
+    assert service.error(1, slower) == pytest.approx(np.log(1.5))
+
+
+@pytest.mark.parametrize(
+    ("instances", "told"),
+    [
+        pytest.param(1, {}, id="a window without batches"),
+        pytest.param(1, {4: (0, 9.0)}, id="no executions"),
+        pytest.param(2, {4: (10, 9.0)}, id="instances that were never seen"),
+    ],
+)
+def test_of_what_is_unknown_there_is_no_error(instances, told):
+    assert seen(Parabola(5, 1, 0), [1, 4]).error(instances, told) is None
+
+
+def test_scaling_keeps_the_shape_and_believes_it_less():
+    service = seen(Parabola(5, 1, 0), [1, 4, 8]).scaled(1.5)
+    assert service.curve_ms(1, 8)[7] == pytest.approx(19.5)
+    assert service.with_window(1, {8: (100, 13.0)}).points[1][8].mean_ms == pytest.approx(
+        13, rel=0.01
+    )
+
+
+def test_what_a_parabola_cannot_describe_shows_as_misfit():
+    erratic = {1: (5, 10.0), 2: (5, 2.0), 3: (5, 30.0), 4: (5, 1.0)}
+    assert ServiceTimes().with_window(1, erratic).misfit(1) > 0.2
+    assert seen(Parabola(5, 1, 0.1), [1, 2, 4, 8]).misfit(1) < 0.001
+    assert ServiceTimes().misfit(1) == 0
+
+
+def test_nothing_is_said_of_a_model_that_was_never_seen():
+    with pytest.raises(ValueError, match="no batch has been seen yet"):
+        ServiceTimes().curve_ms(1, 4)
+    with pytest.raises(ValueError, match="no batch has been seen yet"):
+        fit({})
+    assert ServiceTimes().largest == 0
+    assert ServiceTimes().with_window(1, {}) == ServiceTimes()
