@@ -90,7 +90,7 @@ def model(
         "runtime_ref": RuntimeRef(name="triton"),
         "objectives": objectives(),
         "placement": placement or PlacementSpec(),
-        "batching": batching or BatchingSpec(),
+        "batching": batching or BatchingSpec(algorithm="Trend"),
         **spec,
     }
     return InferenceModel(

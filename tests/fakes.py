@@ -241,6 +241,9 @@ class FakeTriton:
         self.loads = []
         self.requests = 0
         self.requests_per_s = 0.0
+        self.rejected_per_s = 0.0
+        self.rejected = 0.0
+        self._counted_at_s = 0.0
         self.closed = False
 
     async def model(self):
@@ -253,7 +256,10 @@ class FakeTriton:
 
     async def statistics(self):
         self._answer()
-        return statistics(seconds(), int(self.requests_per_s * seconds()) + self.requests)
+        self.rejected += self.rejected_per_s * (seconds() - self._counted_at_s)
+        self._counted_at_s = seconds()
+        served = int(self.requests_per_s * seconds()) + self.requests
+        return statistics(seconds(), served, rejected_count=int(self.rejected))
 
     async def apply_batching(self, batching, *, config_pbtxt=None):
         self._answer()

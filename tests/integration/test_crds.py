@@ -157,6 +157,21 @@ def test_a_partly_stated_object_gets_its_other_defaults(api):
     assert created["spec"]["batching"]["mode"] == "Auto"
 
 
+def test_an_initial_batching_with_all_its_fields_is_accepted(api):
+    initial = {
+        "maxBatchSize": 8,
+        "maxQueueDelayMicroseconds": 500,
+        "instances": 2,
+        "preferredBatchSize": [2, 4, 8],
+        "defaultTimeoutMicroseconds": 40_000,
+        "maxQueueSize": 100,
+    }
+    batching = {"mode": "Fixed", "initial": initial, "onOverload": "Reject"}
+    created = api.create(changed(MODEL, {"spec/batching": batching}))
+    assert created["spec"]["batching"]["initial"] == initial
+    assert InferenceModel.model_validate(created).spec.batching.on_overload == "Reject"
+
+
 def test_null_means_the_default_or_nothing(api):
     change = {"spec/batching": None, "spec/objectives/throughput": None, "spec/resources": None}
     created = api.create(changed(MODEL, change))

@@ -37,9 +37,7 @@ ARGS = (
     f"--grpc-restricted-protocol={RESTRICTED}",
     "--metrics-config=summary_latencies=true",
 )
-STATEFUL = FILE.replace(
-    "dynamic_batching { max_queue_delay_microseconds: 0 }", "sequence_batching {}"
-)
+STATEFUL = re.sub(r"dynamic_batching \{[^}]*\}", "sequence_batching {}", FILE)
 
 
 def port_of(url):

@@ -1,6 +1,7 @@
 """One configuration of Triton's dynamic batcher, and how it is to be tuned."""
 
-from typing import Annotated, Literal
+from operator import not_
+from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field
 
@@ -18,6 +19,27 @@ class Batching(ApiType):
     """How long a request may wait for others to fill the batch."""
     instances: Annotated[int, Field(ge=1, le=64)] = 1
     """Triton instances of the model in each pod."""
+    preferred_batch_size: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(max_length=8, exclude_if=not_)
+    ] = ()
+    """Sizes that are run at once when they can be filled, ascending; none: the bound alone."""
+    default_timeout_microseconds: Annotated[int, Field(ge=0, le=600_000_000, exclude_if=not_)] = 0
+    """A request that waited so long is rejected; 0: none ever is."""
+    max_queue_size: Annotated[int, Field(ge=0, le=1_000_000, exclude_if=not_)] = 0
+    """A request that finds so many waiting is rejected, which Triton counts nowhere; 0: none is."""
+
+    def canonical(self) -> Self:
+        """Return the batching as a server that has it in force shows it.
+
+        Preferred sizes are ascending and within the bound; the bound alone is none at all,
+        because that is what Triton completes a missing list to.
+        """
+        bound = self.max_batch_size
+        sizes = tuple(sorted({size for size in self.preferred_batch_size if size <= bound}))
+        sizes = () if sizes == (bound,) else sizes
+        return (
+            self if sizes == self.preferred_batch_size else self.with_(preferred_batch_size=sizes)
+        )
 
 
 class MaxBatchSizeLimits(ApiType):
@@ -105,8 +127,12 @@ class BatchingSpec(ApiType):
 
     mode: Literal["Auto", "Recommend", "Fixed"] = "Auto"
     """Auto tunes; Recommend reports in status what it would apply; Fixed applies ``initial``."""
-    algorithm: Literal["Trend"] = "Trend"
-    """Trend: additive steps, confirmed by a Mann-Kendall trend over the trajectory."""
+    algorithm: Literal["Guarded", "Trend"] = "Guarded"
+    """Guarded: what a model of service time and queue predicts to be the cheapest configuration
+    that meets the objectives, verified after each change. Trend: additive steps, confirmed by a
+    Mann-Kendall trend over the trajectory."""
+    on_overload: Literal["Queue", "Reject"] = "Queue"
+    """What becomes of requests that cannot be answered in time: they queue, or are rejected."""
     initial: Batching | None = None
     """Where tuning starts; with mode Fixed, what is applied and stays."""
     step: Annotated[int, Field(ge=1, le=64)] = 2

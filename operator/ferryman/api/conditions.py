@@ -22,6 +22,7 @@ class ConditionType(StrEnum):
     OBJECTIVES_MET = "ObjectivesMet"
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
+    NEEDS_CAPACITY = "NeedsCapacity"
 
 
 class Reason(StrEnum):
@@ -73,6 +74,16 @@ class Reason(StrEnum):
     TREND_FLAT = "TrendFlat"
     COLLECTING = "Collecting"
     AT_LIMIT = "AtLimit"
+    LEARNING = "Learning"
+    SATURATED = "Saturated"
+    PREDICTED_TO_MEET = "PredictedToMeet"
+    CHEAPER = "Cheaper"
+    NO_BETTER = "NoBetter"
+    BATCH_TOO_LARGE = "BatchTooLarge"
+    REJECTING = "Rejecting"
+    QUEUE_POLICY = "QueuePolicy"
+    NEEDS_CAPACITY = "NeedsCapacity"
+    CAPACITY_SUFFICES = "CapacitySuffices"
     MODE_FIXED = "ModeFixed"
     RECOMMENDED = "Recommended"
     SPEC_CHANGED = "SpecChanged"

@@ -93,6 +93,8 @@ class BatchingStatus(ApiType):
     """The last configuration that served a whole window without failures."""
     recommended: Batching | None = None
     """With mode Recommend: what Auto would apply."""
+    needed_replicas: Annotated[int, Field(ge=0)] | None = None
+    """Replicas that would meet the objectives, while no batching of these can; 0: no number."""
     reason: ReasonWord = ""
     """The latest decision in one word."""
     message: Message = ""
@@ -117,7 +119,9 @@ class ObservedStatus(ApiType):
     mean_batch_size: float | None = None
     """Inferences per execution."""
     failed_requests: int = 0
-    """Failures that Triton reported in the window."""
+    """Failures that Triton reported in the window, rejected requests left out."""
+    rejected_requests: int = 0
+    """Requests that the queue policy rejected in the window: they waited for too long."""
 
 
 class InferenceModelStatus(ApiType):
@@ -128,7 +132,7 @@ class InferenceModelStatus(ApiType):
     conditions: Annotated[
         tuple[Condition, ...], Field(max_length=16, json_schema_extra=keyed_by("type"))
     ] = ()
-    """Ready, Placed, ModelLoaded, ObjectivesMet, Reconciling and Stalled."""
+    """Ready, Placed, ModelLoaded, ObjectivesMet, Reconciling, Stalled and NeedsCapacity."""
     replicas: int = 0
     """Triton pods that exist."""
     ready_replicas: int = 0

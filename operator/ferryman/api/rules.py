@@ -99,6 +99,8 @@ def _initial_within(field: str) -> Rule:
     )
 
 
+_PREFERRED: Final = "self.initial.preferredBatchSize"
+_NONE_PREFERRED: Final = f"!has(self.initial) || !has({_PREFERRED})"
 BATCHING: Final = (
     Rule(
         "self.mode != 'Fixed' || has(self.initial)",
@@ -106,6 +108,18 @@ BATCHING: Final = (
         "or choose mode Auto",
     ),
     *map(_initial_within, ("maxBatchSize", "maxQueueDelayMicroseconds", "instances")),
+    Rule(
+        f"{_NONE_PREFERRED} || {_PREFERRED}.all(n, n <= self.initial.maxBatchSize)",
+        "initial.preferredBatchSize must not exceed initial.maxBatchSize: remove the larger "
+        "sizes or raise maxBatchSize",
+        field_path=".initial.preferredBatchSize",
+    ),
+    Rule(
+        f"{_NONE_PREFERRED} || ({_PREFERRED}.isSorted()"
+        f" && {_PREFERRED}.all(n, {_PREFERRED}.exists_one(m, m == n)))",
+        "initial.preferredBatchSize must be ascending, each size once",
+        field_path=".initial.preferredBatchSize",
+    ),
 )
 
 QUANTITY: Final = (

@@ -23,6 +23,7 @@ class Statistics:
     success_ns: int
     """Sum of their durations in the server."""
     failure_count: int
+    """Requests that failed, rejected ones left out where ``rejected_count`` is known."""
     queue_ns: int
     execution_count: int
     """Model executions: one per batch."""
@@ -30,6 +31,12 @@ class Statistics:
     """Executed batch size -> (executions, sum of compute time input+infer+output in ns)."""
     latency_quantiles_us: Mapping[int, float] = field(default_factory=dict)
     """Percentile (50, 90, 95, 99) -> microseconds over Triton's sliding 60 s; may be empty."""
+    rejected_count: int | None = 0
+    """Requests that the queue policy rejected because they waited for too long.
+
+    None where Triton does not say; ``failure_count`` then holds them. Requests that find a full
+    queue are counted nowhere in Triton.
+    """
     pending: int | None = None
     """Requests waiting in the queue, or None where Triton does not say."""
 

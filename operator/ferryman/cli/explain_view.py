@@ -11,6 +11,7 @@ from rich.text import Text
 from ferryman.api.batching import Batching
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import CandidateStatus, ObservedStatus, PlacementStatus
+from ferryman.core.changes import describe_more
 
 NOTHING = "-"
 SHOWN_CHANGES = 3
@@ -154,10 +155,11 @@ def _observed(observed: ObservedStatus | None) -> str:
     if observed.latency_milliseconds is not None:
         estimated = " (estimated)" if observed.latency_estimated else ""
         latency = f"{observed.latency_milliseconds:g} ms{estimated}"
+    rejected = f", {observed.rejected_requests} rejected" if observed.rejected_requests else ""
     batch = NOTHING if observed.mean_batch_size is None else f"{observed.mean_batch_size:g}"
     return (
         f"latency {latency}, {observed.inferences_per_second:g} inferences/s, "
-        f"mean batch {batch}, {observed.failed_requests} failed requests"
+        f"mean batch {batch}, {observed.failed_requests} failed requests{rejected}"
     )
 
 
@@ -165,11 +167,13 @@ def describe(batching: Batching | None) -> str:
     """Return a batching in words."""
     if batching is None:
         return "not decided yet"
-    return (
-        f"batch bound {batching.max_batch_size}, "
-        f"queue delay {batching.max_queue_delay_microseconds} µs, "
-        f"instances {batching.instances}"
+    parts = (
+        f"batch bound {batching.max_batch_size}",
+        f"queue delay {batching.max_queue_delay_microseconds} µs",
+        f"instances {batching.instances}",
+        *describe_more(batching),
     )
+    return ", ".join(parts)
 
 
 def _changes(model: InferenceModel) -> Table:
@@ -186,7 +190,8 @@ def _changes(model: InferenceModel) -> Table:
 
 def _short(batching: Batching) -> str:
     delay_us = batching.max_queue_delay_microseconds
-    return f"{batching.max_batch_size} / {delay_us} µs / {batching.instances}"
+    parts = (f"{batching.max_batch_size} / {delay_us} µs / {batching.instances}",)
+    return ", ".join((*parts, *describe_more(batching)))
 
 
 def _conditions(model: InferenceModel) -> Table:

@@ -44,6 +44,15 @@ class LoadSettings:
     deadline_s: float = 5.0
     """From the intended send time; a later answer is a failed request."""
     max_in_flight: int = 1_024
+    due_s: tuple[float, ...] = ()
+    """When each request is due, ascending, in place of rate, arrivals and seed."""
+
+    def schedule_s(self) -> tuple[float, ...]:
+        """Return the intended send times; raises ValueError as ``send_times_s`` does."""
+        if self.due_s:
+            return self.due_s
+        drawn = send_times_s(self.rate_per_s, self.duration_s, self.arrivals, self.seed)
+        return tuple(drawn.tolist())
 
 
 @dataclass(slots=True)
@@ -134,12 +143,10 @@ class _Generator:
 
     async def send_all(self, requests: Sequence[Request], stop: asyncio.Event) -> None:
         """Send everything that is due, then wait for the answers."""
-        plan = self._settings
-        due_times = send_times_s(plan.rate_per_s, plan.duration_s, plan.arrivals, plan.seed)
-        for due_s, request in zip(due_times.tolist(), cycle(requests), strict=False):
+        for due_s, request in zip(self._settings.schedule_s(), cycle(requests), strict=False):
             await self._until(due_s, stop)
             if stop.is_set():
-                self._offered_s = min(self._now_s(), plan.duration_s)
+                self._offered_s = min(self._now_s(), self._settings.duration_s)
                 break
             self._send(due_s, request)
         while self._tasks:

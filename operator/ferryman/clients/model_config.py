@@ -1,9 +1,14 @@
 """What Ferryman reads from and changes in Triton's ModelConfig: pure functions on the message."""
 
-from collections.abc import Sequence
 from typing import Final
 
-from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
+from pydantic import ValidationError
+from tritonclient.grpc.model_config_pb2 import (
+    ModelConfig,
+    ModelDynamicBatching,
+    ModelInstanceGroup,
+    ModelQueuePolicy,
+)
 
 from ferryman.api.batching import Batching
 
@@ -23,23 +28,16 @@ def not_batchable(config: ModelConfig) -> str:
         return "its max_batch_size is 0: the graph has no batch dimension"
     if config.model_transaction_policy.decoupled:
         return "it is decoupled: one request may have many responses"
-    return ""
+    return _out_of_range(config)
 
 
 def batching_of(config: ModelConfig) -> Batching | None:
     """Return the batching in a configuration, or None where it has none.
 
     Without the dynamic batcher the queue delay counts as 0. Instances are those of one group
-    (on GPUs: of one device).
+    (on GPUs: of one device). A queue policy that delays instead of rejecting has no timeout.
     """
-    if not_batchable(config):
-        return None
-    groups = _main_groups(config)
-    return Batching(
-        max_batch_size=config.max_batch_size,
-        max_queue_delay_microseconds=config.dynamic_batching.max_queue_delay_microseconds,
-        instances=max(1, groups[0].count) if groups else 1,
-    )
+    return None if not_batchable(config) else _read(config)
 
 
 def instances_known(config: ModelConfig) -> bool:
@@ -48,18 +46,21 @@ def instances_known(config: ModelConfig) -> bool:
 
 
 def with_batching(config: ModelConfig, batching: Batching) -> ModelConfig:
-    """Return a copy of a configuration with another batching.
+    """Return a copy of a configuration with another batching, and with nothing else changed.
 
     Preferred batch sizes beyond the bound would be refused, and Triton completes a missing
     list to ``[max_batch_size]``: such a leftover must not outlive the bound it was made from.
     """
+    batching = batching.canonical()
     changed = ModelConfig()
     changed.CopyFrom(config)
     batcher = changed.dynamic_batching
     batcher.SetInParent()
-    kept = _preferred(batcher.preferred_batch_size, config.max_batch_size, batching.max_batch_size)
-    del batcher.preferred_batch_size[:]
-    batcher.preferred_batch_size.extend(kept)
+    if tuple(sorted({*batcher.preferred_batch_size})) != batching.preferred_batch_size:
+        del batcher.preferred_batch_size[:]
+        batcher.preferred_batch_size.extend(batching.preferred_batch_size)
+    if _limits(batcher.default_queue_policy) != _wanted_limits(batching):
+        _set_queue_policy(batcher, batching)
     changed.max_batch_size = batching.max_batch_size
     batcher.max_queue_delay_microseconds = batching.max_queue_delay_microseconds
     for group in _main_groups(changed) or [changed.instance_group.add()]:
@@ -78,8 +79,46 @@ def has_unknown_fields(config: ModelConfig) -> bool:
     return bool(known.ByteSize() != config.ByteSize())
 
 
-def _preferred(sizes: Sequence[int], old_bound: int, bound: int) -> list[int]:
-    return [] if list(sizes) == [old_bound] else [size for size in sizes if size <= bound]
+def _out_of_range(config: ModelConfig) -> str:
+    """Return which figure of a configuration is beyond what the API can state, or ''."""
+    try:
+        _read(config)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        return f"its {first['loc'][0]} is beyond what Ferryman can state: {first['msg']}"
+    return ""
+
+
+def _read(config: ModelConfig) -> Batching:
+    groups, batcher = _main_groups(config), config.dynamic_batching
+    timeout_us, max_queue_size = _limits(batcher.default_queue_policy)
+    return Batching(
+        max_batch_size=config.max_batch_size,
+        max_queue_delay_microseconds=batcher.max_queue_delay_microseconds,
+        instances=max(1, groups[0].count) if groups else 1,
+        preferred_batch_size=tuple(batcher.preferred_batch_size),
+        default_timeout_microseconds=timeout_us,
+        max_queue_size=max_queue_size,
+    ).canonical()
+
+
+def _limits(policy: ModelQueuePolicy) -> tuple[int, int]:
+    """Return when a queue rejects: after how many microseconds, and with how many waiting."""
+    rejects = policy.timeout_action == ModelQueuePolicy.REJECT
+    return policy.default_timeout_microseconds if rejects else 0, policy.max_queue_size
+
+
+def _wanted_limits(batching: Batching) -> tuple[int, int]:
+    return batching.default_timeout_microseconds, batching.max_queue_size
+
+
+def _set_queue_policy(batcher: ModelDynamicBatching, batching: Batching) -> None:
+    """Have the queue reject as the batching says; what else a policy says stays."""
+    policy = batcher.default_queue_policy
+    policy.timeout_action = ModelQueuePolicy.REJECT
+    policy.default_timeout_microseconds, policy.max_queue_size = _wanted_limits(batching)
+    if policy == ModelQueuePolicy():
+        batcher.ClearField("default_queue_policy")
 
 
 def _main_groups(config: ModelConfig) -> list[ModelInstanceGroup]:

@@ -23,11 +23,11 @@ from ferryman.clients.triton_statistics import to_statistics
 
 _Answer = TypeVar("_Answer")
 
-#: Triton looks for the key of a restricted protocol in this metadata (grpc_server.cc).
-CONTROL_METADATA: Final = f"triton-grpc-protocol-{CONTROL_KEY_NAME}"
+#: Triton looks for the key of a restricted protocol in metadata so named (grpc_server.cc).
+METADATA_PREFIX: Final = "triton-grpc-protocol-"
 
 _MAX_MESSAGE_CHARACTERS: Final = 600
-_CHANNEL_OPTIONS: Final = (
+CHANNEL_OPTIONS: Final = (
     ("grpc.enable_http_proxy", 0),
     # A restarted container comes back on the same address: look again soon.
     ("grpc.initial_reconnect_backoff_ms", 200),
@@ -101,6 +101,13 @@ class Deadlines:
     """A load returns when the model serves: large models read gigabytes first."""
 
 
+def control_metadata(
+    control_key: str, key_name: str = CONTROL_KEY_NAME
+) -> tuple[tuple[str, str], ...]:
+    """Return the metadata that opens restricted protocols; none for an empty key."""
+    return ((f"{METADATA_PREFIX}{key_name}", control_key),) if control_key else ()
+
+
 def connect(
     pod_ip: str,
     model: str,
@@ -109,18 +116,22 @@ def connect(
     clock: Callable[[], float],
     ports: Ports | None = None,
     deadlines: Deadlines | None = None,
+    metrics_url: str = "",
+    key_name: str = CONTROL_KEY_NAME,
 ) -> TritonServer:
     """Return the model on the server of a pod; nothing is sent before the first call.
 
-    ``clock`` gives the seconds of ``Statistics.now_s``. To be called in a running event loop.
+    ``clock`` gives the seconds of ``Statistics.now_s``. ``metrics_url`` is the whole address of
+    the metrics page where it is not the pod's; ``key_name`` is what the server calls the key of
+    its restricted protocols. To be called in a running event loop.
     """
     ports = ports or Ports()
     host = f"[{pod_ip}]" if ":" in pod_ip else pod_ip
     return _GrpcServer(
         address=f"{host}:{ports.grpc}",
-        metrics_url=f"http://{host}:{ports.metrics}/metrics",
+        metrics_url=metrics_url or f"http://{host}:{ports.metrics}/metrics",
         model=model,
-        control_key=control_key,
+        metadata=control_metadata(control_key, key_name),
         clock=clock,
         deadlines=deadlines or Deadlines(),
     )
@@ -135,17 +146,17 @@ class _GrpcServer:
         address: str,
         metrics_url: str,
         model: str,
-        control_key: str,
+        metadata: tuple[tuple[str, str], ...],
         clock: Callable[[], float],
         deadlines: Deadlines,
     ) -> None:
         self._address = address
         self._metrics = MetricsPage(metrics_url, deadlines.read_s)
         self._model = model
-        self._metadata = ((CONTROL_METADATA, control_key),) if control_key else ()
+        self._metadata = metadata
         self._clock = clock
         self._deadlines = deadlines
-        self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
+        self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._lock = _locks.setdefault(address, asyncio.Lock())
 
@@ -178,6 +189,7 @@ class _GrpcServer:
         configuration is taken, which the server completed after loading the file: Triton
         compares what was *submitted*, so that the first such change after a start reloads.
         """
+        batching = batching.canonical()
         async with self._lock:
             if config_pbtxt is None:
                 base = await self._live_config()
@@ -247,7 +259,7 @@ class _GrpcServer:
 
     def _unavailable(self, error: grpc.aio.AioRpcError) -> TritonUnavailable:
         words = _short(error.details() or error.code().name)
-        if "restricted" in words and CONTROL_METADATA in words:
+        if "restricted" in words and METADATA_PREFIX in words:
             return ControlKeyRefused(
                 f"Triton at {self._address} refused the control key: it was started with another; "
                 "delete the pod so that it starts with the present one"
@@ -258,11 +270,17 @@ class _GrpcServer:
 def _words(batching: Batching | None) -> str:
     if batching is None:
         return "no batching"
-    return (
-        f"max_batch_size {batching.max_batch_size}, "
-        f"max_queue_delay_microseconds {batching.max_queue_delay_microseconds}, "
-        f"{batching.instances} instance(s)"
-    )
+    parts = [
+        f"max_batch_size {batching.max_batch_size}",
+        f"max_queue_delay_microseconds {batching.max_queue_delay_microseconds}",
+        f"{batching.instances} instance(s)",
+        *(f"preferred_batch_size {size}" for size in batching.preferred_batch_size),
+    ]
+    if batching.default_timeout_microseconds:
+        parts.append(f"default_timeout_microseconds {batching.default_timeout_microseconds}")
+    if batching.max_queue_size:
+        parts.append(f"max_queue_size {batching.max_queue_size}")
+    return ", ".join(parts)
 
 
 def _short(words: str) -> str:

@@ -1,4 +1,4 @@
-"""Triton's metrics page: the two things that its statistics extension does not tell."""
+"""Triton's metrics page: what its statistics extension does not tell."""
 
 import logging
 import math
@@ -14,6 +14,9 @@ _log = logging.getLogger(__name__)
 
 SUMMARY: Final = "nv_inference_request_summary_us"
 PENDING: Final = "nv_inference_pending_request_count"
+FAILURE: Final = "nv_inference_request_failure"
+#: The value of a failure's label ``reason``: the request waited beyond the queue's timeout.
+REJECTED: Final = "REJECTED"
 _MAX_PAGE_BYTES: Final = 4 * 2**20
 _PERCENTILES: Final = {"0.5": 50, "0.9": 90, "0.95": 95, "0.99": 99}
 
@@ -26,6 +29,10 @@ class ModelMetrics:
     """Percentile -> microseconds over Triton's sliding window of 60 s; empty without requests."""
     pending: int | None = None
     """Requests waiting in the queue over all versions, or None where Triton does not say."""
+    rejected: int | None = None
+    """Requests that the queue policy rejected, ever; None where Triton does not tell reasons."""
+    failed: int | None = None
+    """Requests that failed for any other reason, ever; None likewise."""
 
 
 def parse(page: str, model: str) -> ModelMetrics:
@@ -35,11 +42,18 @@ def parse(page: str, model: str) -> ModelMetrics:
     merged. Raises ValueError when a line of interest is not in the format.
     """
     samples = [sample for sample in _samples(page) if sample.labels.get("model") == model]
-    waiting = [sample.value for sample in samples if sample.name == PENDING]
+    failures = [s for s in samples if s.name.startswith(FAILURE) and "reason" in s.labels]
     return ModelMetrics(
         latency_quantiles_us=_quantiles(samples),
-        pending=round(sum(waiting)) if waiting else None,
+        pending=_total(sample for sample in samples if sample.name == PENDING),
+        rejected=_total(s for s in failures if s.labels["reason"] == REJECTED),
+        failed=_total(s for s in failures if s.labels["reason"] != REJECTED),
     )
+
+
+def _total(samples: Iterable[Sample]) -> int | None:
+    values = [sample.value for sample in samples]
+    return round(sum(values)) if values else None
 
 
 def _quantiles(samples: Iterable[Sample]) -> dict[int, float]:
@@ -53,7 +67,7 @@ def _quantiles(samples: Iterable[Sample]) -> dict[int, float]:
 
 def _samples(page: str) -> list[Sample]:
     """Parse only the lines of interest: a page with many models has thousands of others."""
-    lines = [line for line in page.splitlines() if line.startswith((SUMMARY, PENDING))]
+    lines = [line for line in page.splitlines() if line.startswith((SUMMARY, PENDING, FAILURE))]
     families = text_string_to_metric_families("\n".join(lines) + "\n")
     return [sample for family in families for sample in family.samples]
 

@@ -20,7 +20,7 @@ from ferryman.core.tuner import TunerState
 from ferryman.core.tuning import let_tuner_step
 from ferryman.core.window import Window
 
-DEFAULT_MAX_BATCH_SIZE: Final = 8
+TREND_STARTS_AT: Final = 8
 #: A pod that keeps showing another batching than was loaded must not be reloaded for ever.
 MAX_CONVERGENCES_PER_HOUR: Final = 3
 _HOUR: Final = timedelta(hours=1)
@@ -53,20 +53,27 @@ def decide(
     new. The actuation, if any, still lacks its configuration. Raises RejectedError for an overlay
     that cannot be read.
     """
+    serving = _as_overlaid(serving, overlay)
     batching = resolve(model.status.batching, serving.pods)
     fixed = triton_config.tunable(overlay)
     if fixed is not None:
         stated = triton_config.stated_batching(overlay, model.spec.batching)
         status = batching.with_(
-            applied=stated, recommended=None, reason=str(fixed.reason), message=fixed.message
+            applied=stated,
+            recommended=None,
+            needed_replicas=None,
+            reason=str(fixed.reason),
+            message=fixed.message,
         )
         return BatchingDecision(status, stated, state)
-    applied = _applied(batching, model.spec.batching)
+    applied = triton_config.in_effect(overlay, _applied(batching, model.spec.batching))
+    batching = _with_needs(batching, model)
     # What no pod calls ready was not served by what is applied.
     window = window if serving.model_ready else None
     situation = Situation(
         model=model,
         serving=serving,
+        overlay=overlay,
         batching=_with_last_good(_explained(batching, model, serving), applied, window),
         applied=applied,
         window=window,
@@ -78,11 +85,17 @@ def decide(
 
 
 def start(spec: BatchingSpec) -> Batching:
-    """Return where tuning starts: ``initial``, or a batch of 8 at the least delay and instances."""
+    """Return where tuning starts: ``initial``, or the least delay and instances.
+
+    With the largest bound that the user calls safe, because too small a bound makes requests
+    queue without end and too large a one hardly matters below capacity; ``Trend``, which
+    explores by steps from where it is, with a batch of 8.
+    """
     limits = spec.limits
     size = limits.max_batch_size
+    first = size.max if spec.algorithm == "Guarded" else TREND_STARTS_AT
     chosen = spec.initial or Batching(
-        max_batch_size=min(max(DEFAULT_MAX_BATCH_SIZE, size.min), size.max),
+        max_batch_size=min(max(first, size.min), size.max),
         max_queue_delay_microseconds=limits.max_queue_delay_microseconds.min,
         instances=limits.instances.min,
     )
@@ -95,15 +108,37 @@ def clamp(batching: Batching, spec: BatchingSpec) -> Batching:
     delay = spec.limits.max_queue_delay_microseconds
     instances = spec.limits.instances
     delay_us = min(max(batching.max_queue_delay_microseconds, delay.min), delay.max)
-    return Batching(
+    return batching.with_(
         max_batch_size=min(max(batching.max_batch_size, size.min), size.max),
         max_queue_delay_microseconds=delay_us,
         instances=min(max(batching.instances, instances.min), instances.max),
-    )
+    ).canonical()
 
 
 def _applied(batching: BatchingStatus, spec: BatchingSpec) -> Batching:
     return start(spec) if batching.applied is None else batching.applied
+
+
+def _as_overlaid(serving: ServingState, overlay: TritonConfig) -> ServingState:
+    """Read what pods have in force as the overlay will have it.
+
+    Where the overlay states a field itself, pods of an earlier overlay are about to be replaced:
+    that they differ is no drift.
+    """
+    pods = tuple(
+        pod.with_(batching=triton_config.in_effect(overlay, pod.batching)) if pod.batching else pod
+        for pod in serving.pods
+    )
+    return serving.with_(pods=pods)
+
+
+def _with_needs(batching: BatchingStatus, model: InferenceModel) -> BatchingStatus:
+    """Forget how many replicas are needed once there are to be so many, or nothing is tuned."""
+    needed, spec = batching.needed_replicas, model.spec
+    stays = needed == 0 or (needed is not None and needed > spec.replicas)
+    if needed is None or (stays and spec.batching.mode != "Fixed"):
+        return batching
+    return batching.with_(needed_replicas=None)
 
 
 def _with_last_good(
@@ -153,7 +188,7 @@ def _leave_unbatchable(situation: Situation) -> BatchingDecision | None:
 
 def _follow_spec(situation: Situation) -> BatchingDecision | None:
     """Apply what the user states: no interval binds it, but it counts."""
-    wanted = _wanted(situation)
+    wanted = situation.in_effect(_wanted(situation))
     if wanted == situation.applied:
         return None
     if not situation.pods:  # they will come up with it

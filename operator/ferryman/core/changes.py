@@ -4,6 +4,7 @@ A change is written as ``InProgress`` before it is carried out and with its outc
 that an operator that restarts in between can tell from the pods what came of it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
@@ -53,10 +54,23 @@ def clip(message: str) -> str:
 def describe(batching: Batching) -> str:
     """Return a batching in words, for messages."""
     plural = "" if batching.instances == 1 else "s"
-    return (
-        f"batch {batching.max_batch_size}, delay {batching.max_queue_delay_microseconds} µs, "
-        f"{batching.instances} instance{plural}"
+    parts = (
+        f"batch {batching.max_batch_size}",
+        f"delay {batching.max_queue_delay_microseconds} µs",
+        f"{batching.instances} instance{plural}",
+        *describe_more(batching),
     )
+    return ", ".join(parts)
+
+
+def describe_more(batching: Batching) -> Iterator[str]:
+    """Yield in words what most batchings leave open: preferred sizes and when requests go."""
+    if batching.preferred_batch_size:
+        yield f"preferred {' and '.join(map(str, batching.preferred_batch_size))}"
+    if batching.default_timeout_microseconds:
+        yield f"rejected after {batching.default_timeout_microseconds} µs"
+    if batching.max_queue_size:
+        yield f"queue of {batching.max_queue_size}"
 
 
 def record_started(
@@ -111,7 +125,7 @@ def record_outcome(
     return status.with_(
         batching=batching.with_(
             applied=actuation.after if outcome == "Applied" else batching.applied,
-            changes=(finished, *batching.changes[1:]),
+            changes=(finished, *_undone(finished, batching.changes[1:])),
             recent_reloads=guardrails.prune(batching.recent_reloads, now),
             reason=reason,
             message=text,
@@ -157,9 +171,21 @@ def resolve(batching: BatchingStatus, pods: tuple[PodView, ...]) -> BatchingStat
     carried_out = bool(answering) and all(in_force(pod, begun.after) for pod in answering)
     finished = begun.with_(outcome="Applied" if carried_out else "Interrupted")
     return batching.with_(
-        changes=(finished, *batching.changes[1:]),
+        changes=(finished, *_undone(finished, batching.changes[1:])),
         applied=begun.after if carried_out else batching.applied,
     )
+
+
+def _undone(
+    change: BatchingChange, earlier: tuple[BatchingChange, ...]
+) -> tuple[BatchingChange, ...]:
+    """Mark the change that a rollback took back, so that it is not made again soon."""
+    if change.outcome != "Applied" or change.reason != Reason.ROLLED_BACK:
+        return earlier
+    for index, one in enumerate(earlier):
+        if one.after == change.before and one.outcome == "Applied":
+            return (*earlier[:index], one.with_(outcome="RolledBack"), *earlier[index + 1 :])
+    return earlier
 
 
 def answers(pods: tuple[PodView, ...]) -> tuple[PodView, ...]:
@@ -190,6 +216,17 @@ def refusal(
         ),
         None,
     )
+
+
+def why_not_again(change: BatchingChange) -> tuple[Reason, str]:
+    """Return why what a refused or undone change was to bring is not tried again yet."""
+    if change.outcome == "Refused":
+        return Reason.CONFIG_REFUSED, change.message
+    text = (
+        f"{describe(change.after)} of {change.time} was worse than predicted and taken back: it is "
+        "tried again after an hour or when the specification changes"
+    )
+    return Reason.ROLLED_BACK, text
 
 
 def interruption(batching: BatchingStatus, now: datetime) -> BatchingChange | None:

@@ -1,10 +1,10 @@
 """The conditions: what is the case, why, and what to do about it, in kstatus' terms.
 
-``Reconciling`` and ``Stalled`` are present only while true; ``Ready`` is true without them and
-otherwise mirrors them.
+``Reconciling``, ``Stalled`` and ``NeedsCapacity`` are present only while true; ``Ready`` is true
+without the first two and otherwise mirrors them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
@@ -44,6 +44,7 @@ def describe(view: View, now: datetime) -> tuple[Condition, ...]:
     if problem is not None:
         kind = ConditionType.STALLED if problem.stalled else ConditionType.RECONCILING
         findings.append(_Finding(kind, "True", problem.reason, problem.message))
+    findings += _needs_capacity(view)
     return _dated(view.model, findings, now)
 
 
@@ -110,6 +111,42 @@ def _judged_before(model: InferenceModel) -> Condition | None:
     if condition is None or condition.reason == Reason.OBSERVING:
         return None
     return condition if condition.observed_generation == model.metadata.generation else None
+
+
+def _needs_capacity(view: View) -> Iterator[_Finding]:
+    """Say that more replicas are needed, without figures that change while nothing changes."""
+    needed, wanted = view.needed_replicas, view.model.spec.replicas
+    if asks_for_none(view):
+        return
+    if needed == 0:
+        message = (
+            "no batching meets the objectives, however many replicas there are: relax them, or "
+            "allow a faster class of processors"
+        )
+    elif needed is not None and needed > wanted:
+        message = (
+            f"no batching of {wanted} {_replicas(wanted)} meets the objectives, {needed} would: "
+            f"raise spec.replicas to {needed}, or relax the objectives"
+        )
+    elif _rejects(view):
+        message = (
+            "requests are rejected because they would not be answered in time: raise "
+            "spec.replicas, or relax the objectives"
+        )
+    else:
+        return
+    yield _Finding(ConditionType.NEEDS_CAPACITY, "True", Reason.NEEDS_CAPACITY, message)
+
+
+def _replicas(count: int) -> str:
+    return "replica" if count == 1 else "replicas"
+
+
+def _rejects(view: View) -> bool:
+    """Whether the last window rejected requests on behalf of ``onOverload: Reject``."""
+    observed = view.observation.status
+    asked = view.model.spec.batching.on_overload == "Reject"
+    return asked and observed is not None and observed.rejected_requests > 0
 
 
 def _dated(

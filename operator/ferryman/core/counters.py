@@ -17,11 +17,17 @@ class Totals:
     requests: int = 0
     inferences: int = 0
     failures: int = 0
+    rejected: int = 0
     executions: int = 0
     duration_ns: int = 0
     queue_ns: int = 0
     batches: Batches = field(default_factory=dict)
     """Executed batch size -> (executions, compute nanoseconds)."""
+
+    @property
+    def ended(self) -> int:
+        """Requests that left the server, served or not."""
+        return self.requests + self.failures + self.rejected
 
     @property
     def batch_count(self) -> int:
@@ -39,6 +45,7 @@ class Totals:
             requests=self.requests + other.requests,
             inferences=self.inferences + other.inferences,
             failures=self.failures + other.failures,
+            rejected=self.rejected + other.rejected,
             executions=self.executions + other.executions,
             duration_ns=self.duration_ns + other.duration_ns,
             queue_ns=self.queue_ns + other.queue_ns,
@@ -49,21 +56,32 @@ class Totals:
 def increase(before: Statistics, after: Statistics) -> Totals:
     """Return what was added between two readings of one pod.
 
-    When any counter fell, the pod restarted or reloaded in between: what it did before is
-    lost and what it did since belongs to no known interval, so that nothing is counted and
-    the later reading becomes the baseline.
+    Nothing is counted where one reading does not continue the other, and the later one becomes
+    the baseline.
     """
-    if _was_reset(before, after):
+    if not continues(before, after):
         return Totals()
     return Totals(
         requests=after.success_count - before.success_count,
         inferences=after.inference_count - before.inference_count,
         failures=after.failure_count - before.failure_count,
+        rejected=(after.rejected_count or 0) - (before.rejected_count or 0),
         executions=after.execution_count - before.execution_count,
         duration_ns=after.success_ns - before.success_ns,
         queue_ns=after.queue_ns - before.queue_ns,
         batches=_subtract_batches(after.batches, before.batches),
     )
+
+
+def continues(before: Statistics, after: Statistics) -> bool:
+    """Say whether the counters of the later reading go on from those of the earlier one.
+
+    When any fell, the pod restarted or reloaded in between: what it did before is lost and what
+    it did since belongs to no known interval. Nor can they be compared when rejected requests,
+    otherwise counted as failures, were told apart in one of the readings only.
+    """
+    told_apart = {before.rejected_count is None, after.rejected_count is None}
+    return len(told_apart) == 1 and not _was_reset(before, after)
 
 
 def _was_reset(before: Statistics, after: Statistics) -> bool:
@@ -82,6 +100,7 @@ def _scalars(sample: Statistics) -> tuple[int, ...]:
         sample.success_count,
         sample.success_ns,
         sample.failure_count,
+        sample.rejected_count or 0,
         sample.queue_ns,
         sample.execution_count,
     )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from ferryman.api.conditions import ConditionType, find
+from ferryman.api.conditions import ConditionType, Reason, find
 from ferryman.api.inference_model_status import ChangeOutcome, InferenceModelStatus
 from ferryman.core.changes import Actuation, clip, describe, explain, in_progress
 
@@ -26,7 +26,8 @@ def of_outcome(actuation: Actuation, outcome: ChangeOutcome, words: str) -> Even
     """
     reason, message = explain(actuation, outcome, words)
     if outcome == "Applied":
-        return Event("Normal", reason, clip(f"{describe(actuation.after)} applied: {message}"))
+        kind: EventType = "Warning" if reason == Reason.ROLLED_BACK else "Normal"
+        return Event(kind, reason, clip(f"{describe(actuation.after)} applied: {message}"))
     return Event("Warning", reason, message)
 
 
@@ -36,6 +37,7 @@ def of_transition(before: InferenceModelStatus, after: InferenceModelStatus) -> 
         *_placement(before, after),
         *_resolved(before, after),
         *_readiness(before, after),
+        *_capacity(before, after),
     )
 
 
@@ -71,3 +73,13 @@ def _readiness(before: InferenceModelStatus, after: InferenceModelStatus) -> tup
     if not (flipped or began_ready or newly_stalled):
         return ()
     return (Event("Warning" if stalled else "Normal", new.reason, new.message),)
+
+
+def _capacity(before: InferenceModelStatus, after: InferenceModelStatus) -> tuple[Event, ...]:
+    old = find(before.conditions, ConditionType.NEEDS_CAPACITY)
+    new = find(after.conditions, ConditionType.NEEDS_CAPACITY)
+    if (old is None) == (new is None):
+        return ()
+    if new is None:
+        return (Event("Normal", Reason.CAPACITY_SUFFICES, "no more replicas are needed"),)
+    return (Event("Warning", new.reason, new.message),)

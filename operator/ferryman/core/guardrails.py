@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from ferryman.api.batching import Guardrails
 from ferryman.api.conditions import Reason
 from ferryman.core import times
 
+#: Why a change goes back to what served better.
+ROLLBACKS: Final = (Reason.ROLLED_BACK, Reason.BATCH_TOO_LARGE)
 _HOUR = timedelta(hours=1)
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -21,16 +24,22 @@ class Decision:
 
 
 def refuse_reload(
-    guardrails: Guardrails, recent_reloads: tuple[str, ...], now: datetime
+    guardrails: Guardrails,
+    recent_reloads: tuple[str, ...],
+    now: datetime,
+    *,
+    rollback: bool = False,
 ) -> Decision | None:
     """Return why a reload must wait, or None when it may happen now.
 
-    ``recent_reloads`` are RFC 3339 times in any order. Raises ValueError when one is no time.
+    ``recent_reloads`` are RFC 3339 times in any order. A rollback counts, but it never waits:
+    what it ends is worse than a reload, and each follows a reload that was allowed. Raises
+    ValueError when one of the times is none.
     """
     reloads = sorted(map(times.parse, recent_reloads))
-    refusals = [
-        r for r in (_budget(guardrails, reloads, now), _interval(guardrails, reloads, now)) if r
-    ]
+    if rollback and guardrails.max_reloads_per_hour:
+        return None
+    refusals = [found for rule in (_budget, _interval) if (found := rule(guardrails, reloads, now))]
     return max(refusals, key=lambda refusal: refusal.possible_at or _NEVER, default=None)
 
 

@@ -50,6 +50,8 @@ def judge(objectives: Objectives, window: Window, *, queue_delay_ms: float = 0.0
 def _nothing_served(window: Window) -> str:
     if window.failures:
         return f"all {window.failures} requests failed in {window.seconds:.0f} s"
+    if window.rejected:
+        return f"all {window.rejected} requests were rejected in {window.seconds:.0f} s"
     return f"no requests in {window.seconds:.0f} s"
 
 

@@ -32,12 +32,15 @@ def observe(model: InferenceModel, window: Window | None) -> Observation:
 
     The previous report stays while the verdict is the same and every figure is within the
     tolerance of it: 10 %, or two standard deviations of a Poisson count where that is more.
+    A window without traffic says one thing only: nothing is rejected any more.
     """
     previous = model.status.observed
     if window is None:
         return Observation(previous, None, steady=True)
     verdict = _judge(model, window)
-    if window.requests == 0 and window.failures == 0:
+    if window.requests == window.failures == window.rejected == 0:
+        if previous is not None and previous.rejected_requests:
+            previous = previous.with_(rejected_requests=0)
         return Observation(previous, verdict, steady=True)
     current = _quantised(window)
     if previous is not None and _same_verdict(model, verdict) and _alike(previous, current, window):
@@ -61,6 +64,7 @@ def _quantised(window: Window) -> ObservedStatus:
         inferences_per_second=_round(window.inferences_per_s) or 0.0,
         mean_batch_size=_round(window.mean_batch_size),
         failed_requests=window.failures,
+        rejected_requests=round(_round(window.rejected) or 0),
     )
 
 
@@ -83,11 +87,12 @@ def _alike(previous: ObservedStatus, current: ObservedStatus, window: Window) ->
     ):
         return False
     tolerance = max(TOLERANCE, 2 / sqrt(max(1, window.requests)))
-    figures = (
+    figures: tuple[tuple[float | None, float | None], ...] = (
         (previous.latency_milliseconds, current.latency_milliseconds),
         (previous.mean_latency_milliseconds, current.mean_latency_milliseconds),
         (previous.inferences_per_second, current.inferences_per_second),
         (previous.mean_batch_size, current.mean_batch_size),
+        (previous.rejected_requests, current.rejected_requests),
     )
     return all(_close(old, new, tolerance) for old, new in figures)
 

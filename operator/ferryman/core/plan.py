@@ -146,6 +146,7 @@ def _status(inputs: Inputs, service: Service) -> InferenceModelStatus:
         serving=serving,
         rejection=service.rejection,
         observation=inputs.observation,
+        needed_replicas=service.batching.needed_replicas,
     )
     return InferenceModelStatus(
         observed_generation=model.metadata.generation,

@@ -27,6 +27,8 @@ class View:
     rejection: RejectedError | None
     """Why the specification cannot be served, if so."""
     observation: Observation
+    needed_replicas: int | None = None
+    """Replicas that the tuner asks for, because no batching of the present ones will do."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,16 @@ from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import BatchingStatus
-from ferryman.core.changes import Actuation, answers, cheapest_actuator, interruption, refusal
+from ferryman.api.model_source import TritonConfig
+from ferryman.core import triton_config
+from ferryman.core.changes import (
+    Actuation,
+    answers,
+    cheapest_actuator,
+    interruption,
+    refusal,
+    why_not_again,
+)
 from ferryman.core.snapshot import PodView, ServingState
 from ferryman.core.tuner import TunerState
 from ferryman.core.window import Window
@@ -31,6 +40,8 @@ class Situation:
 
     model: InferenceModel
     serving: ServingState
+    overlay: TritonConfig
+    """The user's Triton configuration, whose own words on batching win."""
     batching: BatchingStatus
     applied: Batching
     window: Window | None
@@ -48,6 +59,10 @@ class Situation:
     def pods(self) -> tuple[PodView, ...]:
         """The pods that can be changed: those whose Triton answers."""
         return answers(self.serving.pods)
+
+    def in_effect(self, batching: Batching) -> Batching:
+        """Return a batching as it comes into force under the overlay."""
+        return triton_config.in_effect(self.overlay, batching)
 
     def hold(
         self, reason: Reason | None = None, message: str = "", *, state: TunerState | None = None
@@ -67,14 +82,18 @@ class Situation:
         before: Batching | None = None,
         pods: tuple[PodView, ...] | None = None,
         state: TunerState | None = None,
+        if_refused: TunerState | None = None,
     ) -> BatchingDecision:
-        """Change pods (all that answer) to another batching, unless that failed lately."""
+        """Change pods (all that answer) to another batching, unless that failed lately.
+
+        ``state`` is what the tuner remembers of it, ``if_refused`` where it failed lately.
+        """
         refused = refusal(self.batching, after, self.model.metadata.generation, self.now)
         if refused is not None:
-            return self.hold(Reason.CONFIG_REFUSED, refused.message, state=state)
+            return self.hold(*why_not_again(refused), state=if_refused)
         interrupted = interruption(self.batching, self.now)
         if interrupted is not None and interrupted.after == after:
-            return self.hold(state=state)
+            return self.hold(state=if_refused)
         before = self.applied if before is None else before
         actuation = Actuation(
             before=before,

@@ -4,7 +4,6 @@ Configurations are Triton's ModelConfig in its JSON form (model_config.proto of
 triton-inference-server/common), with the field names as the protocol file writes them.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,9 +14,7 @@ from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import RuntimeProcessor
 from ferryman.api.model_source import ModelSource, TritonConfig
 from ferryman.core.rejection import RejectedError
-
-#: Of these messages Ferryman reads fields itself, so their keys are brought to one spelling.
-_READ_MESSAGES: Final = ("dynamic_batching", "model_transaction_policy", "sequence_batching")
+from ferryman.core.triton_overlay import invalid, normalise
 
 #: Stands for any tuned batching where only the rest of a configuration matters.
 _CANONICAL: Final = Batching(max_batch_size=4096)
@@ -76,6 +73,25 @@ def stated_batching(config: Mapping[str, Any], spec: BatchingSpec) -> Batching:
     )
 
 
+def in_effect(config: Mapping[str, Any], batching: Batching) -> Batching:
+    """Return a batching as it comes into force under an overlay.
+
+    What the overlay itself states of preferred sizes and of the default queue policy wins over
+    what is decided; such a policy counts as a whole. The result is canonical, as servers show it.
+    """
+    dynamic = normalise(config).get("dynamic_batching", {})
+    stated: dict[str, Any] = {}
+    if "preferred_batch_size" in dynamic:
+        stated["preferred_batch_size"] = tuple(dynamic["preferred_batch_size"])
+    policy = dynamic.get("default_queue_policy")
+    if policy is not None:
+        rejects = policy.get("timeout_action", "REJECT") == "REJECT"
+        timeout_us = policy.get("default_timeout_microseconds", 0) if rejects else 0
+        stated["default_timeout_microseconds"] = timeout_us
+        stated["max_queue_size"] = policy.get("max_queue_size", 0)
+    return batching.with_(**stated).canonical()
+
+
 def untuned(model: InferenceModel, entry: RuntimeProcessor, source: ModelSource) -> TritonConfig:
     """Return the configuration without what is changed live: when it differs, pods must roll.
 
@@ -86,23 +102,6 @@ def untuned(model: InferenceModel, entry: RuntimeProcessor, source: ModelSource)
     else:
         batching = _CANONICAL
     return model_config(model, entry, source, batching)
-
-
-def normalise(config: Mapping[str, Any]) -> TritonConfig:
-    """Return the overlay with the keys that Ferryman reads in the protocol file's spelling.
-
-    The JSON form allows ``maxBatchSize`` as well as ``max_batch_size``; a configuration that
-    held both would be refused by Triton. Raises RejectedError for values of a wrong type.
-    """
-    overlay = {_snake_case(key): value for key, value in config.items() if value is not None}
-    for key in _READ_MESSAGES:
-        if key in overlay:
-            overlay[key] = _inner_message(key, overlay[key])
-    _expect_number(overlay, "max_batch_size")
-    _expect_number(overlay.get("dynamic_batching", {}), "max_queue_delay_microseconds")
-    _expect_sizes(overlay.get("dynamic_batching", {}).get("preferred_batch_size", []))
-    _expect_groups(overlay.get("instance_group", []))
-    return overlay
 
 
 def _backend(entry: RuntimeProcessor, source: ModelSource) -> str:
@@ -121,6 +120,7 @@ def _backend(entry: RuntimeProcessor, source: ModelSource) -> str:
 def _dynamic_batching(overlay: TritonConfig, batching: Batching) -> dict[str, Any]:
     """Keep what the overlay says, but the delay; Triton refuses preferred sizes over the bound."""
     dynamic = {
+        **_decided(batching.canonical()),
         **overlay.get("dynamic_batching", {}),
         "max_queue_delay_microseconds": batching.max_queue_delay_microseconds,
     }
@@ -128,6 +128,21 @@ def _dynamic_batching(overlay: TritonConfig, batching: Batching) -> dict[str, An
         preferred = dynamic["preferred_batch_size"]
         dynamic["preferred_batch_size"] = [n for n in preferred if n <= batching.max_batch_size]
     return dynamic
+
+
+def _decided(batching: Batching) -> dict[str, Any]:
+    """Return preferred sizes and a queue policy where there are any."""
+    decided: dict[str, Any] = {}
+    if batching.preferred_batch_size:
+        decided["preferred_batch_size"] = list(batching.preferred_batch_size)
+    policy = {
+        "default_timeout_microseconds": batching.default_timeout_microseconds,
+        "max_queue_size": batching.max_queue_size,
+    }
+    limits = {key: value for key, value in policy.items() if value}
+    if limits:
+        decided["default_queue_policy"] = {"timeout_action": "REJECT", **limits}
+    return decided
 
 
 def _instance_group(
@@ -140,18 +155,18 @@ def _instance_group(
 
 def _check(overlay: TritonConfig, backend: str) -> None:
     if "name" in overlay:
-        raise _invalid("remove name: inside Triton the model is named like the InferenceModel")
+        raise invalid("remove name: inside Triton the model is named like the InferenceModel")
     if "platform" in overlay:
-        raise _invalid("remove platform: the runtime's backend for the model format decides")
+        raise invalid("remove platform: the runtime's backend for the model format decides")
     if "ensemble_scheduling" in overlay:
-        raise _invalid("remove ensemble_scheduling: an InferenceModel serves one model")
+        raise invalid("remove ensemble_scheduling: an InferenceModel serves one model")
     if overlay.get("backend", backend) != backend:
-        raise _invalid(
+        raise invalid(
             f"remove backend {overlay['backend']!r}: the runtime serves this format with {backend}"
         )
     for path, text in _strings(overlay, "config"):
         if text.startswith("file:"):
-            raise _invalid(
+            raise invalid(
                 f"{path} starts with file:, which would replace the model's files in Triton: "
                 "name the files by storageUri"
             )
@@ -168,43 +183,6 @@ def _strings(value: object, path: str) -> Iterator[tuple[str, str]]:
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
             yield from _strings(inner, f"{path}[{index}]")
-
-
-def _inner_message(key: str, value: object) -> TritonConfig:
-    if not isinstance(value, Mapping):
-        raise _invalid(f"{key} must be an object, not {value!r}")
-    return {_snake_case(inner): content for inner, content in value.items()}
-
-
-def _expect_number(holder: Mapping[str, Any], key: str) -> None:
-    value = holder.get(key, 0)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise _invalid(f"{key} must be a whole number of at least 0, not {value!r}")
-
-
-def _expect_sizes(sizes: object) -> None:
-    if not isinstance(sizes, list | tuple) or not all(isinstance(size, int) for size in sizes):
-        raise _invalid(f"preferred_batch_size must be a list of whole numbers, not {sizes!r}")
-
-
-def _expect_groups(groups: object) -> None:
-    if not isinstance(groups, list | tuple) or not all(isinstance(g, Mapping) for g in groups):
-        raise _invalid(f"instance_group must be a list of objects, not {groups!r}")
-    if len(groups) > 1:
-        raise _invalid(
-            f"instance_group has {len(groups)} groups: state one at most, so that the number of "
-            "instances can be decided"
-        )
-    for group in groups:
-        _expect_number(group, "count")
-
-
-def _snake_case(key: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])[A-Z]", lambda match: f"_{match[0].lower()}", key)
-
-
-def _invalid(message: str) -> RejectedError:
-    return RejectedError(Reason.INVALID_CONFIG, f"spec.model.config: {message}")
 
 
 def _has_no_batch_dimension(overlay: TritonConfig) -> str | None:

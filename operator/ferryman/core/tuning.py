@@ -5,18 +5,22 @@ from typing import Final
 
 from ferryman.api.conditions import Reason
 from ferryman.core.changes import cheapest_actuator, describe
-from ferryman.core.guardrails import refuse_reload
+from ferryman.core.guardrails import ROLLBACKS, refuse_reload
 from ferryman.core.situation import BatchingDecision, Situation
-from ferryman.core.tuner import TuneDecision, tune
+from ferryman.core.tuner import TuneDecision, TunerState, tune
 
 #: What the tuner answers while it has not come to a decision.
-_UNDECIDED: Final = (Reason.NO_TRAFFIC, Reason.OBSERVING, Reason.COLLECTING)
-#: These explain more than the collecting of values that follows them.
+_UNDECIDED: Final = (Reason.NO_TRAFFIC, Reason.OBSERVING, Reason.COLLECTING, Reason.LEARNING)
+#: These explain more than the collecting of values, or the learning, that follows them.
 _OUTLAST_COLLECTING: Final = (
     Reason.AT_LIMIT,
     Reason.TREND_FLAT,
     Reason.CONFIG_REFUSED,
+    Reason.ROLLED_BACK,
     Reason.RECOMMENDED,
+)
+_LEARNING: Final = (
+    "it is being learnt how long batches of each size take: the batching follows once that is known"
 )
 
 
@@ -26,26 +30,50 @@ def let_tuner_step(situation: Situation) -> BatchingDecision | None:
     if window is None or spec.mode == "Fixed" or not situation.pods:
         return None
     tuned = tune(spec, situation.model.spec.objectives, applied, window, situation.state)
+    tuned = _as_overlaid(situation, tuned)
+    situation = _with_needs(situation, tuned)
     if spec.mode == "Recommend":
         return _recommend(situation, tuned)
     return _stay(situation, tuned) if tuned.batching == applied else _apply(situation, tuned)
 
 
+def _as_overlaid(situation: Situation, tuned: TuneDecision) -> TuneDecision:
+    """Return the tuner's word as it would come into force: an overlay may keep it from it."""
+    batching = situation.in_effect(tuned.batching)
+    kept = batching == situation.applied != tuned.batching.canonical()
+    return replace(tuned, batching=batching, state=_if_refused(tuned) if kept else tuned.state)
+
+
+def _if_refused(tuned: TuneDecision) -> TunerState:
+    """Return what the tuner remembers where its word is not carried out."""
+    return tuned.state if tuned.if_refused is None else tuned.if_refused
+
+
+def _with_needs(situation: Situation, tuned: TuneDecision) -> Situation:
+    """Take down the replicas that the tuner asks for; too few requests to judge say nothing."""
+    needed = tuned.needs_replicas
+    if tuned.reason == Reason.OBSERVING or needed == situation.batching.needed_replicas:
+        return situation
+    return replace(situation, batching=situation.batching.with_(needed_replicas=needed))
+
+
 def _stay(situation: Situation, tuned: TuneDecision) -> BatchingDecision:
     """Explain why nothing changes, in the words of before where they are still true."""
     explained = situation.batching.reason
-    if tuned.reason == Reason.COLLECTING:
+    if tuned.reason in {Reason.COLLECTING, Reason.LEARNING}:
         if explained in _OUTLAST_COLLECTING:
             return situation.hold(state=tuned.state)
         # Not in the tuner's words: they count the values, and a count is a write per window.
-        message = (
-            f"an objective is missed: {situation.spec.trend.samples} windows make a trend, and "
-            "the batch bound follows it"
-        )
-        return situation.hold(Reason.COLLECTING, message, state=tuned.state)
+        message = _LEARNING if tuned.reason == Reason.LEARNING else _collecting(situation)
+        return situation.hold(tuned.reason, message, state=tuned.state)
     if situation.steady and tuned.reason == explained:
         return situation.hold(state=tuned.state)
     return situation.hold(tuned.reason, tuned.message, state=tuned.state)
+
+
+def _collecting(situation: Situation) -> str:
+    samples = situation.spec.trend.samples
+    return f"an objective is missed: {samples} windows make a trend, and the batch bound follows it"
 
 
 def _recommend(situation: Situation, tuned: TuneDecision) -> BatchingDecision:
@@ -56,18 +84,30 @@ def _recommend(situation: Situation, tuned: TuneDecision) -> BatchingDecision:
     situation = replace(situation, batching=before.with_(recommended=tuned.batching))
     if tuned.batching == situation.applied:
         return _stay(situation, tuned)
+    state = _if_refused(tuned)
     if before.reason == Reason.RECOMMENDED and before.recommended == tuned.batching:
-        return situation.hold(state=tuned.state)
-    return situation.hold(Reason.RECOMMENDED, tuned.message, state=tuned.state)
+        return situation.hold(state=state)
+    return situation.hold(Reason.RECOMMENDED, tuned.message, state=state)
 
 
 def _apply(situation: Situation, tuned: TuneDecision) -> BatchingDecision:
     """Carry a step out, if it needs no reload or the guardrails allow one."""
     if cheapest_actuator(situation.applied, tuned.batching) == "Reload":
         batching = situation.batching
-        refused = refuse_reload(situation.spec.guardrails, batching.recent_reloads, situation.now)
+        refused = refuse_reload(
+            situation.spec.guardrails,
+            batching.recent_reloads,
+            situation.now,
+            rollback=tuned.reason in ROLLBACKS,
+        )
         if refused is not None:
-            # The tuner keeps its state of before, so that it decides afresh at each window.
+            # Unless it says otherwise the tuner keeps its state of before: it decides afresh.
             message = f"{describe(tuned.batching)} waits: {refused.message}"
-            return situation.hold(refused.reason, message)
-    return situation.change(tuned.batching, tuned.reason, tuned.message, state=tuned.state)
+            return situation.hold(refused.reason, message, state=tuned.if_refused)
+    return situation.change(
+        tuned.batching,
+        tuned.reason,
+        tuned.message,
+        state=tuned.state,
+        if_refused=_if_refused(tuned),
+    )

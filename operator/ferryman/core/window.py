@@ -6,7 +6,7 @@ thrown away when it contains a change of the configuration or of the set of pods
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from math import isfinite, log
 from types import MappingProxyType
@@ -19,6 +19,11 @@ from ferryman.core.counters import Totals
 #: Triton's summaries slide over 60 s: before that they describe the earlier configuration too.
 QUANTILE_MEMORY_S = 60.0
 
+#: A queue that grows by this share of what is served ends a window at its least length: more
+#: requests would only say the same, and each second of it takes as long to be worked off.
+OVERFLOWING = 0.1
+MIN_OVERFLOW = 50
+
 _NS_PER_MS = 1e6
 _US_PER_MS = 1e3
 
@@ -28,9 +33,13 @@ class WindowState:
     """The window that is open: what each pod showed last and what has been added up."""
 
     started_at_s: float = 0.0
+    read_at_s: float = 0.0
+    """The time of the last reading."""
     pending_at_start: int | None = None
     baselines: Mapping[str, Statistics] = field(default_factory=dict)
     totals: Mapping[str, Totals] = field(default_factory=dict)
+    arrived: tuple[tuple[float, int], ...] = ()
+    """See ``Window.arrived``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +60,7 @@ class Window:
     requests_per_s: float
     inferences_per_s: float
     offered_inferences_per_s: float
-    """What clients asked for: served, failed, and what the queue grew by."""
+    """What clients asked for: served, failed, rejected, and what the queue grew by."""
     mean_latency_ms: float | None = None
     latency_ms: float | None = None
     """The objective's percentile of the worst pod."""
@@ -66,6 +75,18 @@ class Window:
     """Executed batch size -> (executions, mean compute time in ms)."""
     pending: int | None = None
     """Requests that wait at the end, summed over the pods that say; None where none does."""
+    pending_before: int | None = None
+    """The same at the beginning."""
+    pods: int = 1
+    """Pods that all this was summed over."""
+    rejected: int = 0
+    """Requests that the queue policy rejected: neither successes nor failures."""
+    arrived: tuple[tuple[float, int], ...] = ()
+    """From one reading to the next: seconds, and the requests that clients sent in them.
+
+    Served, failed, rejected, and what the queues grew by, over all pods; an interval in which
+    the counters of a pod began anew is left out, because what it had received is unknown.
+    """
 
 
 def observe(
@@ -86,7 +107,7 @@ def observe(
     changed = changed_at_s is not None and changed_at_s >= state.started_at_s
     if changed or not samples or samples.keys() != state.baselines.keys():
         return _begin(samples, now_s), None
-    state = _advance(state, samples)
+    state = _advance(state, samples, now_s)
     if not _is_complete(state, settings, now_s):
         return state, None
     believed = changed_at_s is None or now_s - changed_at_s >= QUANTILE_MEMORY_S
@@ -97,30 +118,49 @@ def observe(
 def _begin(samples: Mapping[str, Statistics], now_s: float) -> WindowState:
     return WindowState(
         started_at_s=now_s,
+        read_at_s=now_s,
         pending_at_start=_pending(samples),
         baselines=MappingProxyType(dict(samples)),
         totals={pod: Totals() for pod in samples},
     )
 
 
-def _advance(state: WindowState, samples: Mapping[str, Statistics]) -> WindowState:
-    totals = {
-        pod: state.totals[pod].plus(counters.increase(state.baselines[pod], sample))
-        for pod, sample in samples.items()
-    }
-    return WindowState(
-        started_at_s=state.started_at_s,
-        pending_at_start=state.pending_at_start,
+def _advance(state: WindowState, samples: Mapping[str, Statistics], now_s: float) -> WindowState:
+    before = state.baselines
+    added = {pod: counters.increase(before[pod], sample) for pod, sample in samples.items()}
+    whole = all(counters.continues(before[pod], sample) for pod, sample in samples.items())
+    arrived = sum(total.ended for total in added.values()) + _growth(before, samples)
+    # Not below 0: the queue is read a moment before or after the counters.
+    interval = (now_s - state.read_at_s, max(0, arrived))
+    return replace(
+        state,
+        read_at_s=now_s,
         baselines=MappingProxyType(dict(samples)),
-        totals=totals,
+        totals={pod: state.totals[pod].plus(added[pod]) for pod in samples},
+        arrived=(*state.arrived, interval) if whole and interval[0] > 0 else state.arrived,
     )
+
+
+def _growth(before: Mapping[str, Statistics], after: Mapping[str, Statistics]) -> int:
+    """Return by how much the queues grew, of the pods that say in both readings."""
+    pairs = ((before[pod].pending, sample.pending) for pod, sample in after.items())
+    return sum(new - old for old, new in pairs if old is not None and new is not None)
 
 
 def _is_complete(state: WindowState, settings: WindowSettings, now_s: float) -> bool:
     elapsed_s = now_s - state.started_at_s
-    requests = sum(totals.requests + totals.failures for totals in state.totals.values())
-    enough = requests >= settings.max_requests or elapsed_s >= settings.max_seconds
+    requests = sum(totals.ended for totals in state.totals.values())
+    grown = _growth_since(state.pending_at_start, _pending(state.baselines))
+    enough = (
+        requests >= settings.max_requests
+        or elapsed_s >= settings.max_seconds
+        or (grown > OVERFLOWING * requests and grown >= MIN_OVERFLOW)
+    )
     return enough and elapsed_s >= settings.min_seconds
+
+
+def _growth_since(before: int | None, now: int | None) -> int:
+    return 0 if before is None or now is None else max(0, now - before)
 
 
 def _close(
@@ -154,6 +194,10 @@ def _close(
             for size, (count, total_ns) in total.batches.items()
         },
         pending=pending,
+        pending_before=state.pending_at_start,
+        pods=len(state.baselines),
+        rejected=total.rejected,
+        arrived=state.arrived,
     )
 
 
@@ -163,12 +207,10 @@ def _pending(samples: Mapping[str, Statistics]) -> int | None:
 
 
 def _offered(total: Totals, pending_before: int | None, pending_after: int | None) -> float:
-    """Return the inferences that clients asked for: one that waits or failed counts as average."""
-    growth = 0
-    if pending_before is not None and pending_after is not None:
-        growth = max(0, pending_after - pending_before)
+    """Return the inferences that clients asked for: one that was not served counts as average."""
+    growth = _growth_since(pending_before, pending_after)
     per_request = total.inferences / total.requests if total.requests else 1.0
-    return total.inferences + (total.failures + growth) * per_request
+    return total.inferences + (total.failures + total.rejected + growth) * per_request
 
 
 def _mean(total_ns: int, count: int) -> float | None:

@@ -60,6 +60,18 @@ class Metrics:
             _MODEL,
             registry=registry,
         )
+        self.rejected = Gauge(
+            "ferryman_model_rejected_requests",
+            "Requests that the queue policy rejected in the last window.",
+            _MODEL,
+            registry=registry,
+        )
+        self.needed_replicas = Gauge(
+            "ferryman_model_needed_replicas",
+            "Replicas that would meet the objectives; absent while those asked for can, or none.",
+            _MODEL,
+            registry=registry,
+        )
         self.objectives_met = Gauge(
             "ferryman_model_objectives_met",
             "1 when all objectives are met, 0 when one is missed; absent while unknown.",
@@ -82,6 +94,9 @@ class Metrics:
         observed, latency = status.observed, model.spec.objectives.latency
         _set(self.latency_ms, key, observed.latency_milliseconds if observed else None)
         _set(self.inferences, key, observed.inferences_per_second if observed else None)
+        _set(self.rejected, key, float(observed.rejected_requests) if observed else None)
+        needed = status.batching.needed_replicas
+        _set(self.needed_replicas, key, float(needed) if needed else None)
         _set(self.target_ms, key, float(latency.target_milliseconds) if latency else None)
         met = find(status.conditions, ConditionType.OBJECTIVES_MET)
         _set(self.objectives_met, key, _MET.get(met.status) if met else None)
@@ -99,6 +114,8 @@ class Metrics:
             self.latency_ms,
             self.target_ms,
             self.inferences,
+            self.rejected,
+            self.needed_replicas,
             self.objectives_met,
         )
 

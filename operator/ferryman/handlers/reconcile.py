@@ -3,9 +3,10 @@
 import hashlib
 import hmac
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 from ferryman.api import names
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import InferenceRuntime
+from ferryman.api.statistics import ServerModel
 from ferryman.clients import pbtxt
 from ferryman.clients.kubernetes import ObjectReference
 from ferryman.clients.kubernetes_errors import ConflictError, NotFoundError
@@ -22,6 +24,7 @@ from ferryman.core.changes import in_progress
 from ferryman.core.plan import Environment, Plan, plan
 from ferryman.core.snapshot import PodView, Snapshot
 from ferryman.core.tuner import TunerState
+from ferryman.core.window import Window
 from ferryman.handlers import gather, unreadable
 from ferryman.handlers.cache import Cache, Key, Manifest
 from ferryman.handlers.execute import Applied, Executor
@@ -34,6 +37,10 @@ _log = logging.getLogger(__name__)
 
 #: Everything is looked at again after so long, even if no event came.
 RESYNC_S: Final = 600.0
+
+
+#: Has a decision made where it does not hold up the event loop.
+Aside = Callable[[Callable[[], Plan]], Awaitable[Plan]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +68,19 @@ class Reconciler:
     """Looks at one model, decides, and carries the decision out."""
 
     def __init__(
-        self, parts: Parts, clocks: Clocks, *, master_key: bytes, environment: Environment
+        self,
+        parts: Parts,
+        clocks: Clocks,
+        *,
+        master_key: bytes,
+        environment: Environment,
+        aside: Aside,
     ) -> None:
         self._parts = parts
         self._clocks = clocks
         self._master_key = master_key
         self._environment = environment
+        self._aside = aside
         self._states: dict[Key, TunerState] = {}
         self._uids: dict[Key, str] = {}
         self._problems: dict[Key, str] = {}
@@ -105,26 +119,50 @@ class Reconciler:
         control_key = self._control_key(model)
         pods = self._parts.cache.pods(key)
         answers = await self._parts.servers.look(key, pods, control_key)
-        # From here to the note in the ledger nothing is awaited: two models that are decided
-        # about at the same time must each see the other's placement.
-        now_s = self._clocks.seconds()
-        loads = self._parts.ledger.loads(key, now_s)
-        snapshot = gather.snapshot(self._parts.cache, model, loads, answers)
-        decided = plan(
-            snapshot,
-            window=self._parts.tuning.take(key),
-            state=self._states.get(key, TunerState()),
-            now=self._clocks.now(),
-            encode=pbtxt.encode,
-            control_key=control_key,
-            environment=self._environment,
-        )
-        self._note_placement(snapshot, decided, now_s)
+        snapshot, decided = await self._decide(model, answers, control_key)
         self._note_problem(key, snapshot.serving.problem_reason)
         self._observe(model, snapshot, decided, control_key)
         await self._carry_out(model, decided, control_key)
         self._states[key] = decided.state
         return RESYNC_S if decided.requeue_after_s is None else decided.requeue_after_s
+
+    async def _decide(
+        self, model: InferenceModel, answers: Mapping[str, ServerModel], control_key: str
+    ) -> tuple[Snapshot, Plan]:
+        """Decide with the window that ended, if one did, and reserve a new placement.
+
+        From a window the tuner may predict, by replaying arrivals, for some tens of
+        milliseconds: that is done aside. A new placement is decided without any other model
+        being decided about meanwhile, so that each sees the other's.
+        """
+        window = self._parts.tuning.take(model.key)
+        if window is not None:
+            snapshot = self._snapshot(model, answers)
+            decided = await self._aside(self._planner(snapshot, window, control_key))
+            if not _is_new_place(snapshot, decided):
+                return snapshot, decided
+        snapshot = self._snapshot(model, answers)
+        decided = self._planner(snapshot, None, control_key)()
+        self._note_placement(snapshot, decided)
+        return snapshot, decided
+
+    def _snapshot(self, model: InferenceModel, answers: Mapping[str, ServerModel]) -> Snapshot:
+        loads = self._parts.ledger.loads(model.key, self._clocks.seconds())
+        return gather.snapshot(self._parts.cache, model, loads, answers)
+
+    def _planner(
+        self, snapshot: Snapshot, window: Window | None, control_key: str
+    ) -> Callable[[], Plan]:
+        return partial(
+            plan,
+            snapshot,
+            window=window,
+            state=self._states.get(snapshot.model.key, TunerState()),
+            now=self._clocks.now(),
+            encode=pbtxt.encode,
+            control_key=control_key,
+            environment=self._environment,
+        )
 
     async def _carry_out(self, model: InferenceModel, decided: Plan, control_key: str) -> None:
         def server(pod: PodView) -> TritonServer:
@@ -143,16 +181,14 @@ class Reconciler:
         identity = f"{namespace}/{name}/{model.metadata.uid}"
         return hmac.new(self._master_key, identity.encode(), hashlib.sha256).hexdigest()
 
-    def _note_placement(self, snapshot: Snapshot, decided: Plan, now_s: float) -> None:
+    def _note_placement(self, snapshot: Snapshot, decided: Plan) -> None:
         """Reserve what a new placement will use, before its pods show it."""
-        before, after = snapshot.model.status.placement, decided.status.placement
-        if after is None or after.node_type is None or after.preferred_node is None:
-            return
-        if before is not None and before.node_type == after.node_type:
+        after = decided.status.placement
+        if after is None or after.preferred_node is None or not _is_new_place(snapshot, decided):
             return
         one = _one_replica(snapshot.model, snapshot.runtime, after.processor or "")
         replicas = snapshot.model.spec.replicas
-        placed = Placed(after.preferred_node, one, replicas, now_s)
+        placed = Placed(after.preferred_node, one, replicas, self._clocks.seconds())
         self._parts.ledger.place(snapshot.model.key, placed)
 
     def _note_problem(self, key: Key, reason: str) -> None:
@@ -192,6 +228,13 @@ class Reconciler:
         self._uids.pop(key, None)
         self._problems.pop(key, None)
         await self._parts.servers.close(key)
+
+
+def _is_new_place(snapshot: Snapshot, decided: Plan) -> bool:
+    before, after = snapshot.model.status.placement, decided.status.placement
+    if after is None or after.node_type is None:
+        return False
+    return before is None or before.node_type != after.node_type
 
 
 def _one_replica(model: InferenceModel, runtime: InferenceRuntime | None, processor: str) -> Amount:

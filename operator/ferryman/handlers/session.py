@@ -26,7 +26,7 @@ from ferryman.handlers.health import Health
 from ferryman.handlers.ledger import Ledger
 from ferryman.handlers.metrics import Metrics
 from ferryman.handlers.queue import WorkQueue
-from ferryman.handlers.reconcile import Clocks, Parts, Reconciler
+from ferryman.handlers.reconcile import Aside, Clocks, Parts, Reconciler
 from ferryman.handlers.servers import Connect, Servers
 from ferryman.handlers.tuning import Tuning
 
@@ -71,6 +71,7 @@ class Outside:
     health: Health
     metrics: Metrics
     master_key: bytes
+    aside: Aside = asyncio.to_thread
 
 
 @dataclass
@@ -103,6 +104,7 @@ class Session:
             clocks,
             master_key=outside.master_key,
             environment=Environment(operator_namespace=self.scope.operator_namespace),
+            aside=outside.aside,
         )
         measuring = Benchmarks(
             outside.kubernetes,

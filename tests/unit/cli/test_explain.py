@@ -240,3 +240,16 @@ def test_an_idle_model_has_no_latency():
     asked = model(status=InferenceModelStatus(observed=ObservedStatus()))
     shown = seen(explain(snapshot(model=asked), NOW))
     assert line(shown, "Observed").startswith("Observed latency -, 0 inferences/s, mean batch -")
+
+
+def test_what_is_seldom_set_is_shown_where_it_is():
+    late = Batching(max_batch_size=8, default_timeout_microseconds=9, max_queue_size=5)
+    turned = change(8).with_(after=late)
+    status = InferenceModelStatus(
+        batching=BatchingStatus(applied=late, changes=(turned,)),
+        observed=ObservedStatus(rejected_requests=7),
+    )
+    shown = seen(explain(snapshot(model=model(status=status)), NOW))
+    assert line(shown, "Batching").endswith("instances 1, rejected after 9 µs, queue of 5")
+    assert line(shown, "Observed").endswith("0 failed requests, 7 rejected")
+    assert "8 / 0 µs / 1, rejected after 9 µs, queue of 5 Reload" in line(shown, str(turned.time))

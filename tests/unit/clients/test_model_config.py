@@ -78,6 +78,7 @@ def test_a_change_of_batching_changes_nothing_else():
     ("preferred", "bound", "kept"),
     [
         pytest.param([4, 8], 6, [4], id="sizes beyond the bound are dropped"),
+        pytest.param([4, 8], 4, [], id="the bound alone is no preference"),
         pytest.param([16], 32, [], id="the list that Triton completed follows the bound up"),
         pytest.param([16], 8, [], id="and down"),
         pytest.param([4, 16], 32, [4, 16], id="a list that a person wrote is kept"),
@@ -86,8 +87,78 @@ def test_a_change_of_batching_changes_nothing_else():
 def test_preferred_batch_sizes(preferred, bound, kept):
     before = config(PLAIN)
     before.dynamic_batching.preferred_batch_size.extend(preferred)
-    after = with_batching(before, Batching(max_batch_size=bound))
+    read = batching_of(before)
+    assert read is not None
+    after = with_batching(before, read.with_(max_batch_size=bound))
     assert list(after.dynamic_batching.preferred_batch_size) == kept
+    assert batching_of(after).preferred_batch_size == tuple(kept)
+
+
+POLICIES = {
+    "none": ("", (0, 0)),
+    "reject": ("default_timeout_microseconds: 900 max_queue_size: 5", (900, 5)),
+    "with override": ("default_timeout_microseconds: 900 allow_timeout_override: true", (900, 0)),
+    "delay": ("timeout_action: DELAY default_timeout_microseconds: 900", (0, 0)),
+}
+
+
+def with_policy(text):
+    policy = f"default_queue_policy {{ {text} }}" if text else ""
+    return config(
+        f"max_batch_size: 4 instance_group {{ count: 1 }} dynamic_batching {{ {policy} }}"
+    )
+
+
+@pytest.mark.parametrize(("text", "read"), POLICIES.values(), ids=POLICIES.keys())
+def test_a_queue_policy_is_read_and_kept(text, read):
+    found = batching_of(with_policy(text))
+    assert (found.default_timeout_microseconds, found.max_queue_size) == read
+    assert with_batching(with_policy(text), found) == with_policy(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "after"),
+    [
+        pytest.param("none", (700, 3), "default_timeout_microseconds: 700 max_queue_size: 3"),
+        pytest.param("reject", (0, 0), ""),
+        pytest.param("reject", (0, 5), "max_queue_size: 5"),
+        pytest.param(
+            "with override",
+            (700, 0),
+            "default_timeout_microseconds: 700 allow_timeout_override: true",
+        ),
+        pytest.param("delay", (700, 0), "default_timeout_microseconds: 700"),
+    ],
+)
+def test_a_queue_policy_is_changed_in_what_is_decided_only(text, wanted, after):
+    timeout_us, size = wanted
+    batching = Batching(
+        max_batch_size=4, default_timeout_microseconds=timeout_us, max_queue_size=size
+    )
+    changed = with_batching(with_policy(POLICIES[text][0]), batching)
+    assert changed == with_policy(after)
+    assert batching_of(changed) == batching
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        pytest.param("max_batch_size: 5000", "max_batch_size", id="a bound"),
+        pytest.param(
+            "max_batch_size: 4 dynamic_batching { max_queue_delay_microseconds: 20000000 }",
+            "max_queue_delay_microseconds",
+            id="a delay",
+        ),
+        pytest.param(
+            "max_batch_size: 64 dynamic_batching { preferred_batch_size: [1,2,3,4,5,6,7,8,9] }",
+            "preferred_batch_size",
+            id="nine preferred sizes",
+        ),
+    ],
+)
+def test_what_the_api_cannot_state_is_not_batchable(text, field):
+    assert f"its {field} is beyond what Ferryman can state" in not_batchable(config(text))
+    assert batching_of(config(text)) is None
 
 
 def test_all_groups_of_the_first_kind_get_the_instances():

@@ -1,5 +1,6 @@
 """Triton's metrics page and its statistics as values."""
 
+import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.service_pb2 import ModelStatisticsResponse
 
@@ -22,15 +23,22 @@ nv_inference_request_summary_us{model="m",version="1",quantile="0.99"} 300
 nv_inference_request_summary_us{model="m",version="1",quantile="0.999"} 900
 nv_inference_request_summary_us{model="m",version="2",quantile="0.99"} 200
 nv_inference_request_summary_us{model="other",version="1",quantile="0.5"} 7
+nv_inference_request_failure{model="m",version="1",reason="OTHER"} 1
+nv_inference_request_failure{model="m",version="1",reason="BACKEND"} 2
+nv_inference_request_failure{model="m",version="1",reason="CANCELED"} 4
+nv_inference_request_failure{model="m",version="1",reason="REJECTED"} 8
+nv_inference_request_failure{model="m",version="2",reason="REJECTED"} 16
+nv_inference_request_failure{model="other",version="1"} 32
 nv_gpu_power_usage{gpu_uuid="x y"} broken line that is none of ours
 """
 
 
 def test_quantiles_and_queue_of_one_model_are_read_and_nan_is_left_out():
-    assert parse(PAGE, "m") == ModelMetrics({50: 100.0, 90: 150.5, 99: 300.0}, pending=7)
+    quantiles = {50: 100.0, 90: 150.5, 99: 300.0}
+    assert parse(PAGE, "m") == ModelMetrics(quantiles, pending=7, rejected=24, failed=7)
 
 
-def test_another_model_is_not_mixed_in():
+def test_another_model_is_not_mixed_in_nor_are_failures_without_a_reason():
     assert parse(PAGE, "other") == ModelMetrics({50: 7.0}, pending=90)
 
 
@@ -67,3 +75,23 @@ def test_counters_of_all_versions_are_added_up():
     assert found.queue_ns == 600
     assert found.batches == {1: (1, 5), 2: (6, 642)}
     assert (found.latency_quantiles_us, found.pending) == ({99: 5.0}, 2)
+
+
+FAILED = "model_stats { inference_stats { fail { count: 9 } } }"
+
+
+@pytest.mark.parametrize(
+    ("metrics", "failed", "rejected"),
+    [
+        pytest.param(ModelMetrics(rejected=6, failed=3), 3, 6, id="told apart by the metrics"),
+        pytest.param(ModelMetrics(), 9, None, id="not told apart without metrics"),
+        pytest.param(
+            ModelMetrics(rejected=600, failed=0), 0, 600, id="metrics outlast a reload: no failure"
+        ),
+        pytest.param(ModelMetrics(rejected=6), 0, 6, id="rejections alone"),
+    ],
+)
+def test_failures_and_rejections(metrics, failed, rejected):
+    answer = text_format.Parse(FAILED, ModelStatisticsResponse())
+    found = to_statistics(answer.model_stats, metrics, 0.0)
+    assert (found.failure_count, found.rejected_count) == (failed, rejected)

@@ -50,7 +50,7 @@ def change(**fields):
 
 def decide(status=None, spec=None, state=None, overlay=None, window=None, **fields):
     model = factories.model(
-        batching=spec or BatchingSpec(),
+        batching=spec or BatchingSpec(algorithm="Trend"),
         status=InferenceModelStatus(batching=status or BatchingStatus()),
         **fields,
     )
@@ -68,11 +68,17 @@ def decide(status=None, spec=None, state=None, overlay=None, window=None, **fiel
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
-        pytest.param({}, (8, 0, 1), id="by default a batch of 8 without delay"),
+        pytest.param({}, (64, 0, 1), id="by default the largest bound without delay"),
+        pytest.param({"algorithm": "Trend"}, (8, 0, 1), id="Trend begins at a batch of 8"),
         pytest.param(
             {"limits": limits((16, 32), (100, 200), (2, 3))},
-            (16, 100, 2),
-            id="the least limits where they are above",
+            (32, 100, 2),
+            id="the least delay and instances that the limits allow",
+        ),
+        pytest.param(
+            {"algorithm": "Trend", "limits": limits((16, 32))},
+            (16, 0, 1),
+            id="Trend begins at the least size if that is above 8",
         ),
         pytest.param({"limits": limits((1, 4))}, (4, 0, 1), id="the largest size if below"),
         pytest.param({"initial": TEN}, (10, 0, 1), id="initial where it is stated"),
@@ -287,3 +293,62 @@ def test_the_last_good_batching(window, ready, last_good):
         window=None if window is None else factories.window(**window),
     )
     assert found.status.last_good == last_good
+
+
+PREFERRED = {"dynamic_batching": {"preferred_batch_size": [4, 32]}}
+
+
+def test_what_the_overlay_states_is_applied_and_reported():
+    found = decide(overlay=PREFERRED)
+    assert found.applied == found.status.applied == EIGHT.with_(preferred_batch_size=(4,))
+
+
+def test_pods_of_an_earlier_overlay_are_about_to_be_replaced_and_have_not_drifted():
+    found = decide(
+        BatchingStatus(applied=EIGHT, last_good=EIGHT), state=serving(pod()), overlay=PREFERRED
+    )
+    assert found.actuation is None
+    assert found.applied == EIGHT.with_(preferred_batch_size=(4,))
+    again = decide(found.status, state=serving(pod()), overlay=PREFERRED)
+    assert (again.actuation, again.status) == (None, found.status)
+
+
+def test_pods_that_differ_in_what_the_overlay_leaves_open_are_brought_back():
+    late = EIGHT.with_(default_timeout_microseconds=9)
+    found = decide(
+        BatchingStatus(applied=late, last_good=late), state=serving(pod()), overlay=PREFERRED
+    )
+    assert found.actuation is not None
+    assert found.actuation.reason == Reason.DRIFTED
+    assert found.actuation.after == late.with_(preferred_batch_size=(4,))
+
+
+def test_initial_with_preferred_sizes_and_a_queue_policy_is_followed():
+    initial = EIGHT.with_(preferred_batch_size=(2, 4), default_timeout_microseconds=9)
+    spec = BatchingSpec(mode="Fixed", initial=initial)
+    found = decide(BatchingStatus(applied=EIGHT), spec, serving(pod()))
+    assert found.actuation is not None
+    assert (found.actuation.after, found.actuation.reason) == (initial, Reason.SPEC_CHANGED)
+
+
+def test_narrower_limits_drop_the_preferred_sizes_beyond_them():
+    applied = EIGHT.with_(preferred_batch_size=(2, 6), max_queue_size=5)
+    found = batching.clamp(applied, BatchingSpec(limits=limits((1, 4))))
+    assert found == Batching(max_batch_size=4, preferred_batch_size=(2,), max_queue_size=5)
+
+
+@pytest.mark.parametrize(
+    ("fields", "overlay", "needed", "after"),
+    [
+        pytest.param({}, {}, 3, 3, id="as the tuner said last"),
+        pytest.param({}, {}, 0, 0, id="no number would do"),
+        pytest.param({"replicas": 3}, {}, 3, None, id="there are to be so many"),
+        pytest.param(
+            {"spec": BatchingSpec(mode="Fixed", initial=EIGHT)}, {}, 3, None, id="nothing is tuned"
+        ),
+        pytest.param({}, {"max_batch_size": 0}, 3, None, id="nothing can be tuned"),
+    ],
+)
+def test_needed_replicas_last_while_they_are_needed(fields, overlay, needed, after):
+    status = BatchingStatus(applied=EIGHT, needed_replicas=needed)
+    assert decide(status, overlay=overlay, **fields).status.needed_replicas == after

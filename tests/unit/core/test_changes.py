@@ -212,3 +212,69 @@ def test_the_cheapest_actuator(after, actuator):
 
 def test_a_batching_in_words():
     assert changes.describe(Batching(max_batch_size=4, instances=2)).endswith("2 instances")
+
+
+def test_what_is_seldom_set_is_named_only_where_it_is():
+    batching = Batching(
+        max_batch_size=8,
+        preferred_batch_size=(2, 4),
+        default_timeout_microseconds=40_000,
+        max_queue_size=100,
+    )
+    assert changes.describe(batching) == (
+        "batch 8, delay 0 µs, 1 instance, preferred 2 and 4, rejected after 40000 µs, queue of 100"
+    )
+
+
+BACK = {"before": AFTER, "after": BEFORE, "reason": Reason.ROLLED_BACK}
+
+
+@pytest.mark.parametrize(
+    ("earlier", "outcomes"),
+    [
+        pytest.param(
+            (change("Applied", -60),), ["Applied", "RolledBack"], id="the change is marked"
+        ),
+        pytest.param(
+            (change("Applied", -60), change("Applied", -900)),
+            ["Applied", "RolledBack", "Applied"],
+            id="only the latest of its kind",
+        ),
+        pytest.param(
+            (change("Applied", -30, after=BEFORE, before=AFTER), change("Refused", -60)),
+            ["Applied", "Applied", "Refused"],
+            id="not what was never applied",
+        ),
+    ],
+)
+def test_a_rollback_marks_what_it_takes_back(earlier, outcomes):
+    begun = status(change(**BACK), *earlier).with_(observed_generation=1)
+    found = changes.record_outcome(begun, actuation(**BACK), "Applied", "", NOW).batching
+    assert [c.outcome for c in found.changes] == outcomes
+    assert (found.applied, found.reason) == (BEFORE, Reason.ROLLED_BACK)
+    resolved = changes.resolve(begun.batching, (pod(batching=BEFORE),))
+    assert [c.outcome for c in resolved.changes] == outcomes
+
+
+def test_a_rollback_that_failed_takes_nothing_back():
+    begun = status(change(**BACK), change("Applied", -60))
+    found = changes.record_outcome(begun, actuation(**BACK), "Refused", "no", NOW).batching
+    assert [c.outcome for c in found.changes] == ["Refused", "Applied"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "words"),
+    [
+        pytest.param("Refused", Reason.CONFIG_REFUSED, "m", id="Triton's words"),
+        pytest.param(
+            "RolledBack",
+            Reason.ROLLED_BACK,
+            f"batch 10, delay 0 µs, 1 instance of {at(-60)} was worse than predicted",
+            id="what was taken back",
+        ),
+    ],
+)
+def test_why_a_change_is_not_made_again(outcome, reason, words):
+    told = changes.why_not_again(change(outcome, -60))
+    assert told[0] == reason
+    assert told[1].startswith(words)

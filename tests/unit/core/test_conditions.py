@@ -1,11 +1,17 @@
 """The conditions: what is the case, why, and since when."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from ferryman.api.batching import BatchingSpec
 from ferryman.api.conditions import Condition, ConditionType, Reason, find
-from ferryman.api.inference_model_status import InferenceModelStatus, PlacementStatus
+from ferryman.api.inference_model_status import (
+    InferenceModelStatus,
+    ObservedStatus,
+    PlacementStatus,
+)
 from ferryman.core import conditions
 from ferryman.core.objectives import Verdict
 from ferryman.core.observation import Observation
@@ -33,6 +39,8 @@ def view(
     verdict=None,
     steady=True,
     before=(),
+    needed=None,
+    rejected=0,
     **model,
 ):
     status = InferenceModelStatus(conditions=before)
@@ -42,7 +50,8 @@ def view(
         placement=placement,
         serving=serving,
         rejection=rejection,
-        observation=Observation(None, verdict, steady),
+        observation=Observation(ObservedStatus(rejected_requests=rejected), verdict, steady),
+        needed_replicas=needed,
     )
 
 
@@ -239,3 +248,47 @@ def test_the_time_moves_only_when_the_status_does():
 
 def test_conditions_are_about_the_present_generation():
     assert {c.observed_generation for c in describe(generation=4)} == {4}
+
+
+REJECT = {"batching": BatchingSpec(on_overload="Reject")}
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        pytest.param({}, None, id="not while the tuner asks for nothing"),
+        pytest.param(
+            {"needed": 3},
+            "no batching of 1 replica meets the objectives, 3 would: raise spec.replicas to 3",
+            id="the tuner asks for three",
+        ),
+        pytest.param(
+            {"needed": 3, "replicas": 2}, "no batching of 2 replicas meets", id="of two replicas"
+        ),
+        pytest.param({"needed": 3, "replicas": 3}, None, id="there are to be three already"),
+        pytest.param({"needed": 0}, "however many replicas", id="no number would do"),
+        pytest.param({"needed": 3, "replicas": 0}, None, id="the model is scaled to zero"),
+        pytest.param(
+            {"rejected": 5, **REJECT}, "requests are rejected because", id="requests are rejected"
+        ),
+        pytest.param(
+            {"rejected": 5, "needed": 2, **REJECT},
+            "no batching of 1 replica",
+            id="rejections and a number: the number",
+        ),
+        pytest.param({"rejected": 5}, None, id="rejections that the user's own config makes"),
+    ],
+)
+def test_needs_capacity(fields, words):
+    found = shown(ConditionType.NEEDS_CAPACITY, **fields)
+    if words is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert found[:2] == ("True", Reason.NEEDS_CAPACITY)
+        assert words in found[2]
+
+
+def test_nothing_observed_yet_rejects_nothing():
+    unseen = replace(view(**REJECT), observation=Observation(None, None, steady=True))
+    assert find(conditions.describe(unseen, NOW), ConditionType.NEEDS_CAPACITY) is None

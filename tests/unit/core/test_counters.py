@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ferryman.core.counters import Totals, increase
+from ferryman.core.counters import Totals, continues, increase
 from tests.factories import statistics
 
 BEFORE = statistics(0, 10)
@@ -88,3 +88,33 @@ def test_no_increase_is_ever_negative(before, after):
 @given(READINGS)
 def test_nothing_is_added_between_equal_readings(reading):
     assert increase(reading, reading) == Totals()
+
+
+def test_rejected_requests_are_counted_apart():
+    added = increase(
+        statistics(0, 1, failure_count=2, rejected_count=5),
+        statistics(1, 4, failure_count=3, rejected_count=9),
+    )
+    assert (added.requests, added.failures, added.rejected, added.ended) == (3, 1, 4, 8)
+
+
+def test_rejections_that_are_not_told_apart_count_as_failures():
+    added = increase(
+        statistics(0, 1, rejected_count=None),
+        statistics(1, 4, failure_count=3, rejected_count=None),
+    )
+    assert (added.failures, added.rejected) == (3, 0)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(None, 5, id="told apart in the later reading only"),
+        pytest.param(5, None, id="told apart in the earlier reading only"),
+        pytest.param(5, 4, id="fewer than before"),
+    ],
+)
+def test_rejections_that_cannot_be_compared_begin_the_pod_afresh(before, after):
+    one, other = statistics(0, 1, rejected_count=before), statistics(1, 4, rejected_count=after)
+    assert not continues(one, other)
+    assert increase(one, other) == Totals()

@@ -129,3 +129,28 @@ def test_an_outcome(outcome, kind, reason, words):
     event = of_outcome(actuation, outcome, "no memory")
     assert (event.type, event.reason) == (kind, reason)
     assert words in event.message
+
+
+LACKING = condition("NeedsCapacity", "True", "NeedsCapacity")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        pytest.param((), (LACKING,), [("Warning", "NeedsCapacity")], id="more is needed"),
+        pytest.param((LACKING,), (LACKING,), [], id="still: no event"),
+        pytest.param((LACKING,), (), [("Normal", "CapacitySuffices")], id="no longer"),
+    ],
+)
+def test_capacity(before, after, expected):
+    found = of_transition(status(*before), status(*after))
+    assert [(event.type, event.reason) for event in found] == expected
+
+
+def test_a_rollback_is_a_warning():
+    back = Actuation(TEN, EIGHT, "Reload", Reason.ROLLED_BACK, "worse than predicted", ())
+    assert of_outcome(back, "Applied", "") == Event(
+        "Warning",
+        Reason.ROLLED_BACK,
+        "batch 8, delay 0 µs, 1 instance applied: worse than predicted",
+    )

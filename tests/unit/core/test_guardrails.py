@@ -102,3 +102,20 @@ def test_at_the_time_named_the_reload_is_possible_and_a_second_before_it_is_not(
         assert refuse_reload(rules, reloads, refusal.possible_at) is None
         just_before = refusal.possible_at - timedelta(seconds=1)
         assert refuse_reload(rules, reloads, just_before) is not None
+
+
+@pytest.mark.parametrize(
+    "reloads",
+    [
+        pytest.param((at(-1),), id="the interval"),
+        pytest.param((at(-1), at(-200), at(-3500)), id="a budget that is spent"),
+    ],
+)
+def test_a_rollback_does_not_wait_for(reloads):
+    assert refuse_reload(RULES, reloads, NOW, rollback=True) is None
+
+
+def test_where_reloads_are_forbidden_a_rollback_is_one_too():
+    refusal = refuse_reload(RULES.with_(max_reloads_per_hour=0), (), NOW, rollback=True)
+    assert refusal is not None
+    assert refusal.reason == Reason.RELOAD_BUDGET_SPENT

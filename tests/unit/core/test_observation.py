@@ -111,3 +111,41 @@ def test_a_queue_within_the_configured_delay_is_no_queue():
     found = observe(wanting, waits)
     assert found.verdict is not None
     assert found.verdict.met is True
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "reported"),
+    [
+        pytest.param(0, 12, 12, id="the first rejections"),
+        pytest.param(1000, 1090, 1000, id="about as many: noise"),
+        pytest.param(1000, 1234, 1230, id="more, in three digits"),
+        pytest.param(12, 0, 0, id="none any more"),
+    ],
+)
+def test_rejected_requests(before, now, reported):
+    found = observe(model(SEEN.with_(rejected_requests=before)), factories.window(rejected=now))
+    assert found.status is not None
+    assert found.status.rejected_requests == reported
+    assert found.steady is (reported == before)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(None, None, id="nothing was ever observed"),
+        pytest.param(SEEN, SEEN, id="nothing was rejected"),
+        pytest.param(SEEN.with_(rejected_requests=5), SEEN, id="nothing is rejected any more"),
+    ],
+)
+def test_a_window_without_traffic_rejects_nothing(before, after):
+    idle = factories.window(requests=0, inferences=0, inferences_per_s=0.0, latency_ms=None)
+    assert observe(model(before), idle).status == after
+
+
+def test_a_window_in_which_all_were_rejected_is_reported():
+    full = factories.window(requests=0, rejected=7, inferences_per_s=0.0, latency_ms=None)
+    found = observe(model(), full)
+    assert found.status is not None
+    assert found.status.rejected_requests == 7
+    assert found.verdict is not None
+    assert found.verdict.message == "all 7 requests were rejected in 10 s"

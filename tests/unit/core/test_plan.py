@@ -131,7 +131,8 @@ SLOW = factories.window(latency_ms=80.0)
 
 def slow_model(**fields):
     return factories.snapshot(
-        model=factories.model(batching=BatchingSpec(trend=QUICK), **fields), serving=serving()
+        model=factories.model(batching=BatchingSpec(algorithm="Trend", trend=QUICK), **fields),
+        serving=serving(),
     )
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.conditions import Reason
-from ferryman.clients import pbtxt
+from ferryman.clients import model_config, pbtxt
 from ferryman.core import triton_config
 from ferryman.core.rejection import RejectedError
 from tests import factories
@@ -107,6 +107,30 @@ def test_overlay(overlay, key, value):
             "preferred_batch_size must be a list of whole numbers",
             id="a preferred size that is a text",
         ),
+        pytest.param(
+            {"dynamic_batching": {"preferred_batch_size": [0]}}, "numbers from 1", id="a size of 0"
+        ),
+        pytest.param(
+            {"dynamic_batching": {"preferred_batch_size": [1, 2, 3, 4, 5, 6, 7, 8, 9]}},
+            "has 9 sizes: state 8",
+            id="more preferred sizes than the API can state",
+        ),
+        pytest.param(
+            {"dynamic_batching": {"default_queue_policy": 3}},
+            "default_queue_policy must be an object, not 3",
+            id="a number as queue policy",
+        ),
+        pytest.param(
+            {"dynamic_batching": {"default_queue_policy": {"max_queue_size": "9"}}},
+            "max_queue_size must be a whole number",
+            id="a text as queue size",
+        ),
+        pytest.param(
+            {"dynamic_batching": {"defaultQueuePolicy": {"defaultTimeoutMicroseconds": 10**9}}},
+            "default_timeout_microseconds must not exceed 600_000_000, but is 1_000_000_000",
+            id="a timeout beyond what the API can state",
+        ),
+        pytest.param({"max_batch_size": 5000}, "must not exceed 4_096", id="a bound beyond it"),
         pytest.param({"instance_group": {}}, "must be a list of objects", id="a group, no list"),
         pytest.param({"instance_group": [1]}, "must be a list of objects", id="a list of numbers"),
         pytest.param({"instance_group": [{}, {}]}, "has 2 groups", id="two instance groups"),
@@ -199,3 +223,104 @@ def test_the_untuned_part_of_an_untunable_model_is_all_of_it():
     stated = {"max_batch_size": 0, "instance_group": [{"count": 2}]}
     assert untuned(stated)["instance_group"] == [{"count": 2, "kind": "KIND_CPU"}]
     assert untuned(stated)["max_batch_size"] == 0
+
+
+TIMED = BATCHING.with_(default_timeout_microseconds=40_000, max_queue_size=100)
+
+
+@pytest.mark.parametrize(
+    ("overlay", "batching", "expected"),
+    [
+        pytest.param({}, BATCHING, {}, id="what is not decided is not stated"),
+        pytest.param(
+            {},
+            BATCHING.with_(preferred_batch_size=(4, 8)),
+            {"preferred_batch_size": [4, 8]},
+            id="preferred sizes",
+        ),
+        pytest.param(
+            {}, BATCHING.with_(preferred_batch_size=(16,)), {}, id="the bound alone is none"
+        ),
+        pytest.param(
+            {},
+            TIMED,
+            {
+                "default_queue_policy": {
+                    "timeout_action": "REJECT",
+                    "default_timeout_microseconds": 40_000,
+                    "max_queue_size": 100,
+                }
+            },
+            id="a queue policy",
+        ),
+        pytest.param(
+            {},
+            BATCHING.with_(max_queue_size=100),
+            {"default_queue_policy": {"timeout_action": "REJECT", "max_queue_size": 100}},
+            id="a bounded queue alone",
+        ),
+        pytest.param(
+            {"preferred_batch_size": [2, 32]},
+            BATCHING.with_(preferred_batch_size=(4, 8)),
+            {"preferred_batch_size": [2]},
+            id="the overlay's own sizes win",
+        ),
+        pytest.param(
+            {"defaultQueuePolicy": {"timeoutAction": "DELAY", "defaultTimeoutMicroseconds": 7}},
+            TIMED,
+            {
+                "default_queue_policy": {
+                    "timeout_action": "DELAY",
+                    "default_timeout_microseconds": 7,
+                }
+            },
+            id="the overlay's own policy wins as a whole",
+        ),
+    ],
+)
+def test_preferred_sizes_and_queue_policy(overlay, batching, expected):
+    found = configured({"dynamic_batching": overlay}, batching)["dynamic_batching"]
+    assert found == {**expected, "max_queue_delay_microseconds": 500}
+    assert pbtxt.encode(configured({"dynamic_batching": overlay}, batching))
+
+
+@pytest.mark.parametrize(
+    ("overlay", "fields"),
+    [
+        pytest.param({}, {}, id="an overlay without own words"),
+        pytest.param({"preferred_batch_size": []}, {"preferred_batch_size": ()}, id="no sizes"),
+        pytest.param(
+            {"preferredBatchSize": [8, 4, 32]}, {"preferred_batch_size": (4, 8)}, id="its sizes"
+        ),
+        pytest.param(
+            {"default_queue_policy": {}},
+            {"default_timeout_microseconds": 0, "max_queue_size": 0},
+            id="a policy that never rejects",
+        ),
+        pytest.param(
+            {"default_queue_policy": {"default_timeout_microseconds": 9}},
+            {"default_timeout_microseconds": 9, "max_queue_size": 0},
+            id="its timeout: to reject is Triton's default",
+        ),
+        pytest.param(
+            {
+                "default_queue_policy": {
+                    "timeout_action": "DELAY",
+                    "default_timeout_microseconds": 9,
+                    "max_queue_size": 5,
+                }
+            },
+            {"default_timeout_microseconds": 0, "max_queue_size": 5},
+            id="a policy that delays rejects by its size only",
+        ),
+    ],
+)
+def test_what_comes_into_force_is_what_triton_then_shows(overlay, fields):
+    """The oracle is the adapter's reading of the rendered file, which knows no overlays."""
+    wanted = TIMED.with_(preferred_batch_size=(2,))
+    config = {"dynamic_batching": overlay}
+    expected = wanted.with_(**fields)
+    assert triton_config.in_effect(config, wanted) == expected
+    rendered = pbtxt.parse(configured(config, triton_config.in_effect(config, wanted)))
+    assert model_config.batching_of(rendered) == expected
+    assert model_config.with_batching(rendered, expected) == rendered

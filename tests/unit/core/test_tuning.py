@@ -19,12 +19,22 @@ SLOW = {"latency_ms": 80.0}
 FALLING = TunerState(trajectory=(8, 6))
 
 
-def step(window=None, *, mode="Auto", status=None, state=FALLING, steady=False, pods=None):
-    spec = BatchingSpec(mode=mode, trend=TrendSettings(samples=3))
+def step(
+    window=None,
+    *,
+    mode="Auto",
+    status=None,
+    state=FALLING,
+    steady=False,
+    pods=None,
+    overlay=None,
+):
+    spec = BatchingSpec(mode=mode, algorithm="Trend", trend=TrendSettings(samples=3))
     return let_tuner_step(
         Situation(
             model=factories.model(batching=spec),
             serving=ServingState(pods=(pod(batching=EIGHT),) if pods is None else pods),
+            overlay=overlay or {},
             batching=status or BatchingStatus(applied=EIGHT),
             applied=EIGHT,
             window=None if window is None else factories.window(**window),
@@ -160,3 +170,141 @@ def test_what_meets_the_objectives_is_recommended():
     before = BatchingStatus(applied=EIGHT, recommended=SIX, reason=Reason.RECOMMENDED)
     found = step({}, mode="Recommend", status=before).status
     assert (found.recommended, found.reason) == (EIGHT, Reason.MET)
+
+
+# The words of a tuner that is not Trend
+
+
+BEFORE, AFTER, WAITING = (TunerState(trajectory=(n,)) for n in (1, 2, 3))
+
+
+@pytest.fixture
+def said(monkeypatch):
+    """Let the tuner say this."""
+
+    def say(batching=EIGHT, reason=Reason.LEARNING, message="as of now", **fields):
+        decision = TuneDecision(batching, reason, message, AFTER, **fields)
+        monkeypatch.setattr(tuning, "tune", lambda *_: decision)
+
+    return say
+
+
+@pytest.mark.parametrize(
+    ("before", "reason"),
+    [
+        pytest.param("", Reason.LEARNING, id="learning is said"),
+        pytest.param("Met", Reason.LEARNING, id="instead of objectives that were met"),
+        pytest.param("RolledBack", "RolledBack", id="but a rollback explains more"),
+        pytest.param("ConfigRefused", "ConfigRefused", id="so does a refusal"),
+    ],
+)
+def test_while_service_times_are_learnt(said, before, reason):
+    said(message="12 of 40 batches seen")
+    found = step({}, status=BatchingStatus(applied=EIGHT, reason=before, message="as before"))
+    assert (found.actuation, found.status.reason) == (None, reason)
+    expected = "as before" if reason == before else "it is being learnt how long batches"
+    assert found.status.message.startswith(expected)
+    assert found.state == AFTER
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [Reason.NO_BETTER, Reason.SATURATED, Reason.NEEDS_CAPACITY, Reason.PREDICTED_TO_MEET],
+)
+def test_figures_that_drift_write_nothing_while_nothing_changes(said, reason):
+    said(reason=reason, message="p99 41.7 ms predicted")
+    before = BatchingStatus(applied=EIGHT, reason=reason, message="p99 41.2 ms predicted")
+    assert step({}, status=before, steady=True).status == before
+    assert step({}, status=before, steady=False).status.message == "p99 41.7 ms predicted"
+
+
+@pytest.mark.parametrize(
+    ("before", "reason", "says", "after"),
+    [
+        pytest.param(None, Reason.NEEDS_CAPACITY, 3, 3, id="asked for"),
+        pytest.param(3, Reason.NEEDS_CAPACITY, 0, 0, id="no number would do"),
+        pytest.param(3, Reason.MET, None, None, id="no longer asked for"),
+        pytest.param(3, Reason.NO_TRAFFIC, None, None, id="nothing is asked of the model"),
+        pytest.param(3, Reason.OBSERVING, None, 3, id="too few requests say nothing"),
+    ],
+)
+def test_needed_replicas_are_those_that_the_tuner_says(said, before, reason, says, after):
+    said(reason=reason, needs_replicas=says)
+    found = step({}, status=BatchingStatus(applied=EIGHT, needed_replicas=before))
+    assert found.status.needed_replicas == after
+
+
+@pytest.mark.parametrize("mode", ["Auto", "Recommend"])
+def test_needed_replicas_are_said_beside_a_change(said, mode):
+    said(SIX, Reason.SATURATED, needs_replicas=2)
+    assert step({}, mode=mode).status.needed_replicas == 2
+
+
+@pytest.mark.parametrize("reason", [Reason.ROLLED_BACK, Reason.BATCH_TOO_LARGE])
+def test_going_back_waits_for_nothing(said, reason):
+    said(SIX, reason, "worse than predicted", if_refused=WAITING)
+    reloads = (at(-1), *(at(-300 * i) for i in range(1, 5)))
+    found = step({}, status=BatchingStatus(applied=EIGHT, recent_reloads=reloads))
+    assert found.actuation is not None
+    assert (found.actuation.after, found.actuation.reason) == (SIX, reason)
+    assert found.state == AFTER
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        pytest.param("Refused", id="by Triton"),
+        pytest.param("RolledBack", id="because it was taken back lately"),
+        pytest.param("Interrupted", id="because no pod answered a moment ago"),
+    ],
+)
+def test_what_is_not_carried_out_leaves_the_tuner_the_state_for_that(said, outcome):
+    said(SIX, Reason.CHEAPER, if_refused=WAITING)
+    failed = BatchingChange(
+        time=at(-10),
+        before=EIGHT,
+        after=SIX,
+        actuator="Reload",
+        reason=Reason.CHEAPER,
+        message="m",
+        outcome=outcome,
+        generation=1,
+    )
+    found = step({}, status=BatchingStatus(applied=EIGHT, changes=(failed,)))
+    assert (found.actuation, found.state) == (None, WAITING)
+
+
+def test_a_recommendation_is_never_carried_out_and_the_tuner_knows(said):
+    said(SIX, Reason.CHEAPER, if_refused=WAITING)
+    found = step({}, mode="Recommend")
+    assert (found.actuation, found.status.recommended, found.state) == (None, SIX, WAITING)
+
+
+def test_what_the_overlay_states_is_not_changed_and_the_tuner_knows(said):
+    overlay = {"dynamic_batching": {"preferred_batch_size": [4, 8]}}
+    applied = EIGHT.with_(preferred_batch_size=(4, 8))
+    said(EIGHT.with_(preferred_batch_size=(2,)), Reason.CHEAPER, if_refused=WAITING)
+    found = let_tuner_step(situation_with(overlay, applied))
+    assert found is not None
+    assert (found.actuation, found.applied, found.state) == (None, applied, WAITING)
+
+    said(SIX.with_(default_timeout_microseconds=9), Reason.CHEAPER, if_refused=WAITING)
+    found = let_tuner_step(situation_with(overlay, applied))
+    assert found is not None
+    assert found.actuation is not None
+    wanted = SIX.with_(preferred_batch_size=(4,), default_timeout_microseconds=9)
+    assert (found.actuation.after, found.state) == (wanted, AFTER)
+
+
+def situation_with(overlay, applied):
+    return Situation(
+        model=factories.model(batching=BatchingSpec()),
+        serving=ServingState(pods=(pod(batching=applied),)),
+        overlay=overlay,
+        batching=BatchingStatus(applied=applied),
+        applied=applied,
+        window=factories.window(),
+        steady=False,
+        state=BEFORE,
+        now=NOW,
+    )

@@ -238,3 +238,64 @@ def test_whatever_resets_no_window_counts_more_than_happened_or_less_than_nothin
     assert all(w.requests >= 0 and w.failures >= 0 for w in windows)
     assert sum(w.requests for w in windows) <= served
     assert all(w.mean_latency_ms == pytest.approx(5.0) for w in windows if w.requests)
+
+
+def test_rejected_requests_are_neither_failures_nor_served_but_were_asked_for():
+    first = statistics(0, pending=0)
+    last = statistics(10, 600, failure_count=50, rejected_count=350, pending=0)
+    _, [seen] = watch([(0, {"a": first}), (10, {"a": last})])
+    assert (seen.requests, seen.failures, seen.rejected) == (600, 50, 350)
+    assert seen.offered_inferences_per_s == 100.0
+
+
+def test_what_arrived_from_one_reading_to_the_next():
+    readings = [
+        (0, {"a": statistics(0, pending=0), "b": statistics(0)}),
+        (1, {"a": statistics(1, 10, pending=5), "b": statistics(1, 3)}),
+        # b does not say what waits; a's queue is worked off, and something failed.
+        (3, {"a": statistics(3, 30, pending=0, failure_count=2), "b": statistics(3, 3)}),
+        (6, {"a": statistics(6, 40, failure_count=2, rejected_count=600), "b": statistics(6, 400)}),
+    ]
+    _, [seen] = watch(readings)
+    assert seen.arrived == ((1, 10 + 5 + 3), (2, 20 - 5 + 2), (3, 10 + 600 + 397))
+    assert seen.pods == 2
+
+
+def test_arrivals_are_never_negative_although_the_queue_is_read_at_another_moment():
+    readings = [
+        (0, {"a": statistics(0, pending=9)}),
+        (6, {"a": statistics(6, 4, pending=0)}),
+        (31, {"a": statistics(31, 4, pending=0)}),
+    ]
+    _, [seen] = watch(readings)
+    assert seen.arrived == ((6, 0), (25, 0))
+
+
+def test_an_interval_with_a_reload_says_nothing_of_arrivals():
+    readings = [
+        (0, {"a": statistics(0, 100), "b": statistics(0)}),
+        (5, {"a": statistics(5, 3), "b": statistics(5, 50)}),
+        (30, {"a": statistics(30, 23), "b": statistics(30, 60)}),
+    ]
+    _, [seen] = watch(readings)
+    assert seen.arrived == ((25, 30),)
+
+
+def test_a_reading_at_the_very_moment_of_the_last_is_no_interval():
+    readings = [(0, {"a": statistics(0)}), (0, {"a": statistics(0, 5)})]
+    state, _ = watch(readings)
+    assert state.arrived == ()
+
+
+@given(counts=st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=30, max_size=30))
+def test_all_arrivals_together_are_what_left_and_what_waits(counts):
+    """Every request that came is served or waits: an oracle that keeps the requests themselves."""
+    served, waiting, readings = 0, 0, [(0, {"a": statistics(0, pending=0)})]
+    came = []
+    for second, (arrivals, capacity) in enumerate(counts, start=1):
+        done = min(waiting + arrivals, capacity)
+        served, waiting = served + done, waiting + arrivals - done
+        came.append((1, arrivals))
+        readings.append((second, {"a": statistics(second, served, pending=waiting)}))
+    _, [seen] = watch(readings, window_settings(max_requests=10**6, max_seconds=30, min_seconds=30))
+    assert list(seen.arrived) == came

@@ -28,13 +28,25 @@ class Cluster:
         self.tritons = FakeTritons()
         self.metrics = Metrics()
         self.image = "ferryman.dev/ferryman:test"
+        self.decided_aside = 0
         self._session = None
+
+    async def aside(self, decide):
+        """Decide here: virtual time does not wait for threads."""
+        self.decided_aside += 1
+        return decide()
 
     async def begin(self):
         """Start a session; what exists is told to it as kopf would after listing."""
         health = Health(seconds)
         outside = Outside(
-            self.api, self.tritons.connect, Clocks(now, seconds), health, self.metrics, MASTER_KEY
+            self.api,
+            self.tritons.connect,
+            Clocks(now, seconds),
+            health,
+            self.metrics,
+            MASTER_KEY,
+            aside=self.aside,
         )
         self._session = Session(outside, Scope("ferryman-system", self.image))
         self.api.on_event = self._session.begin(self.api.indices)

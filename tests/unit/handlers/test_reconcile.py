@@ -6,9 +6,14 @@ import hmac
 import pytest
 
 from ferryman.api.batching import Batching, BatchingSpec
+from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import RuntimeRef
 from ferryman.clients.kubernetes_errors import PermanentError, TemporaryError
 from ferryman.clients.triton import ConfigRefused
+from ferryman.core import tuning
+from ferryman.core.tuner import TuneDecision
+from ferryman.handlers.ledger import Ledger
+from ferryman.handlers.watch import Concerned
 from tests import factories
 from tests.fakes import now, run_virtually, wire
 from tests.unit.handlers.cluster import MASTER_KEY, Cluster
@@ -493,3 +498,112 @@ def test_a_runtime_that_names_itself_differently_is_found_by_its_reference(clust
     play(script)
     assert cluster.condition("Stalled", "other") == ("True", "RuntimeNotFound")
     assert cluster.condition("Placed") == ("True", "LeastWorkload")
+
+
+async def overloaded(cluster):
+    """Serve 100 requests a second and reject 40 more."""
+    prepare(cluster)
+    cluster.model(batching=BatchingSpec(on_overload="Reject"))
+    await cluster.settle()
+    server = cluster.tritons.at("10.0.0.1")
+    server.requests_per_s, server.rejected_per_s = 100.0, 40.0
+    cluster.serve()
+    await cluster.beat(60)
+    return server
+
+
+def gauge(cluster, name):
+    labels = {"namespace": "default", "model": "resnet50"}
+    return cluster.metrics.registry.get_sample_value(f"ferryman_model_{name}", labels)
+
+
+def test_rejected_requests_are_shown_and_raise_the_condition_while_they_last(cluster, play):
+    async def script(cluster):
+        server = await overloaded(cluster)
+        during = (
+            cluster.condition("NeedsCapacity"),
+            cluster.status()["observed"]["rejectedRequests"],
+            gauge(cluster, "rejected_requests"),
+            cluster.status()["observed"]["failedRequests"],
+        )
+        server.rejected_per_s = 0.0
+        await cluster.beat(60)
+        return during
+
+    condition, rejected, shown, failed = play(script)
+    assert condition == ("True", "NeedsCapacity")
+    # A window of 140 requests a second ends after 8 s.
+    assert rejected == shown == 8 * 40
+    assert failed == 0
+    assert cluster.condition("NeedsCapacity") is None
+    assert gauge(cluster, "rejected_requests") == 0
+    reasons = [event[2] for event in cluster.api.events]
+    assert reasons.count("NeedsCapacity") == reasons.count("CapacitySuffices") == 1
+
+
+def test_an_hour_of_steady_rejections_writes_nothing(cluster, play):
+    async def script(cluster):
+        await overloaded(cluster)
+        before = cluster.writes()
+        await cluster.beat(3600)
+        return before
+
+    before = play(script)
+    assert cluster.writes() == before
+
+
+def test_needed_replicas_are_shown_until_there_are_to_be_so_many(cluster, play, monkeypatch):
+    def needs_three(_spec, _objectives, applied, _window, state):
+        message = "too much is asked"
+        return TuneDecision(applied, Reason.NEEDS_CAPACITY, message, state, needs_replicas=3)
+
+    monkeypatch.setattr(tuning, "tune", needs_three)
+
+    async def script(cluster):
+        prepare(cluster)
+        await cluster.settle()
+        cluster.tritons.at("10.0.0.1").requests_per_s = 100.0
+        cluster.serve()
+        await cluster.beat(60)
+        during = (
+            cluster.status()["batching"]["neededReplicas"],
+            gauge(cluster, "needed_replicas"),
+            cluster.condition("NeedsCapacity"),
+        )
+        cluster.model(replicas=3)
+        await cluster.settle()
+        return during
+
+    assert play(script) == (3, 3.0, ("True", "NeedsCapacity"))
+    assert "neededReplicas" not in cluster.status()["batching"]
+    assert gauge(cluster, "needed_replicas") is None
+    assert cluster.condition("NeedsCapacity") is None
+
+
+def test_only_what_ended_windows_say_is_decided_aside(cluster, play):
+    async def script(cluster):
+        await serving(cluster)
+        before = cluster.decided_aside
+        await cluster.beat(65)
+        return before
+
+    assert play(script) == 0
+    assert cluster.decided_aside == 2
+
+
+def test_a_place_that_is_found_lost_with_a_window_is_decided_anew_and_noted(
+    cluster, play, monkeypatch
+):
+    """No event tells of it: the first to see the other node type is a window's decision."""
+    placed = []
+    monkeypatch.setattr(Ledger, "place", lambda _self, key, _placed: placed.append(key))
+
+    async def script(cluster):
+        await serving(cluster)
+        monkeypatch.setattr(Concerned, "look", lambda *_, **__: ([], False))
+        cluster.heartbeat("node-1", "cpu-large")
+        await cluster.beat(35, node_type="cpu-large")
+
+    play(script)
+    assert cluster.status()["placement"]["nodeType"] == "cpu-large"
+    assert (cluster.decided_aside, placed) == (1, [KEY, KEY])
