@@ -13,6 +13,7 @@ from ferryman import __version__
 COMMANDS = {
     "explain": ("ferryman.cli.explain", "show where a model went, every candidate, and why"),
     "load": ("ferryman.cli.load", "send open-loop load to a model and measure the answers"),
+    "tune": ("ferryman.cli.tune", "tune a model on any running Triton, without Kubernetes"),
     "simulate": ("ferryman.cli.simulate", "try a batching algorithm on a simulated model"),
     "operator": ("ferryman.cli.operator", "run the operator (what its Deployment runs)"),
     "agent": ("ferryman.cli.agent", "run the node agent, or one of its parts by hand"),
@@ -23,6 +24,7 @@ examples:
   ferryman explain resnet50                        why a model is where it is
   ferryman explain --snapshot FILE --output json   the same decision offline
   ferryman simulate --scenario FILE                what tuning would do, and the best there is
+  ferryman tune --url HOST:8001 --model M --p99 50ms   tune any Triton, without Kubernetes
   ferryman load --url http://127.0.0.1:8000 --model resnet50 --rate 50 --duration 30
 
 Installed as kubectl-ferryman, every command is also `kubectl ferryman …`.

@@ -1,0 +1,173 @@
+"""What a running Triton allows: whether a model can be tuned, changed, and observed in full.
+
+For servers that Ferryman did not set up. Nothing on the server is changed by asking.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import aiohttp
+import grpc
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from ferryman.clients import model_config, pbtxt, triton
+from ferryman.clients.triton import TritonUnavailable
+from ferryman.clients.triton_metrics import PENDING, SUMMARY
+
+_Answer = TypeVar("_Answer")
+
+#: To unload a model that is not there does nothing, and is refused where model control is off.
+_NO_MODEL: Final = "ferryman-asks-for-model-control"
+_DEADLINE_S: Final = 5.0
+_RESTRICTED: Final = "protocol is restricted"
+_ESTIMATED: Final = "percentiles are estimated from means"
+
+
+class KeyNeeded(TritonUnavailable):
+    """An API that is needed answers only with a key, and not with the one given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """One model on one server; each refusal is a reason in words, or ''."""
+
+    server_version: str
+    config_pbtxt: str
+    """The whole configuration in force, as Triton completed it."""
+    not_tunable: str
+    """Why the batching of this model cannot be tuned live."""
+    no_control: str
+    """Why nothing can be changed."""
+    not_observed: tuple[str, ...]
+    """What of the metrics page is missing, and what follows from it."""
+
+
+async def survey(
+    address: str,
+    model: str,
+    *,
+    metadata: tuple[tuple[str, str], ...] = (),
+    metrics_url: str,
+) -> Survey:
+    """Look at a model on the server at ``address`` (HOST:PORT of gRPC).
+
+    ``metadata`` carries the key of restricted protocols. Raises TritonUnavailable when the
+    server does not answer or does not serve the model, and KeyNeeded.
+    """
+    async with grpc.aio.insecure_channel(address, options=triton.CHANNEL_OPTIONS) as channel:
+        asker = _Asker(address, service_pb2_grpc.GRPCInferenceServiceStub(channel), metadata)
+        version = await asker.version()
+        await asker.check_ready(model)
+        config = await asker.config(model)
+        no_control = await asker.why_no_control() or _why_not_changeable(config)
+    return Survey(
+        server_version=version,
+        config_pbtxt=pbtxt.to_text(config),
+        not_tunable=_why_not_tunable(config),
+        no_control=no_control,
+        not_observed=await missing_metrics(metrics_url),
+    )
+
+
+class _Asker:
+    """The questions, each with a deadline and with words for what went wrong."""
+
+    def __init__(
+        self,
+        address: str,
+        stub: service_pb2_grpc.GRPCInferenceServiceStub,
+        metadata: tuple[tuple[str, str], ...],
+    ) -> None:
+        self._address = address
+        self._stub = stub
+        self._metadata = metadata
+
+    async def version(self) -> str:
+        request = service_pb2.ServerMetadataRequest()
+        return str((await self._ask(self._stub.ServerMetadata, request)).version)
+
+    async def check_ready(self, model: str) -> None:
+        request = service_pb2.ModelReadyRequest(name=model)
+        if (await self._ask(self._stub.ModelReady, request)).ready:
+            return
+        index = await self._ask(self._stub.RepositoryIndex, service_pb2.RepositoryIndexRequest())
+        found = [entry for entry in index.models if entry.name == model]
+        if not found:
+            names = ", ".join(sorted({entry.name for entry in index.models})) or "none"
+            raise TritonUnavailable(
+                f"Triton at {self._address} has no model {model} (it has: {names})"
+            )
+        states = "; ".join(f"{e.state or 'not loaded'} {e.reason}".strip() for e in found)
+        raise TritonUnavailable(f"model {model} at {self._address} is not ready: {states}")
+
+    async def config(self, model: str) -> ModelConfig:
+        request = service_pb2.ModelConfigRequest(name=model)
+        return (await self._ask(self._stub.ModelConfig, request)).config
+
+    async def why_no_control(self) -> str:
+        """Return '' where models can be loaded, else the server's words and what would help."""
+        request = service_pb2.RepositoryModelUnloadRequest(model_name=_NO_MODEL)
+        try:
+            await self._stub.RepositoryModelUnload(
+                request, timeout=_DEADLINE_S, metadata=self._metadata
+            )
+        except grpc.aio.AioRpcError as error:
+            words = error.details() or error.code().name
+            if _RESTRICTED in words:
+                raise KeyNeeded(f"Triton at {self._address}: {words}") from error
+            return (
+                f"its model control is off ({words}): start it with --model-control-mode=explicit"
+            )
+        return ""
+
+    async def _ask(self, method: Callable[..., Awaitable[_Answer]], request: object) -> _Answer:
+        try:
+            return await method(request, timeout=_DEADLINE_S, metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            words = error.details() or error.code().name
+            if _RESTRICTED in words:
+                raise KeyNeeded(f"Triton at {self._address}: {words}") from error
+            raise TritonUnavailable(
+                f"no Triton answers over gRPC at {self._address} (its gRPC port is 8001 unless it "
+                f"was changed; 8000 is HTTP): {words}"
+            ) from error
+
+
+def _why_not_tunable(config: ModelConfig) -> str:
+    if model_config.not_batchable(config):
+        return model_config.not_batchable(config)
+    if not model_config.instances_known(config):
+        return "its instance groups differ in their count, which one number cannot say"
+    return ""
+
+
+def _why_not_changeable(config: ModelConfig) -> str:
+    if model_config.has_unknown_fields(config):
+        return "the model's configuration has fields that this version of Ferryman would lose"
+    return ""
+
+
+async def missing_metrics(url: str) -> tuple[str, ...]:
+    """Return what the metrics page at ``url`` does not tell, and what follows from it."""
+    timeout = aiohttp.ClientTimeout(total=_DEADLINE_S)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as http,
+            http.get(url, raise_for_status=True) as answer,
+        ):
+            page = await answer.text()
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        words = str(error) or type(error).__name__
+        no_page = f"no metrics page at {url} ({words})"
+        return (f"{no_page}: {_ESTIMATED}, and the length of the queue is not known",)
+    missing = []
+    if SUMMARY not in page:
+        missing.append(
+            f"the metrics page has no latency summaries: {_ESTIMATED} (start Triton with "
+            "--metrics-config=summary_latencies=true)"
+        )
+    if PENDING not in page:
+        missing.append("the metrics page does not tell the length of the queue")
+    return tuple(missing)
