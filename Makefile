@@ -50,6 +50,10 @@ test-integration: $(READY) ## Run the tests on a real kube-apiserver and real tr
 test-e2e: $(READY) ## Run the end-to-end tests (CONTEXT=name for a cluster of yours).
 	$(PYTEST) tests/e2e
 
+.PHONY: test-live-cap
+test-live-cap: $(READY) ## Run the live cap's 208 generated cases on a real Triton, and libraries broken on purpose.
+	LIVE_CAP_CASES=208 $(PYTEST) tests/integration/test_live_cap_cases.py tests/integration/live_cap_mutants.py
+
 .PHONY: verify
 verify: $(READY) ## Check style, types, contracts, manifests and that generated files are up to date.
 	$(BIN)/ruff check .
@@ -81,9 +85,22 @@ cluster-up: $(READY) ## Create (or verify) the kind cluster of two unlike worker
 cluster-down: $(READY) ## Remove the cluster and all that it left on the machine.
 	$(BIN)/python -m hack.cluster down
 
+.PHONY: bench-quick
+bench-quick: $(READY) ## Run the scenario benchmark on the digital twin with two seeds, and its tables.
+	$(BIN)/python -m benchmarks.arena.run --quick
+
 .PHONY: bench
-bench: $(READY) ## Measure live changes and the digital twin on a real Triton; record the figures.
+bench: $(READY) ## Run the scenario benchmark on the digital twin with ten seeds; goes on where it stopped.
+	$(BIN)/python -m benchmarks.arena.run
+
+.PHONY: bench-triton
+bench-triton: $(READY) ## Run the scenarios on a real Triton (hours; goes on where it stopped).
+	$(BIN)/python -m benchmarks.real.run
+
+.PHONY: bench-live
+bench-live: $(READY) ## Measure live changes, reloads and the twin against a real Triton (45 minutes).
 	$(BIN)/python -m benchmarks.live_changes
+	$(BIN)/python -m benchmarks.reloads
 	$(BIN)/python -m benchmarks.twin_validation
 
 .PHONY: clean

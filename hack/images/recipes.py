@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from hack import livecap
 from hack.images import cache
 from hack.images.wheels import INSTALLER_LOCK, REPOSITORY, wheelhouse
 
 WHEEL_TIMEOUT_S = 300
+#: What the live cap is compiled from, here and not in a container: no build downloads a compiler.
+LIVE_CAP = ("livecap/livecap.c", "hack/livecap.py")
 IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*")
 
 
@@ -39,7 +42,7 @@ class Recipe(ABC):
 
 @dataclass(frozen=True)
 class PythonImage(Recipe):
-    """An image built from a Dockerfile of the repository and a wheelhouse."""
+    """An image built from a Dockerfile of the repository, a wheelhouse and the live cap."""
 
     dockerfile: str
     lock: str
@@ -47,16 +50,18 @@ class PythonImage(Recipe):
     own_wheel_sources: tuple[str, ...] = ()
 
     def digest(self) -> str:
-        """Cover the Dockerfile, the locks, the copied sources and those of our own wheel."""
-        parts = (self.dockerfile, self.lock, *self.sources, *self.own_wheel_sources)
-        return cache.digest([INSTALLER_LOCK, *(REPOSITORY / part for part in parts)], self.tag)
+        """Cover the Dockerfile, the locks, all sources, and the compiler of the live cap."""
+        parts = (self.dockerfile, self.lock, *self.sources, *self.own_wheel_sources, *LIVE_CAP)
+        files = [INSTALLER_LOCK, *(REPOSITORY / part for part in parts)]
+        return cache.digest(files, self.tag, livecap.version())
 
     def fill(self, context: Path) -> Path:
-        """Copy the sources and all wheels to where the Dockerfile expects them."""
+        """Put the sources, all wheels and the live cap where the Dockerfile expects them."""
         for part in (self.lock, *self.sources):
             _copy(REPOSITORY / part, context / part)
         wheels = context / "build" / "wheels" / self.name
         shutil.copytree(wheelhouse(REPOSITORY / self.lock), wheels)
+        livecap.build(context / "build" / "livecap")
         if self.own_wheel_sources:
             build_own_wheel(self.own_wheel_sources, wheels)
         return REPOSITORY / self.dockerfile

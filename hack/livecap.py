@@ -1,0 +1,93 @@
+"""Compile the live cap, Triton's batching strategy library of livecap/, for tests and images.
+
+    python -m hack.livecap FOLDER     # writes FOLDER/batchstrategy.so
+
+The same compiler makes the same bytes from the same source, wherever the work tree lies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+from pathlib import Path
+
+SOURCES = Path(__file__).resolve().parents[1] / "livecap"
+LIBRARY = "batchstrategy.so"  # the name under which Triton looks for it in a model's folder
+COMPILE_TIMEOUT_S = 120
+
+WARNINGS = (
+    *("-std=gnu11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wconversion", "-Wshadow"),
+    *("-Wstrict-prototypes", "-Wvla", "-Wformat=2"),
+)
+HARDENING = (
+    *("-fstack-protector-strong", "-fstack-clash-protection", "-D_FORTIFY_SOURCE=2"),
+    *("-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack"),
+)
+#: `nodelete`: Triton may close the library while its scheduler thread is still inside it.
+SHARED = ("-shared", "-fPIC", "-fvisibility=hidden", "-Wl,-z,nodelete", "-Wl,-soname," + LIBRARY)
+REPRODUCIBLE = ("-ffile-prefix-map=.=livecap", "-fno-ident", "-s")
+
+
+def compiler() -> Path | None:
+    """Return the C compiler of this machine, or None."""
+    found = shutil.which("gcc") or shutil.which("cc")
+    return Path(found) if found else None
+
+
+def build(folder: Path) -> Path:
+    """Compile the library into `folder` and return its path.
+
+    Raises RuntimeError where there is no compiler, or with what the compiler said.
+    """
+    target = folder.resolve() / LIBRARY
+    folder.mkdir(parents=True, exist_ok=True)
+    _compile("-O2", *HARDENING, *SHARED, *REPRODUCIBLE, "livecap.c", "-o", target)
+    return target
+
+
+def build_harness(folder: Path, sanitizer: str) -> Path:
+    """Compile the program that drives the library as Triton does, under a sanitizer of gcc's."""
+    target = folder.resolve() / f"harness-{sanitizer.replace(',', '-')}"
+    options = ("-O1", "-g", "-fno-omit-frame-pointer", f"-fsanitize={sanitizer}")
+    _compile(
+        *options, "-fno-sanitize-recover=all", "-pthread", "livecap.c", "harness.c", "-o", target
+    )
+    return target
+
+
+def version() -> str:
+    """Return what the compiler calls itself, as the bytes of the library depend on it."""
+    return _run(_required(), "--version").splitlines()[0]
+
+
+def _compile(*arguments: str | Path) -> None:
+    _run(_required(), *WARNINGS, *arguments)
+
+
+def _required() -> Path:
+    found = compiler()
+    if found is None:
+        raise RuntimeError("no C compiler: install gcc (Debian: gcc libc6-dev)")
+    return found
+
+
+def _run(*command: str | Path) -> str:
+    """Run from the sources' folder, so that no path of this machine enters the result."""
+    done = subprocess.run(
+        command, cwd=SOURCES, capture_output=True, text=True, timeout=COMPILE_TIMEOUT_S, check=False
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"{Path(command[0]).name} failed:\n{done.stderr}")
+    return done.stdout
+
+
+def main() -> None:
+    """Compile the library into the folder named on the command line."""
+    parser = argparse.ArgumentParser(prog="python -m hack.livecap", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    print(build(parser.parse_args().folder))
+
+
+if __name__ == "__main__":
+    main()
