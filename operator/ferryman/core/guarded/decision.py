@@ -134,13 +134,17 @@ def _verified(case: Case, known: Learned, foreseen: Prediction | None) -> tuple[
     trial = known.trial
     if trial is None or foreseen is None:
         return case, False
-    surprise = known.service.surprise(case.applied.instances, case.window.service_times)
+    before, after = trial.before.max_batch_size, trial.after.max_batch_size
+    # Larger batches are still those of the configuration before, which drains.
+    surprise = known.service.surprise(
+        trial.after.instances, case.window.service_times, above=before, upto=after
+    )
     trial = verification.verified(
         trial,
         case.window,
         foreseen,
         missed=case.verdict.met is False,
-        surprise=surprise or 0.0,
+        surprise=surprise,
     )
     over = trial.good >= verification.WINDOWS
     return case.knowing(trial=None if over else trial), trial.bad >= verification.WINDOWS

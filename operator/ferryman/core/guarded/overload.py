@@ -20,9 +20,10 @@ FACTOR: Final = 1.5
 SHARES: Final = (0.75, 0.6, 0.45, 0.3, 0.2, 0.1, 0.05)
 #: Goodputs that differ by less are equal.
 EQUAL: Final = 0.01
-#: The queue holds so many times what is served within the timeout: the timeout is to decide,
-#: the size only keeps memory bounded.
-ROOM: Final = 2.0
+#: The queue holds so many times what is served within the timeout. The timeout is to decide: a
+#: request that finds the queue full is counted nowhere and does not wake Triton's batcher. The
+#: size only keeps memory bounded.
+ROOM: Final = 10.0
 _REQUESTS: Final = 3_000
 _US_PER_MS: Final = 1e3
 _MS_PER_S: Final = 1e3

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 import numpy as np
@@ -53,11 +54,13 @@ class Prediction:
 
 
 def predict(batching: Batching, curve_ms: Curve, load: Load, goal: Goal) -> Prediction:
-    """Replay the load under a configuration."""
+    """Replay the load under a configuration; latencies are infinite where nothing is answered."""
     bound, instances = batching.max_batch_size, batching.instances
     service_s = tuple(ms / _MS_PER_S for ms in curve_ms(instances, bound))
     outcome = queueing.simulate(load.arrivals_s, Batcher(batching, service_s))
     latencies_ms = outcome.latencies_s * _MS_PER_S + goal.overhead_ms
+    if not latencies_ms.size:
+        latencies_ms = np.array([inf])
     offered = load.arrivals_s.size
     wanted = goal.percentile / 100
     batches = outcome.batches

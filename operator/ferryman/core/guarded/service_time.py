@@ -140,10 +140,14 @@ class ServiceTimes:
         own = self.points.get(instances, {})
         return self._error(instances, {size: counts[size] for size in counts if size in own})
 
-    def surprise(self, instances: int, counts: Counts) -> float | None:
-        """Return the same of the sizes that were not seen before: how far off the guess was."""
+    def surprise(self, instances: int, counts: Counts, *, above: int, upto: int) -> float:
+        """Return the same of sizes in a range that were not seen before: how wrong the guess was.
+
+        0 where there are none.
+        """
         own = self.points.get(instances, {})
-        return self._error(instances, {size: counts[size] for size in counts if size not in own})
+        new = {size: counts[size] for size in counts if above < size <= upto and size not in own}
+        return self._error(instances, new) or 0.0
 
     def _error(self, instances: int, counts: Counts) -> float | None:
         told = {size: (count, ms) for size, (count, ms) in counts.items() if count > 0 and ms > 0}
