@@ -1,4 +1,4 @@
-"""What the benchmarks share: a client of the server they start, and where their figures go.
+"""What the benchmarks share: where their figures go, and the machine they were taken on.
 
 Every benchmark writes its raw figures to benchmarks/results and owns one section of
 docs/benchmarks.md, between two HTML comments that bear the section's name.
@@ -7,33 +7,14 @@ docs/benchmarks.md, between two HTML comments that bear the section's name.
 import json
 import os
 import platform
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
-
-from ferryman.clients import triton
-from ferryman.clients.triton import Ports
-from tests.integration.tritonserver import TritonServer
 
 ROOT: Final = Path(__file__).parent.parent
 RESULTS: Final = ROOT / "benchmarks" / "results"
 DOCUMENT: Final = ROOT / "docs" / "benchmarks.md"
 _TITLE: Final = "# Benchmarks\n"
-
-
-@asynccontextmanager
-async def connected(server: TritonServer, model: str) -> AsyncIterator[triton.TritonServer]:
-    """Give the operator's own client of a model on a server, on the monotonic clock."""
-    urls = (server.grpc_url, server.metrics_url)
-    ports = Ports(*(int(url.rpartition(":")[2].split("/")[0]) for url in urls))
-    client = triton.connect("127.0.0.1", model, "", clock=time.monotonic, ports=ports)
-    try:
-        yield client
-    finally:
-        await client.close()
 
 
 def machine() -> dict[str, Any]:

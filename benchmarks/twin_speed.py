@@ -6,6 +6,7 @@ with other work gives nearly the same figures.
 
 import sys
 import time
+from typing import Final
 
 import numpy as np
 
@@ -13,37 +14,47 @@ from ferryman.api.batching import Batching
 from ferryman.core import arrivals, queueing
 from ferryman.core.queueing import Batcher
 
-REQUESTS = 500_000
-#: Bound, delay in microseconds, instances, and how many times the capacity arrives.
-CASES = (
-    (1, 0, 1, 0.5),
-    (1, 0, 4, 0.9),
-    (8, 0, 1, 0.8),
-    (8, 2_000, 2, 0.5),
-    (64, 0, 1, 0.8),
-    (64, 10_000, 4, 0.8),
-    (8, 0, 1, 1.5),
+REQUESTS: Final = 500_000
+SERVICE_S: Final = tuple((5 + b) / 1000 for b in range(1, 65))
+#: A configuration, and how many times its capacity arrives.
+CASES: Final = (
+    (Batching(max_batch_size=1), 0.5),
+    (Batching(max_batch_size=1, instances=4), 0.9),
+    (Batching(max_batch_size=8), 0.8),
+    (Batching(max_batch_size=64), 0.8),
+    (Batching(max_batch_size=8), 1.5),
+    (Batching(max_batch_size=2, max_queue_delay_microseconds=2_000), 0.7),
+    (Batching(max_batch_size=8, max_queue_delay_microseconds=2_000, instances=2), 0.5),
+    (Batching(max_batch_size=64, max_queue_delay_microseconds=10_000, instances=4), 0.8),
+    (Batching(max_batch_size=8, default_timeout_microseconds=20_000), 0.8),
+    (Batching(max_batch_size=8, default_timeout_microseconds=20_000, max_queue_size=30), 1.5),
+    (Batching(max_batch_size=8, preferred_batch_size=(4, 8)), 0.8),
+    (
+        Batching(
+            max_batch_size=8,
+            preferred_batch_size=(4, 8),
+            max_queue_delay_microseconds=2_000,
+            instances=2,
+        ),
+        0.5,
+    ),
 )
 
 
 def main() -> int:
     """Measure all cases and print a line for each."""
-    service_s = tuple((5 + b) / 1000 for b in range(1, 65))
-    for bound, delay_us, instances, load in CASES:
-        batching = Batching(
-            max_batch_size=bound, max_queue_delay_microseconds=delay_us, instances=instances
-        )
-        capacity_per_s = instances * bound / service_s[bound - 1]
-        rate_per_s = load * capacity_per_s
+    for batching, load in CASES:
+        bound = batching.max_batch_size
+        rate_per_s = load * batching.instances * bound / SERVICE_S[bound - 1]
         generator = np.random.default_rng(1)
         moments_s = arrivals.poisson(rate_per_s, REQUESTS / rate_per_s, generator)
         begun_s = time.process_time()
-        outcome = queueing.simulate(moments_s, Batcher(batching, service_s))
+        batches = queueing.simulate(moments_s, Batcher(batching, SERVICE_S)).batches
         taken_s = time.process_time() - begun_s
         print(
-            f"bound {bound:2}, delay {delay_us:5} µs, {instances} instances, load {load:.1f}: "
-            f"mean batch {moments_s.size / outcome.batches.sizes.size:5.2f}, "
-            f"{moments_s.size / taken_s / 1e6:5.2f} million requests per CPU second"
+            f"{moments_s.size / taken_s / 1e6:5.2f} million requests per CPU second, "
+            f"mean batch {batches.requests.size / batches.sizes.size:5.2f}, load {load:.1f}: "
+            f"{batching.model_dump(exclude_defaults=True)}"
         )
     return 0
 

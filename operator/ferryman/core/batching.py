@@ -14,13 +14,13 @@ from ferryman.api.inference_model_status import BatchingStatus
 from ferryman.api.model_source import TritonConfig
 from ferryman.core import times, triton_config
 from ferryman.core.changes import describe, in_force, in_progress, resolve
+from ferryman.core.limits import clamp, start
 from ferryman.core.situation import BatchingDecision, Rule, Situation
 from ferryman.core.snapshot import ServingState
 from ferryman.core.tuner import TunerState
 from ferryman.core.tuning import let_tuner_step
 from ferryman.core.window import Window
 
-TREND_STARTS_AT: Final = 8
 #: A pod that keeps showing another batching than was loaded must not be reloaded for ever.
 MAX_CONVERGENCES_PER_HOUR: Final = 3
 _HOUR: Final = timedelta(hours=1)
@@ -82,37 +82,6 @@ def decide(
         now=now,
     )
     return next(decision for rule in _RULES if (decision := rule(situation)) is not None)
-
-
-def start(spec: BatchingSpec) -> Batching:
-    """Return where tuning starts: ``initial``, or the least delay and instances.
-
-    With the largest bound that the user calls safe, because too small a bound makes requests
-    queue without end and too large a one hardly matters below capacity; ``Trend``, which
-    explores by steps from where it is, with a batch of 8.
-    """
-    limits = spec.limits
-    size = limits.max_batch_size
-    first = size.max if spec.algorithm == "Guarded" else TREND_STARTS_AT
-    chosen = spec.initial or Batching(
-        max_batch_size=min(max(first, size.min), size.max),
-        max_queue_delay_microseconds=limits.max_queue_delay_microseconds.min,
-        instances=limits.instances.min,
-    )
-    return chosen if spec.mode == "Fixed" else clamp(chosen, spec)
-
-
-def clamp(batching: Batching, spec: BatchingSpec) -> Batching:
-    """Return the batching within the limits."""
-    size = spec.limits.max_batch_size
-    delay = spec.limits.max_queue_delay_microseconds
-    instances = spec.limits.instances
-    delay_us = min(max(batching.max_queue_delay_microseconds, delay.min), delay.max)
-    return batching.with_(
-        max_batch_size=min(max(batching.max_batch_size, size.min), size.max),
-        max_queue_delay_microseconds=delay_us,
-        instances=min(max(batching.instances, instances.min), instances.max),
-    ).canonical()
 
 
 def _applied(batching: BatchingStatus, spec: BatchingSpec) -> Batching:

@@ -13,7 +13,7 @@ from ferryman.api.base import ApiType
 from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.inference_model import Objectives
 from ferryman.core.arrival_patterns import Arrivals
-from ferryman.core.batching import start
+from ferryman.core.limits import start
 from ferryman.core.service_curve import ServiceTime
 
 #: More requests than this take minutes for each configuration of the oracle's grid.

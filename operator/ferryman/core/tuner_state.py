@@ -43,7 +43,6 @@ class Evaluation:
     rate_per_s: float
     service_ms: float
     """What a full batch took."""
-    best: Batching
     reason: Reason
     message: str
     needs_replicas: int | None
@@ -65,8 +64,11 @@ class Learned:
     """Changes that did worse than predicted, and until when (s) they are not tried again."""
     safe_bound: int | None = None
     """Larger batches failed."""
-    proven: bool = False
-    """Whether the present bound has served a window without failures."""
+    suspected: float | None = None
+    """The share of requests that failed when the bound was lowered for it, until it is seen
+    whether that helped."""
+    failing: float = 0.0
+    """The share of requests that failed in the latest window."""
     missed_at_s: float | None = None
     """When a window last missed an objective."""
     evaluation: Evaluation | None = None
@@ -99,12 +101,12 @@ class TuneDecision:
     state: TunerState
     needs_replicas: int | None = None
     """Replicas with which the objectives could be met, where no configuration of these can;
-    0 where no number of them could. None while nothing more is needed."""
+    0 where no number of them could. None while nothing more is needed; it outlives a few good
+    windows, so that demand around the capacity makes no noise."""
     if_refused: TunerState | None = None
     """What to remember if the change must wait; without it, what was remembered before."""
 
 
 def with_bound(batching: Batching, bound: int) -> Batching:
     """Return the batching with another bound; preferred sizes beyond it are dropped."""
-    preferred = tuple(size for size in batching.preferred_batch_size if size <= bound)
-    return batching.with_(max_batch_size=bound, preferred_batch_size=preferred)
+    return batching.with_(max_batch_size=bound).canonical()

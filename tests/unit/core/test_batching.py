@@ -16,7 +16,7 @@ from ferryman.core import batching
 from ferryman.core.snapshot import ServingState
 from ferryman.core.tuner import TunerState
 from tests import factories
-from tests.factories import NOW, at, pod
+from tests.factories import NOW, at, capped_pod, pod
 
 EIGHT, TEN = Batching(max_batch_size=8), Batching(max_batch_size=10)
 
@@ -63,42 +63,6 @@ def decide(status=None, spec=None, state=None, overlay=None, window=None, **fiel
         state=TunerState(),
         now=NOW,
     )
-
-
-@pytest.mark.parametrize(
-    ("spec", "expected"),
-    [
-        pytest.param({}, (64, 0, 1), id="by default the largest bound without delay"),
-        pytest.param({"algorithm": "Trend"}, (8, 0, 1), id="Trend begins at a batch of 8"),
-        pytest.param(
-            {"limits": limits((16, 32), (100, 200), (2, 3))},
-            (32, 100, 2),
-            id="the least delay and instances that the limits allow",
-        ),
-        pytest.param(
-            {"algorithm": "Trend", "limits": limits((16, 32))},
-            (16, 0, 1),
-            id="Trend begins at the least size if that is above 8",
-        ),
-        pytest.param({"limits": limits((1, 4))}, (4, 0, 1), id="the largest size if below"),
-        pytest.param({"initial": TEN}, (10, 0, 1), id="initial where it is stated"),
-        pytest.param(
-            {"initial": TEN, "limits": limits((1, 4))}, (4, 0, 1), id="initial within the limits"
-        ),
-        pytest.param(
-            {"initial": TEN, "limits": limits((1, 4)), "mode": "Fixed"},
-            (10, 0, 1),
-            id="mode Fixed takes initial as it is",
-        ),
-    ],
-)
-def test_where_tuning_starts(spec, expected):
-    found = batching.start(BatchingSpec(**spec))
-    assert (
-        found.max_batch_size,
-        found.max_queue_delay_microseconds,
-        found.instances,
-    ) == expected
 
 
 def test_a_new_model_comes_up_with_the_start_and_nothing_is_changed_on_pods():
@@ -331,12 +295,6 @@ def test_initial_with_preferred_sizes_and_a_queue_policy_is_followed():
     assert (found.actuation.after, found.actuation.reason) == (initial, Reason.SPEC_CHANGED)
 
 
-def test_narrower_limits_drop_the_preferred_sizes_beyond_them():
-    applied = EIGHT.with_(preferred_batch_size=(2, 6), max_queue_size=5)
-    found = batching.clamp(applied, BatchingSpec(limits=limits((1, 4))))
-    assert found == Batching(max_batch_size=4, preferred_batch_size=(2,), max_queue_size=5)
-
-
 @pytest.mark.parametrize(
     ("fields", "overlay", "needed", "after"),
     [
@@ -352,3 +310,62 @@ def test_narrower_limits_drop_the_preferred_sizes_beyond_them():
 def test_needed_replicas_last_while_they_are_needed(fields, overlay, needed, after):
     status = BatchingStatus(applied=EIGHT, needed_replicas=needed)
     assert decide(status, overlay=overlay, **fields).status.needed_replicas == after
+
+
+# The live cap
+
+APPLIED = BatchingStatus(applied=EIGHT, last_good=EIGHT)
+
+
+def test_a_change_of_the_limits_reaches_pods_through_their_live_cap():
+    spec = BatchingSpec(algorithm="Trend", limits=limits((1, 4)))
+    found = decide(APPLIED, spec, serving(capped_pod(8)))
+    assert found.actuation is not None
+    four = Batching(max_batch_size=4)
+    assert (found.actuation.after, found.actuation.actuator) == (four, "LiveCap")
+
+
+def test_an_annotation_that_somebody_edits_is_brought_back_by_annotating():
+    edited, right = capped_pod(2, start=8, name="edited"), capped_pod(8, name="right")
+    found = decide(APPLIED, state=serving(edited, right))
+    assert found.actuation is not None
+    assert (found.actuation.actuator, found.actuation.reason) == ("LiveCap", Reason.DRIFTED)
+    assert [p.name for p in found.actuation.pods] == ["edited"]
+
+
+def test_preferred_sizes_that_an_edited_annotation_hides_come_back_with_the_cap():
+    applied = Batching(max_batch_size=16, preferred_batch_size=(8, 12))
+    edited = capped_pod(8, start=16, preferred_batch_size=(8, 12))
+    assert edited.batching == EIGHT
+    found = decide(BatchingStatus(applied=applied, last_good=applied), state=serving(edited))
+    assert found.actuation is not None
+    assert (found.actuation.after, found.actuation.actuator) == (applied, "LiveCap")
+
+
+def test_preferred_sizes_that_a_raised_cap_would_bring_back_need_a_reload():
+    before = Batching(max_batch_size=12, preferred_batch_size=(8,))
+    pods = capped_pod(12, start=16, preferred_batch_size=(8, 16))
+    after = before.with_(max_batch_size=32)
+    spec = BatchingSpec(mode="Fixed", initial=after)
+    found = decide(BatchingStatus(applied=before), spec, serving(pods))
+    assert found.actuation is not None
+    assert found.actuation.actuator == "Reload"
+
+
+def test_preferred_sizes_of_the_overlay_do_not_stand_in_the_live_caps_way():
+    overlay = {"dynamic_batching": {"preferred_batch_size": [4, 16]}}
+    applied = Batching(max_batch_size=8, preferred_batch_size=(4,))
+    spec = BatchingSpec(mode="Fixed", initial=Batching(max_batch_size=32))
+    pods = capped_pod(8, preferred_batch_size=(4, 16))
+    found = decide(BatchingStatus(applied=applied), spec, serving(pods), overlay)
+    assert found.actuation is not None
+    after = Batching(max_batch_size=32, preferred_batch_size=(4, 16))
+    assert (found.actuation.after, found.actuation.actuator) == (after, "LiveCap")
+
+
+def test_instance_groups_that_differ_do_not_stand_in_the_live_caps_way():
+    pods = capped_pod(8, instances=3).with_(instances_known=False)
+    spec = BatchingSpec(algorithm="Trend", limits=limits((1, 4)))
+    found = decide(APPLIED, spec, serving(pods))
+    assert found.actuation is not None
+    assert found.actuation.actuator == "LiveCap"

@@ -58,7 +58,9 @@ class Case:
     def saturated(self) -> bool:
         """Whether the bound holds requests back: then latency says nothing about its size."""
         window, applied = self.window, self.applied
-        explained_ms = (window.compute_ms or 0.0) + applied.max_queue_delay_microseconds / 1e3
+        explained_ms = (
+            window.compute_ms or 0.0
+        ) + applied.max_queue_delay_microseconds / _US_PER_MS
         full = (window.mean_batch_size or 0.0) >= FULL * applied.max_batch_size
         if full and (window.queue_ms or 0.0) > explained_ms:
             return True
@@ -98,5 +100,5 @@ class Case:
         window = self.window
         mean_ms, served_per_s = window.mean_latency_ms or 0.0, window.inferences_per_s
         trial = Trial(self.applied, batching, mean_ms, served_per_s)
-        after = self.knowing(trial=trial, evaluation=None, proven=False).state
+        after = self.knowing(trial=trial, evaluation=None).state
         return TuneDecision(batching, reason, message, after, needs, if_refused=self.state)

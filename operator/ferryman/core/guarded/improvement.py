@@ -5,9 +5,9 @@ demand or the service times have changed, or after some windows.
 """
 
 from dataclasses import replace
+from math import isfinite
 from typing import Final
 
-from ferryman.api.batching import Batching
 from ferryman.api.conditions import Reason
 from ferryman.core.changes import describe
 from ferryman.core.guarded import overload, search
@@ -45,33 +45,29 @@ def improve(case: Case) -> TuneDecision:
     if _worth_changing(found, saturated=case.saturated):
         reason = Reason.PREDICTED_TO_MEET if needs is None else reason
         return case.change(found.best.batching, reason, message, needs=needs)
-    return _noted(case, found.present.batching, reason, message, needs).hold(
-        reason, message, needs=needs
-    )
+    return _noted(case, reason, message, needs).hold(reason, message, needs=needs)
 
 
 def economise(case: Case) -> TuneDecision:
     """Look for a configuration that meets the objectives with less device time.
 
-    Nothing is changed for less than it is worth, nor before two searches agree.
+    Nothing is changed for less than it is worth, nor before a second search finds so as well.
     """
     policed = _policy_missing(case)
     if policed is not None:
         return policed
     met = case.verdict.message
     latest = _still_true(case)
-    needs = latest.needs_replicas if latest is not None else None
-    if not _may_economise(case):
-        return case.hold(Reason.MET, met, needs=needs)
-    if latest is not None and latest.reason != Reason.CHEAPER:
+    may = _may_economise(case)
+    if latest is not None and not (may and latest.reason == Reason.CHEAPER):
         return replace(_repeated(case, latest), reason=Reason.MET, message=met)
+    if not may:
+        return case.hold(Reason.MET, met)
     found = search.answer(case.question(), economical=True)
     if not found.best.meets or found.saves < WORTH_SAVING:
-        return _noted(case, found.present.batching, Reason.MET, met, needs).hold(
-            Reason.MET, met, needs=needs
-        )
+        return _noted(case, Reason.MET, met, None).hold(Reason.MET, met)
     if latest is None:
-        return _noted(case, found.best.batching, Reason.CHEAPER, met, None).hold(Reason.MET, met)
+        return _noted(case, Reason.CHEAPER, met, None).hold(Reason.MET, met)
     message = (
         f"{describe(found.best.batching)} needs {found.saves:.0%} less device time: "
         f"{_foretold(case, found.best)}"
@@ -92,8 +88,11 @@ def _may_economise(case: Case) -> bool:
 
 def _policy_missing(case: Case) -> TuneDecision | None:
     """Install the queue policy that the specification asks for, or remove what it does not."""
-    applied, wants = case.applied, case.spec.on_overload == "Reject"
-    if wants == bool(applied.default_timeout_microseconds) or not case.learned.service.has_shape:
+    applied = case.applied
+    wants = case.spec.on_overload == "Reject" and isfinite(case.goal.target_ms)
+    if wants == bool(applied.default_timeout_microseconds) or case.learned.trial is not None:
+        return None
+    if not case.learned.service.has_shape:
         return None
     if wants:
         best = search.safest(case.question(), applied.instances).batching
@@ -158,13 +157,12 @@ def _repeated(case: Case, latest: Evaluation) -> TuneDecision:
     return older.hold(latest.reason, latest.message, needs=latest.needs_replicas)
 
 
-def _noted(case: Case, best: Batching, reason: Reason, message: str, needs: int | None) -> Case:
+def _noted(case: Case, reason: Reason, message: str, needs: int | None) -> Case:
     """Return the case with the search remembered."""
     evaluation = Evaluation(
         batching=case.applied,
         rate_per_s=case.rate_per_s,
         service_ms=case.service_ms,
-        best=best,
         reason=reason,
         message=message,
         needs_replicas=needs,

@@ -22,13 +22,14 @@ SUSPECT: Final = 0.1
 def after(known: Learned, applied: Batching, window: Window) -> Learned:
     """Return what is known once a window, served by what is applied, has been looked at."""
     service, drift = _service(known, applied.instances, window)
-    return replace(
-        known,
-        service=service,
-        drift=drift,
-        demand=known.demand.with_window(window),
-        proven=known.proven or (window.requests > 0 and window.failures == 0),
-    )
+    demand = known.demand.with_window(window)
+    return replace(known, service=service, drift=drift, demand=demand, failing=failing(window))
+
+
+def failing(window: Window) -> float:
+    """Return the share of requests that failed, among those that were answered."""
+    asked = window.requests + window.failures
+    return window.failures / asked if asked else 0.0
 
 
 def goal(objectives: Objectives, window: Window) -> Goal:
@@ -51,9 +52,14 @@ def overhead_ms(window: Window) -> float:
     return max(0.0, window.mean_latency_ms - window.queue_ms - computing / runs)
 
 
-def expected(service: ServiceTimes, applied: Batching, window: Window, held: Goal) -> Prediction:
-    """Return what the window should have shown, by its own arrivals; raises ValueError of none."""
-    load = Demand().with_window(window).load(window.pods)
+def expected(
+    service: ServiceTimes, applied: Batching, window: Window, held: Goal
+) -> Prediction | None:
+    """Return what the window should have shown, by its own arrivals; None where none were told."""
+    demand = Demand().with_window(window)
+    if demand.rate_per_s <= 0:
+        return None
+    load = demand.load(window.pods)
     return predict(applied, service.curve_ms, load, held)
 
 

@@ -24,6 +24,8 @@ EQUAL: Final = 0.01
 #: request that finds the queue full is counted nowhere and does not wake Triton's batcher. The
 #: size only keeps memory bounded.
 ROOM: Final = 10.0
+#: The API states no larger queue.
+MOST_WAITING: Final = 1_000_000
 _REQUESTS: Final = 3_000
 _US_PER_MS: Final = 1e3
 _MS_PER_S: Final = 1e3
@@ -55,7 +57,7 @@ def _policy(batching: Batching, timeout_ms: float, capacity_per_s: float) -> Bat
     within = capacity_per_s * timeout_ms / _MS_PER_S
     return batching.with_(
         default_timeout_microseconds=max(1, round(timeout_ms * _US_PER_MS)),
-        max_queue_size=batching.max_batch_size + round(ROOM * within),
+        max_queue_size=min(batching.max_batch_size + round(ROOM * within), MOST_WAITING),
     )
 
 

@@ -44,7 +44,7 @@ class Prediction:
     attainment: float
     """The share of all requests that are answered within the target."""
     busy: float
-    """Instances busy on average."""
+    """Device time per second of the load; more than there are instances under overload."""
     capacity_per_s: float
     """What the pod serves while requests never run out."""
     meets: bool
@@ -58,9 +58,9 @@ def predict(batching: Batching, curve_ms: Curve, load: Load, goal: Goal) -> Pred
     bound, instances = batching.max_batch_size, batching.instances
     service_s = tuple(ms / _MS_PER_S for ms in curve_ms(instances, bound))
     outcome = queueing.simulate(load.arrivals_s, Batcher(batching, service_s))
+    if not outcome.latencies_s.size:
+        return Prediction(batching, inf, inf, 0.0, 0.0, 0.0, meets=False, reaches=False)
     latencies_ms = outcome.latencies_s * _MS_PER_S + goal.overhead_ms
-    if not latencies_ms.size:
-        latencies_ms = np.array([inf])
     offered = load.arrivals_s.size
     wanted = goal.percentile / 100
     batches = outcome.batches

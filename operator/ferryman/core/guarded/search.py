@@ -15,6 +15,7 @@ With ``onOverload: Reject`` a queue timeout and a queue size come with every bou
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, takewhile
+from math import inf
 from typing import Final
 
 from ferryman.api.batching import Batching, BatchingLimits
@@ -27,7 +28,7 @@ from ferryman.core.tuner_state import Trial
 #: a guess.
 GROWTH: Final = 4
 #: How far a bound may grow towards a knee.
-SMALL_STEP: Final = 1.25
+SMALL_STEP: Final = 1.5
 #: Attainments that differ by less are equal; capacity decides between them.
 EQUAL_ATTAINMENT: Final = 0.002
 #: A size is a stair's edge if one more request costs so much more per request.
@@ -40,7 +41,6 @@ FIRST_DELAY_US: Final = 500
 WORTH_WAITING_FOR: Final = 0.3
 _US_PER_MS: Final = 1e3
 _US_PER_S: Final = 1e6
-_MS_PER_S: Final = 1e3
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,8 @@ class Question:
         began = [each.before.max_batch_size for each in self.failed if each.grew]
         if not began:
             return sizes
-        near = SMALL_STEP * min(began)
-        return [size for size in sizes if size <= near or size in self.seen]
+        near = SMALL_STEP * max(min(began), self.present.max_batch_size)
+        return [size for size in sizes if size <= near or size in self.seen] or sizes[:1]
 
     def predict(self, batching: Batching) -> Prediction:
         """Replay the load under a configuration."""
@@ -189,7 +189,8 @@ def _with_longest_delay(question: Question, safe: Prediction) -> list[Prediction
 
     By bisection: more delay never makes a percentile better, and never costs device time.
     """
-    delays = delays_us(question)
+    timeout_us = safe.batching.default_timeout_microseconds or inf
+    delays = [delay_us for delay_us in delays_us(question) if delay_us < timeout_us]
     least, most = 0, len(delays)
     found: list[Prediction] = []
     while least < most:
@@ -210,8 +211,9 @@ def delays_us(question: Question) -> tuple[int, ...]:
     most_us = min(limits.max, MARGIN * goal.target_ms * _US_PER_MS)
     least_us = max(limits.min, WORTH_WAITING_FOR / question.load.rate_per_s * _US_PER_S)
     ascending = (FIRST_DELAY_US * DELAY_FACTOR**exponent for exponent in range(64))
-    within = takewhile(lambda delay_us: delay_us <= most_us, ascending)
-    return tuple(round(delay_us) for delay_us in within if delay_us >= least_us)
+    within = takewhile(lambda delay_us: delay_us < most_us, ascending)
+    delays = (int(delay_us) for delay_us in (*within, most_us))
+    return tuple(delay_us for delay_us in delays if delay_us >= least_us)
 
 
 def stairs(curve_ms: Sequence[float]) -> tuple[int, ...]:
@@ -228,26 +230,28 @@ def stairs(curve_ms: Sequence[float]) -> tuple[int, ...]:
 
 def _instances(least: int, most: int) -> Iterable[int]:
     """Return the numbers of instances to try: all up to four, then by doubling, and the most."""
-    return sorted({*range(least, min(most, 4) + 1), *(n for n in (8, 16, 32) if n < most), most})
+    doubled = (n for n in (8, 16, 32) if least < n < most)
+    return sorted({least, *range(least, min(most, 4) + 1), *doubled, most})
 
 
 def replicas_needed(question: Question, pods: int, most: int) -> int | None:
-    """Return how many pods would meet the objectives, or None where so many could not.
+    """Return how many pods would meet the objectives, or None where the most could not.
 
     Each pod gets its share of the load, as random requests of it; by doubling and bisection.
     """
 
     def suffices(count: int) -> bool:
-        share = replace(question, load=question.load.share(pods / count))
+        goal = replace(question.goal, least_per_s=question.goal.least_per_s * pods / count)
+        share = replace(question, load=question.load.share(pods / count), goal=goal)
         counts = _instances(share.limits.instances.min, share.limits.instances.max)
         return any(safest(share, instances).meets for instances in counts)
 
-    return _least(suffices, pods + 1, most)
+    return _least(suffices, pods + 1, most) if pods < most else None
 
 
 def _least(suffices: Callable[[int], bool], first: int, most: int) -> int | None:
     """Return the least number from first to most that suffices, if larger ones do as well."""
-    low, high = first - 1, first
+    low, high = first - 1, min(first, most)
     while not suffices(high):
         if high >= most:
             return None

@@ -1,0 +1,50 @@
+"""Results as files: one for each scenario and contender, with all its seeds.
+
+benchmarks/results/scenarios/SCENARIO/CONTENDER.json holds the hash of what the results depend
+on, and a result for each seed. Results of another hash are forgotten when new ones are written.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.common import RESULTS
+
+FOLDER: Final = RESULTS / "scenarios"
+
+Result = dict[str, Any]
+
+
+def read(scenario: str, contender: str, inputs: str, folder: Path = FOLDER) -> dict[int, Result]:
+    """Return the results by seed, as far as they depend on these inputs."""
+    path = _path(scenario, contender, folder)
+    if not path.exists():
+        return {}
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if content["inputs"] != inputs:
+        return {}
+    return {int(seed): result for seed, result in content["seeds"].items()}
+
+
+def add(
+    scenario: str,
+    contender: str,
+    inputs: str,
+    found: Mapping[int, Result],
+    folder: Path = FOLDER,
+) -> None:
+    """Add results by seed to those of the same inputs; whole files or none are written."""
+    seeds = {**read(scenario, contender, inputs, folder), **found}
+    lines = ",\n".join(
+        f'  "{seed}": {json.dumps(seeds[seed], separators=(",", ":"))}' for seed in sorted(seeds)
+    )
+    path = _path(scenario, contender, folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".partial")
+    unfinished.write_text(f'{{"inputs": "{inputs}", "seeds": {{\n{lines}\n}}}}\n', encoding="utf-8")
+    unfinished.replace(path)
+
+
+def _path(scenario: str, contender: str, folder: Path) -> Path:
+    return folder / scenario / f"{contender}.json"

@@ -1,0 +1,67 @@
+"""What a tuning session did, in the words of a simulated run."""
+
+from dataclasses import dataclass, field, replace
+
+from ferryman.api.batching import Batching
+from ferryman.cli.tuning_events import ChangeBegun, ChangeEnded, Decided, Entry, Observed
+from ferryman.core.tuned_run import Change, Shortage
+
+
+@dataclass
+class Logbook:
+    """Listens to a session; times are the session's until ``shifted``."""
+
+    applied: Batching
+    changes: tuple[Change, ...] = ()
+    windows: int = 0
+    shortage: Shortage | None = None
+    not_applied: int = 0
+    """Changes that the server refused, or that were put back."""
+    decision_ms: float = 0.0
+    """The longest that the algorithm took to decide."""
+    _begun_at_s: float = field(default=0.0, init=False)
+
+    def __call__(self, entry: Entry) -> None:
+        """Take note of what happened."""
+        at_s, event = entry.elapsed_s, entry.event
+        if isinstance(event, Observed):
+            self.windows = event.number
+        elif isinstance(event, Decided):
+            self._decided(event, at_s)
+        elif isinstance(event, ChangeBegun):
+            self._begun_at_s = at_s
+        elif isinstance(event, ChangeEnded):
+            self._ended(event, at_s)
+
+    def shifted(self, seconds: float) -> tuple[tuple[Change, ...], Shortage | None]:
+        """Return changes and shortage with so much added to every time."""
+        changes = tuple(
+            replace(change, begun_at_s=change.begun_at_s + seconds, at_s=change.at_s + seconds)
+            for change in self.changes
+        )
+        found = self.shortage
+        return changes, found and replace(found, at_s=found.at_s + seconds)
+
+    def _decided(self, event: Decided, at_s: float) -> None:
+        self.decision_ms = max(self.decision_ms, event.took_ms)
+        replicas = event.step.needs_replicas
+        if replicas is not None:
+            first = self.shortage or Shortage(event.number, at_s, replicas)
+            self.shortage = replace(first, replicas=replicas)
+
+    def _ended(self, event: ChangeEnded, at_s: float) -> None:
+        self.applied = event.applied
+        if event.outcome != "Applied":
+            self.not_applied += 1
+            return
+        change = Change(
+            window=self.windows,
+            begun_at_s=self._begun_at_s,
+            at_s=at_s,
+            actuator=event.actuator,
+            before=event.before,
+            after=event.after,
+            reason=event.reason,
+            message=event.message,
+        )
+        self.changes = (*self.changes, change)

@@ -1,0 +1,63 @@
+"""Device time and batches of a run, added up from Triton's own counters.
+
+A reload sets the counters of executed batches back to zero, so they are read often: what is lost
+is what was executed between the last reading and the reload.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Final
+
+from ferryman.api.statistics import Statistics
+from ferryman.clients.triton import TritonServer, TritonUnavailable
+from ferryman.core import counters
+from ferryman.core.counters import Totals
+
+READ_EVERY_S: Final = 0.25
+
+
+@dataclass
+class Meter:
+    """Reads the counters until told to stop."""
+
+    server: TritonServer
+    totals: Totals = field(default_factory=Totals)
+    _before: Statistics | None = field(default=None, init=False)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Read until the stop, and once more then."""
+        while not stop.is_set():
+            await self._read()
+            try:
+                await asyncio.wait_for(stop.wait(), READ_EVERY_S)
+            except TimeoutError:
+                continue
+        await self._read()
+
+    def add(self, sample: Statistics) -> None:
+        """Add what has been executed since the last reading, or since a reload in between."""
+        before, self._before = self._before, sample
+        if before is None:
+            return
+        if not counters.continues(before, sample):
+            rejected = None if sample.rejected_count is None else 0
+            before = Statistics(0.0, 0, 0, 0, 0, 0, 0, rejected_count=rejected)
+        self.totals = self.totals.plus(counters.increase(before, sample))
+
+    @property
+    def busy_s(self) -> float:
+        """Compute time of all batches, added up."""
+        return self.totals.compute_ns / 1e9
+
+    @property
+    def mean_batch_size(self) -> float:
+        """Requests in a batch; 0 where none was executed."""
+        executed = sum(size * count for size, (count, _) in self.totals.batches.items())
+        return executed / self.totals.batch_count if self.totals.batch_count else 0.0
+
+    async def _read(self) -> None:
+        try:
+            self.add(await self.server.statistics())
+        except TritonUnavailable:
+            # A model that is being swapped may not answer for a moment; counters are sums.
+            return
