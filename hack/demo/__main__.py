@@ -121,7 +121,7 @@ def _start(cluster: Cluster, act: scenario.Act, folder: Path, load_s: int) -> Re
     inputs = write(folder / f"{act.name}.npz")
     spec = LoadSpec(act.name, scenario.NAMESPACE, act.rate_per_s, load_s, inputs)
     job = LoadJob(cluster, spec, f"load-{act.name}")
-    seen = Recording(act, job, initial_batch=act.spec["batching"]["initial"]["maxBatchSize"])
+    seen = Recording(act, job)
     seen.look(cluster)
     job.start()
     return seen

@@ -18,7 +18,6 @@ class Recording:
 
     act: Act
     job: LoadJob
-    initial_batch: int
     batches: list[tuple[float, int]] = field(default_factory=list)
     """(Unix time, applied batch size bound), one entry a look."""
     model: dict[str, Any] = field(default_factory=dict)
@@ -43,8 +42,13 @@ class Recording:
     @property
     def batch(self) -> int | None:
         """The applied batch size bound."""
-        applied = self.status.get("batching", {}).get("applied") or {}
-        return applied.get("maxBatchSize")
+        return self.applied.get("maxBatchSize")
+
+    @property
+    def applied(self) -> dict[str, Any]:
+        """The applied batching."""
+        found: dict[str, Any] = self.status.get("batching", {}).get("applied") or {}
+        return found
 
     @property
     def change_times(self) -> list[float]:

@@ -16,7 +16,7 @@ MIN_ACCURACY = 0.95
 COLUMNS: Final = (
     "model",
     "placed on",
-    "batch bound",
+    "batch bound, delay",
     "p50 / p99",
     "p99 at start → end",
     "throughput",
@@ -69,13 +69,19 @@ def _row(seen: Recording) -> tuple[str, ...]:
     return (
         seen.act.name,
         _node(seen),
-        f"{seen.initial_batch} → {seen.batch}",
+        f"{brief(seen.act.spec['batching']['initial'])} → {brief(seen.applied)}",
         f"{summary['p50_ms']:.0f} / {summary['p99_ms']:.0f} ms",
         f"{start:.0f} → {end:.0f} ms",
         f"{summary['answers_per_s']:.1f}/s",
         f"{seen.status['target']}: {seen.verdict}",
         f"{summary['sent']} / {summary['failed']}",
     )
+
+
+def brief(batching: dict[str, Any]) -> str:
+    """Return a batching's bound and queue delay."""
+    delay_ms = batching.get("maxQueueDelayMicroseconds", 0) / 1000
+    return f"{batching.get('maxBatchSize')}, {delay_ms:g} ms"
 
 
 def _print_why(console: Console, seen: Recording) -> None:
