@@ -29,7 +29,7 @@ FEWER: Final = {
 }
 SEEDS: Final = 3
 #: Starting and stopping a server, and the load's warm-up.
-OVERHEAD_S: Final = 6.0
+OVERHEAD_S: Final = 8.0
 HASH_LENGTH: Final = 16
 
 #: What a run is made of. Their imports are left out, else a new field of the Kubernetes client

@@ -154,3 +154,11 @@ async def test_an_unknown_model_and_an_absent_server_are_told_apart(unused_tcp_p
             await load.signature_of(url, "other")
     with pytest.raises(TargetUnavailable, match="does not answer"):
         await load.signature_of(f"http://127.0.0.1:{unused_tcp_port}", "m")
+
+
+async def test_a_schedule_of_ones_own_is_kept_to():
+    due_s = (0.0, 0.1, 0.1, 0.35)
+    async with fake(after(0)) as url:
+        result = await run(url, rate_per_s=1_000, duration_s=0.5, due_s=due_s)
+    assert sorted(record.due_s for record in result.records) == list(due_s)
+    assert result.summary.figures.failed == 0
