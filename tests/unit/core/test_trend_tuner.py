@@ -2,7 +2,7 @@ import itertools
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ferryman.api.batching import (
@@ -128,7 +128,9 @@ def test_at_the_limits_the_bound_stays(start, windows, wanted, reason):
 
 def test_a_rising_trend_that_the_limit_stops_is_at_the_limit():
     # (8, 6, 8, 8, 8): the early dip makes the trajectory rise, and there is nowhere to go.
-    decision = decide(spec(samples=5, most=8), BOTH, bound(8), FAST_BUT_FEW, TunerState((8, 6, 8, 8)))
+    decision = decide(
+        spec(samples=5, most=8), BOTH, bound(8), FAST_BUT_FEW, TunerState((8, 6, 8, 8))
+    )
     assert (decision.reason, decision.batching.max_batch_size) == (Reason.AT_LIMIT, 8)
 
 
@@ -245,6 +247,7 @@ def test_ten_thousand_windows_agree_with_an_independent_implementation():
         assert [d.batching.max_batch_size for d in decisions] == expected
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from([GOOD, SLOW, FAST_BUT_FEW, AT_TARGET_BUT_FEW]), max_size=60),
     st.integers(1, 8),

@@ -45,7 +45,8 @@ def decide(
     taught = learning.after(known, applied, window)
     if verdict.met is False:
         taught = replace(taught, missed_at_s=window.ended_at_s)
-    taught = memory.cleared(taught, applied.max_batch_size)
+    if window.requests + window.failures:
+        taught = memory.cleared(taught, applied.max_batch_size)
     case = Case(spec, objectives, applied, window, replace(state, learned=taught), verdict)
     return memory.too_large(case, known) or _unknown(case) or _known(case, known, expected)
 
@@ -119,8 +120,10 @@ def _without_model(case: Case) -> TuneDecision:
         return _grown(case)
     stepped = trend_tuner.step(case.spec, case.applied, case.verdict, case.state)
     most = case.question().largest_bound
-    if stepped.batching == case.applied or stepped.batching.max_batch_size > most:
-        return replace(stepped, batching=case.applied)
+    if stepped.batching.max_batch_size > most:
+        return case.hold(Reason.AT_LIMIT, f"the bound may not grow; {case.verdict.message}")
+    if stepped.batching == case.applied:
+        return stepped
     changed = case.change(stepped.batching, stepped.reason, stepped.message)
     trajectory = stepped.state.trajectory
     return replace(changed, state=changed.state.collecting(trajectory))

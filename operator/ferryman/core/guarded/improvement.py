@@ -95,12 +95,9 @@ def _policy_missing(case: Case) -> TuneDecision | None:
     if not case.learned.service.has_shape:
         return None
     if wants:
-        best = search.safest(case.question(), applied.instances).batching
-        after = best if best.default_timeout_microseconds else applied
+        after = search.safest(case.question(), applied.instances).batching
     else:
         after = overload.without_policy(applied)
-    if after == applied:
-        return None
     return case.change(after, Reason.QUEUE_POLICY, f"onOverload is {case.spec.on_overload}")
 
 
@@ -122,13 +119,13 @@ def _needs(case: Case, question: Question, found: Answer) -> tuple[int | None, s
         return None, f"{case.verdict.message}; predicted: {_foretold(case, found.best)}"
     best = f"the best configuration, {describe(found.best.batching)}, is predicted to miss"
     count = search.replicas_needed(question, case.window.pods, MAX_REPLICAS)
-    if count is None:
-        alone_ms = (
-            question.curve_ms(found.best.batching.instances, 1)[0] + question.goal.overhead_ms
-        )
-        remedy = f"no number of replicas helps: a batch of one takes {alone_ms:.1f} ms"
-        return 0, f"{case.verdict.message}; {best}, and {remedy}"
-    return count, f"{case.verdict.message}; {best}; {count} replicas would do"
+    if count is not None:
+        return count, f"{case.verdict.message}; {best}; {count} replicas would do"
+    (alone_ms,) = question.curve_ms(found.best.batching.instances, 1)
+    if alone_ms + question.goal.overhead_ms <= question.goal.target_ms:
+        return MAX_REPLICAS + 1, f"{case.verdict.message}; {best}, as would {MAX_REPLICAS} replicas"
+    remedy = f"no number of replicas helps: a batch of one takes {alone_ms:.1f} ms"
+    return 0, f"{case.verdict.message}; {best}, and {remedy}"
 
 
 def _foretold(case: Case, prediction: Prediction) -> str:

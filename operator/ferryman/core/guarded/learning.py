@@ -23,13 +23,15 @@ def after(known: Learned, applied: Batching, window: Window) -> Learned:
     """Return what is known once a window, served by what is applied, has been looked at."""
     service, drift = _service(known, applied.instances, window)
     demand = known.demand.with_window(window)
-    return replace(known, service=service, drift=drift, demand=demand, failing=failing(window))
+    return replace(
+        known, service=service, drift=drift, demand=demand, failing=failing(window, known.failing)
+    )
 
 
-def failing(window: Window) -> float:
-    """Return the share of requests that failed, among those that were answered."""
+def failing(window: Window, before: float = 0.0) -> float:
+    """Return the share of requests that failed; where there were none, what it was before."""
     asked = window.requests + window.failures
-    return window.failures / asked if asked else 0.0
+    return window.failures / asked if asked else before
 
 
 def goal(objectives: Objectives, window: Window) -> Goal:

@@ -23,7 +23,7 @@ def too_large(case: Case, known: Learned) -> TuneDecision | None:
     failing = learning.failing(window)
     if failing <= known.failing + FAILING:
         return None
-    ran = min(max(case.learned.service.sizes, default=bound // 2), bound - 1)
+    ran = max(case.learned.service.sizes, default=bound // 2)
     before = known.trial.before.max_batch_size if known.trial and known.trial.grew else 0
     safe = max(ran, before, case.spec.limits.max_batch_size.min)
     if safe >= bound:
@@ -33,14 +33,14 @@ def too_large(case: Case, known: Learned) -> TuneDecision | None:
         "the largest that ran"
     )
     stepped = case.knowing(safe_bound=safe, suspected=failing, trial=None, evaluation=None)
+    # Refused, the failures must go on counting as new.
+    waiting = case.knowing(failing=known.failing).state
     after = with_bound(case.applied, safe)
-    return TuneDecision(
-        after, Reason.BATCH_TOO_LARGE, message, stepped.state, if_refused=case.state
-    )
+    return TuneDecision(after, Reason.BATCH_TOO_LARGE, message, stepped.state, if_refused=waiting)
 
 
 def cleared(learned: Learned, bound: int) -> Learned:
-    """Return the knowledge without a suspicion that the window with a smaller bound settled."""
+    """Return the knowledge without a suspicion that a window with a smaller bound settled."""
     suspected, safe = learned.suspected, learned.safe_bound
     if suspected is None or safe is None or bound > safe:
         return learned

@@ -34,6 +34,8 @@ HALF_BELIEVED: Final = 4.0
 SIZES_FOR_A_SHAPE: Final = 2
 #: A straight line that is off by no more than this, on average, is straight enough.
 STRAIGHT: Final = 0.02
+#: A point that is further than this from the best parabola lies beyond a knee.
+KNEE: Final = 0.3
 #: No service time is shorter.
 LEAST_MS: Final = 1e-6
 _SUBSETS: Final = tuple(chosen for count in (1, 2, 3) for chosen in combinations(range(3), count))
@@ -213,7 +215,7 @@ def _solve(terms: Floats, wanted: Floats, chosen: tuple[int, ...]) -> _Solution:
 
 def _curve(points: Points, sizes: Floats) -> Floats:
     """Return the parabola, bent towards what was seen of each size."""
-    parabola = fit(points)
+    parabola = fit(_below_knee(points))
     known = sorted(points)
     fitted = parabola.at(np.array(known, dtype=np.float64))
     bends = [_bend(points[size], at) for size, at in zip(known, fitted.tolist(), strict=True)]
@@ -223,6 +225,32 @@ def _curve(points: Points, sizes: Floats) -> Floats:
     nearest = np.searchsorted(edges, sizes, side="left")
     curve: Floats = parabola.at(sizes) * np.array(bends)[nearest]
     return curve
+
+
+def _below_knee(points: Points) -> Points:
+    """Return the points of the smallest sizes that one parabola describes, by bisection.
+
+    Beyond a knee batches follow another law: they must not bend the curve below it.
+    """
+    ordered = sorted(points.items())
+    fits, most = min(SIZES_FOR_A_SHAPE, len(ordered)), len(ordered)
+    while fits < most:
+        middle = (fits + most + 1) // 2
+        if _worst(dict(ordered[:middle])) <= KNEE:
+            fits = middle
+        else:
+            most = middle - 1
+    return dict(ordered[:fits])
+
+
+def _worst(points: Points) -> float:
+    """Return the largest relative distance from the best parabola, of sizes run often enough."""
+    told = {size: point for size, point in points.items() if point.weight >= HALF_BELIEVED}
+    if not told:
+        return 0.0
+    fitted = fit(points).at(np.array(list(told), dtype=np.float64))
+    means = np.array([point.mean_ms for point in told.values()])
+    return float(np.abs(fitted / means - 1).max())
 
 
 def _bend(point: Point, fitted_ms: float) -> float:

@@ -1,4 +1,4 @@
-"""Pods on the digital twin whose service times the test knows, and what ``Guarded`` sees of them."""
+"""Pods on the digital twin whose service times are known, and what ``Guarded`` sees of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -33,6 +33,20 @@ LINE = Parabola(5.0, 1.0, 0.0)
 #: Hardly any batch is cheaper by the request than a batch of 9.
 CONVEX = Parabola(4.0, 0.5, 0.05)
 LATENCY = objectives(50)
+
+
+@dataclass(frozen=True)
+class Knee:
+    """LINE up to a size, and so many times that beyond it: where memory or a cache is overrun."""
+
+    beyond: int
+    factor: float = 4.0
+
+    def at(self, sizes):
+        """Return tau of each size."""
+        return LINE.at(sizes) * np.where(sizes > self.beyond, self.factor, 1.0)
+
+
 LARGEST = 128
 
 
@@ -115,7 +129,7 @@ def case(applied=None, seen=None, *, wanted=LATENCY, asked=None, history_s=None,
     demand = Demand().with_window(seen)
     while history_s is not None and demand.seconds < history_s:
         demand = demand.with_window(seen)
-    known = Learned(**{"service": knowing(), "demand": demand, "proven": True, **learned})
+    known = Learned(**{"service": knowing(), "demand": demand, **learned})
     delay_ms = applied.max_queue_delay_microseconds / 1000
     verdict = judge(wanted, seen, queue_delay_ms=delay_ms)
     return Case(asked or spec(), wanted, applied, seen, TunerState(learned=known), verdict)
@@ -132,7 +146,7 @@ class Step:
 
 @dataclass
 class Play:
-    """A model that is tuned on the twin, window by window; every decision is carried out at once."""
+    """A model that is tuned on the twin; every decision is carried out at once."""
 
     spec: BatchingSpec
     start: Batching

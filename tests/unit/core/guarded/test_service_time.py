@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import nnls
 
@@ -37,6 +37,7 @@ def squared_error(points, parabola):
     )
 
 
+@settings(deadline=None)
 @given(points_of_one_instance)
 def test_the_fit_is_the_non_negative_least_squares_solution_where_no_line_is_good(points):
     sizes = np.array(list(points), dtype=float)
@@ -57,6 +58,7 @@ def test_noise_in_small_batches_does_not_bend_the_line():
     assert ServiceTimes().with_window(1, noisy).curve_ms(1, 16)[15] == pytest.approx(21, rel=0.1)
 
 
+@settings(deadline=None)
 @given(shapes, st.sets(st.integers(1, 64), min_size=3, max_size=10))
 def test_a_parabola_is_found_again_where_it_was_seen(shape, sizes):
     curve = seen(shape, sizes).curve_ms(1, 64)
@@ -98,6 +100,12 @@ def test_a_size_that_is_no_longer_run_is_not_forgotten():
     for _ in range(200):
         service = service.with_window(1, {8: (1000, 13.0)})
     assert service.curve_ms(1, 8)[0] == pytest.approx(6, rel=0.05)
+
+
+@pytest.mark.parametrize("count_and_ms", [(0, 9.0), (10, 0.0)], ids=["no runs", "no time"])
+def test_what_was_not_run_or_took_no_time_teaches_nothing(count_and_ms):
+    service = seen(Parabola(5, 1, 0), [1, 4])
+    assert service.with_window(1, {8: count_and_ms}).sizes == {1, 4}
 
 
 def test_recent_windows_count_more():
@@ -143,6 +151,27 @@ def test_of_what_is_unknown_there_is_no_error(instances, told):
     assert seen(Parabola(5, 1, 0), [1, 4]).error(instances, told) is None
 
 
+def test_surprise_is_the_error_of_sizes_that_were_never_run():
+    """Within a range: smaller ones were not the guess, and larger ones ran before it."""
+    service = seen(Parabola(5, 1, 0), [1, 4])
+    told = counts(Parabola(5, 1, 0), [2, 4, 6, 8, 12])
+    ran = {**told, 2: (10, 70.0), 4: (10, 90.0), 6: (30, 2 * 11.0), 8: (10, 13.0), 12: (10, 170.0)}
+    assert service.surprise(1, ran, above=2, upto=8) == pytest.approx(0.75 * np.log(2))
+
+
+@pytest.mark.parametrize(
+    ("service", "ran"),
+    [
+        pytest.param(seen(Parabola(5, 1, 0), [1, 4, 8]), {8: (10, 90.0)}, id="it was run before"),
+        pytest.param(seen(Parabola(5, 1, 0), [1, 4]), {4: (9, 90.0), 9: (9, 90.0)}, id="none"),
+        pytest.param(seen(Parabola(5, 1, 0), [1, 4]), {8: (0, 90.0)}, id="no executions"),
+        pytest.param(ServiceTimes(), {8: (10, 90.0)}, id="there was nothing to guess from"),
+    ],
+)
+def test_where_nothing_was_guessed_there_is_no_surprise(service, ran):
+    assert service.surprise(1, ran, above=4, upto=8) == 0.0
+
+
 def test_scaling_keeps_the_shape_and_believes_it_less():
     service = seen(Parabola(5, 1, 0), [1, 4, 8]).scaled(1.5)
     assert service.curve_ms(1, 8)[7] == pytest.approx(19.5)
@@ -163,5 +192,5 @@ def test_nothing_is_said_of_a_model_that_was_never_seen():
         ServiceTimes().curve_ms(1, 4)
     with pytest.raises(ValueError, match="no batch has been seen yet"):
         fit({})
-    assert ServiceTimes().largest == 0
+    assert ServiceTimes().sizes == frozenset()
     assert ServiceTimes().with_window(1, {}) == ServiceTimes()
