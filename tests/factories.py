@@ -36,7 +36,7 @@ from ferryman.api.node_profile import (
     Processor,
 )
 from ferryman.api.statistics import Statistics
-from ferryman.core.snapshot import NodeView, PodView, ServingState, Snapshot
+from ferryman.core.snapshot import LiveCapView, NodeView, PodView, ServingState, Snapshot
 from ferryman.core.window import Window
 
 NOW = datetime(2026, 11, 21, 13, 0, 0, tzinfo=UTC)
@@ -270,6 +270,20 @@ def pod(
     """Return a ready Triton pod."""
     values = {"ip": "10.0.0.1", "node": "node-1", "ready": True, **fields}
     return PodView(name=name, batching=batching or Batching(max_batch_size=8), **values)
+
+
+def capped_pod(
+    bound: int = 8, *, start: int | None = None, largest: int = 64, **fields: object
+) -> PodView:
+    """Return a pod with a live cap at ``bound``, loaded with ``start`` (the same by default).
+
+    Further fields are those of its batching, ``name`` and ``ip``.
+    """
+    own = {key: fields.pop(key) for key in ("name", "ip") if key in fields}
+    batching = Batching(max_batch_size=bound, **fields)
+    loaded = batching.with_(max_batch_size=bound if start is None else start)
+    live_cap = LiveCapView(loaded=loaded, largest=largest)
+    return pod(batching=batching.canonical(), takes_live_cap=True, live_cap=live_cap, **own)
 
 
 # ``snapshot`` has keywords of these names.

@@ -199,6 +199,15 @@ class FakeKubernetes:
         metadata = {**body["metadata"], "labels": dict(labels)}
         self.put("nodes", {**body, "metadata": metadata})
 
+    async def annotate_pod(self, namespace, name, annotations):
+        self._written("patch", "Pod")
+        body = self.objects.get(("pods", namespace, name))
+        if body is None:
+            raise NotFoundError("not found", status=404)
+        before = body["metadata"].get("annotations") or {}
+        metadata = {**body["metadata"], "annotations": {**before, **annotations}}
+        return copy.deepcopy(self.put("pods", {**body, "metadata": metadata}))
+
     async def post_event(self, about, kind, reason, message):
         self._written("create", "Event")
         self.events.append((about.name, kind, str(reason), message))
@@ -235,6 +244,7 @@ class FakeTriton:
     def __init__(self, batching=None):
         self.batching = batching or Batching(max_batch_size=8)
         self.ready = True
+        self.largest = None
         self.batchable = True
         self.silent = False
         self.refusal = None
@@ -252,6 +262,7 @@ class FakeTriton:
             ready=self.ready,
             batching=self.batching if self.ready else None,
             batchable=self.batchable,
+            largest_batch_size=self.largest,
         )
 
     async def statistics(self):
@@ -324,16 +335,21 @@ def pod_object(
     ip="10.0.0.1",
     ready=True,
     requests=None,
+    live_cap=False,
     **status,
 ):
-    """Return a running Triton pod of a model."""
+    """Return a running Triton pod of a model; with a live cap it was made for one."""
     resources = {"requests": requests or {"cpu": "500m", "memory": "512Mi"}}
     labels = {names.LABEL_MODEL: model, names.LABEL_MANAGED_BY: names.MANAGED_BY}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name, "namespace": namespace, "labels": labels},
-        "spec": {"nodeName": node, "containers": [{"name": "triton", "resources": resources}]},
+        "spec": {
+            "nodeName": node,
+            "containers": [{"name": "triton", "resources": resources}],
+            "volumes": [{"name": names.VOLUME_LIVE_CAP}] if live_cap else [],
+        },
         "status": {
             "phase": "Running",
             "podIP": ip,

@@ -17,6 +17,7 @@ ORDER = (
     "test_serving",
     "test_tuning",
     "test_live_changes",
+    "test_live_cap",
 )
 LAST = ("test_faults", "test_reinstall")
 

@@ -468,6 +468,25 @@ RUNTIMES: Final = (
         ".resourceName",
         "leave it out for CPUs",
     ),
+    _runtime("a live cap without a library", {"liveCap": {}}, ".liveCap.library", "Required value"),
+    _runtime(
+        "a live cap with a relative path",
+        {"liveCap": {"library": "lib/batchstrategy.so"}},
+        ".liveCap.library",
+        "must be the absolute path of a file",
+    ),
+    _runtime(
+        "a live cap with a path that climbs",
+        {"liveCap": {"library": "/lib/../batchstrategy.so"}},
+        ".liveCap.library",
+        "must be the absolute path of a file",
+    ),
+    _runtime(
+        "a live cap from an image with spaces",
+        {"liveCap": {"library": "/lib.so", "image": "a b"}},
+        ".liveCap.image",
+        "must be an image reference",
+    ),
     _runtime("an unknown kind", {"instanceKind": "GPU"}, ".instanceKind", '"KIND_AUTO"'),
     _runtime(
         "an argument that Ferryman sets",

@@ -167,7 +167,7 @@ def test_health_readiness_and_metrics_are_served(objects, operator):
     await_served(objects, "measured")
     page = operator.get("/metrics")[1]
     assert 'ferryman_models_placed{node_type="cpu-large"}' in page
-    assert 'ferryman_model_max_batch_size{model="measured",namespace="default"} 8.0' in page
+    assert 'ferryman_model_max_batch_size{model="measured",namespace="default"} 64.0' in page
 
 
 def test_the_log_is_json_and_holds_no_secret(objects, operator):

@@ -8,6 +8,7 @@ import pytest
 
 from ferryman.api.batching import Batching, BatchingSpec, TrendSettings
 from ferryman.api.inference_model_status import BatchingStatus
+from ferryman.api.inference_runtime import RuntimeLiveCap
 from ferryman.clients import pbtxt
 from ferryman.core.plan import Environment, plan, record_outcome, record_started
 from ferryman.core.snapshot import ServingState
@@ -56,16 +57,19 @@ def decided(name, uid, uri="oci://registry.example/m:1", node_type="cpu-small", 
         name,
         namespace="models",
         model=factories.source(uri),
-        batching=BatchingSpec(trend=TrendSettings(samples=3)),
+        batching=BatchingSpec(algorithm="Trend", trend=TrendSettings(samples=3)),
     )
     model = model.with_(metadata=model.metadata.with_(uid=uid))
     model = model.with_(
         status=model.status.with_(batching=BatchingStatus(applied=Batching(max_batch_size=8)))
     )
     pods = (factories.pod(),)
+    cap = RuntimeLiveCap(library="/usr/lib/batchstrategy.so", image="ferryman:1")
+    entries = [factories.runtime_processor(each, live_cap=cap) for each in ("cpu", "gpu")]
     return plan(
         factories.snapshot(
             model=model,
+            runtime=factories.runtime(processors=entries),
             nodes=[
                 factories.node(node_type=node_type, processors=[factories.processor(processor)])
             ],

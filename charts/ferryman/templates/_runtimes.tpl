@@ -29,11 +29,17 @@ triton.yaml: |
         instanceKind: KIND_GPU
         resourceName: nvidia.com/gpu
         resources: {{- toYaml .gpu | nindent 10 }}
+        {{- with .liveCap }}
+        liveCap: {{- toYaml . | nindent 10 }}
+        {{- end }}
       - class: cpu
         image: {{ .image | quote }}
         backends: {onnx: onnxruntime, pytorch: pytorch, openvino: openvino, python: python}
         instanceKind: KIND_CPU
         resources: {{- toYaml .cpu | nindent 10 }}
+        {{- with .liveCap }}
+        liveCap: {{- toYaml . | nindent 10 }}
+        {{- end }}
     {{- include "ferryman.runtimeBenchmark" .benchmark | nindent 4 }}
 {{- end }}
 {{- end }}
@@ -53,6 +59,9 @@ triton-cpu.yaml: |
         backends: {onnx: onnxruntime, python: python}
         instanceKind: KIND_CPU
         resources: {{- toYaml .cpu | nindent 10 }}
+        {{- with .liveCap }}
+        liveCap: {{- toYaml . | nindent 10 }}
+        {{- end }}
     {{- include "ferryman.runtimeBenchmark" .benchmark | nindent 4 }}
 {{- end }}
 {{- end }}

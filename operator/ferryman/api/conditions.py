@@ -93,6 +93,11 @@ class Reason(StrEnum):
     NOT_BATCHABLE = "NotBatchable"
     CONFIG_REFUSED = "ConfigRefused"
     ROLLED_BACK = "RolledBack"
+    # Live cap
+    LIVE_CAP = "LiveCap"
+    OWN_STRATEGY = "OwnStrategy"
+    QUEUE_DELAY = "QueueDelay"
+    SHAPE_TENSORS = "ShapeTensors"
 
 
 class Condition(ApiType):

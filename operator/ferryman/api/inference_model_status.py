@@ -60,7 +60,7 @@ class PlacementStatus(ApiType):
 ChangeOutcome = Literal["InProgress", "Applied", "Refused", "RolledBack", "Interrupted"]
 
 
-Actuator = Literal["InPlace", "Reload", "Rollout"]
+Actuator = Literal["LiveCap", "InPlace", "Reload", "Rollout"]
 
 
 class BatchingChange(ApiType):
@@ -73,7 +73,7 @@ class BatchingChange(ApiType):
     after: Batching
     """The configuration from then on."""
     actuator: Actuator
-    """How it was made, cheapest first: InPlace, Reload, Rollout."""
+    """How it was made, cheapest first: LiveCap, InPlace, Reload, Rollout."""
     reason: ReasonWord
     """Why, in one word."""
     message: Message
@@ -82,6 +82,17 @@ class BatchingChange(ApiType):
     """What came of it."""
     generation: Annotated[int, Field(ge=0)] = 0
     """``metadata.generation`` of the specification that the change was decided for."""
+
+
+class LiveCapStatus(ApiType):
+    """Whether the batch size bound can change without a reload."""
+
+    available: bool
+    """Whether pods that start now have a live cap."""
+    reason: ReasonWord
+    """Why, or why not, in one word."""
+    message: Message
+    """The same for people."""
 
 
 class BatchingStatus(ApiType):
@@ -103,6 +114,8 @@ class BatchingStatus(ApiType):
     """The latest changes, newest first."""
     recent_reloads: Annotated[tuple[Time, ...], Field(max_length=128)] = ()
     """RFC 3339 times of the last hour's reloads: what the budget counts."""
+    live_cap: LiveCapStatus | None = None
+    """Absent where the runtime states none."""
 
 
 class ObservedStatus(ApiType):

@@ -40,6 +40,24 @@ class EnvironmentVariable(ApiType):
     """Its value, taken literally."""
 
 
+class RuntimeLiveCap(ApiType):
+    """The library through which a serving pod's batch size bound changes without a reload."""
+
+    library: Annotated[
+        str,
+        Field(
+            max_length=512,
+            **matches(
+                r"^(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$",
+                "must be the absolute path of a file, of letters, digits and ._- only",
+            ),
+        ),
+    ]
+    """The library's path in the runtime's image, or in ``image``."""
+    image: Image | None = None
+    """The image to copy it from, where the runtime's own lacks it; it must have ``cp``."""
+
+
 class RuntimeProcessor(ApiType):
     """Triton for one processor class: its own image, parameters and environment."""
 
@@ -69,6 +87,8 @@ class RuntimeProcessor(ApiType):
     """Environment of the Triton container."""
     args: Annotated[tuple[Argument, ...], Field(max_length=64)] = ()
     """Further arguments of tritonserver."""
+    live_cap: RuntimeLiveCap | None = None
+    """Absent: every change of the batch size bound is a reload."""
 
 
 class ReferenceBenchmark(ApiType):

@@ -22,6 +22,8 @@ LABEL_BENCHMARK: Final = f"{GROUP}/benchmark"
 
 #: Annotations.
 ANNOTATION_BENCHMARK_REQUESTED: Final = f"{GROUP}/benchmark-requested"
+#: On a serving pod: the live cap, in place of the bound that the pod was started with.
+ANNOTATION_MAX_BATCH_SIZE: Final = f"{GROUP}/max-batch-size"
 
 #: Containers and volumes of a serving pod.
 CONTAINER_TRITON: Final = "triton"
@@ -30,6 +32,17 @@ PATH_MODEL: Final = "/model"
 PATH_CONFIG: Final = "/config"
 PATH_REPOSITORY: Final = "/models"
 CONFIG_FILE: Final = "config.pbtxt"
+
+#: The live cap in a serving pod (docs/live-cap.md): the library as Triton finds it in the model's
+#: folder, where its bound is read from, and the parameters of Triton's model configuration.
+CONTAINER_LIVE_CAP: Final = "live-cap"
+STRATEGY_LIBRARY: Final = "batchstrategy.so"
+VOLUME_LIVE_CAP: Final = "live-cap"
+PATH_LIVE_CAP: Final = "/live-cap"
+LIVE_CAP_FILE: Final = f"{PATH_LIVE_CAP}/max-batch-size"
+PARAMETER_STRATEGY: Final = "TRITON_BATCH_STRATEGY_PATH"
+PARAMETER_LIVE_CAP_FILE: Final = "FERRYMAN_LIVE_CAP_FILE"
+PARAMETER_LIVE_CAP_START: Final = "FERRYMAN_LIVE_CAP_START"
 
 #: Triton's ports: HTTP for clients, gRPC for the operator alone, metrics for scrapers.
 PORT_HTTP: Final = 8000

@@ -53,3 +53,13 @@ class ServerModel:
     batchable: bool = True
     """False when the graph itself cannot be batched (max_batch_size is 0)."""
     instances_known: bool = True
+    """False when instance groups differ, so that ``batching.instances`` says nothing."""
+    largest_batch_size: int | None = None
+    """Triton's own bound, where a live cap lies below it; ``batching`` then has the cap's start.
+
+    None: there is no live cap of Ferryman's.
+    """
+    variable_inputs: bool = False
+    """Whether Triton looks at its queue at every request, as an input has a variable dimension."""
+    shape_tensors: bool = False
+    """Whether an input is a shape tensor: Triton's batches of it cannot be counted."""

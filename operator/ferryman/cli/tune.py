@@ -25,7 +25,7 @@ from ferryman.clients.config_fragment import fragment, mismatch
 from ferryman.clients.pbtxt import ConfigInvalid
 from ferryman.clients.triton import ConfigRefused, Ports, TritonUnavailable
 from ferryman.clients.triton_survey import KeyNeeded, Survey, survey
-from ferryman.core import batching
+from ferryman.core import limits
 from ferryman.core.tuner import TunerState, tune
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ async def _tune(args: argparse.Namespace) -> int:
         settings = SessionSettings(
             objectives,
             spec,
-            start=batching.clamp(before, spec),
+            start=limits.clamp(before, spec),
             config_pbtxt=config_pbtxt,
             patience_s=args.patience,
         )

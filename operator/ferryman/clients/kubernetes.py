@@ -1,7 +1,7 @@
 """The API server as the operator writes to it; reading goes through kopf's watches.
 
-Everything is written by server-side apply, so that each writer owns only what it states and
-an apply that changes nothing writes nothing.
+What the operator owns is written by server-side apply, so that each writer owns only what it
+states and an apply that changes nothing writes nothing.
 """
 
 import base64
@@ -84,6 +84,10 @@ class Kubernetes(Protocol):
 
     async def label_node(self, name: str, uid: str, labels: Mapping[str, str]) -> None:
         """Own these labels of a Node, and none else."""
+        ...
+
+    async def annotate_pod(self, namespace: str, name: str, annotations: Mapping[str, str]) -> Json:
+        """Set these annotations of a pod; NotFoundError if it is gone."""
         ...
 
     async def post_event(
@@ -174,6 +178,14 @@ class KubernetesApi:
         metadata = {"name": name, "uid": uid, "labels": dict(labels)}
         body = {"apiVersion": "v1", "kind": "Node", "metadata": metadata}
         await self._apply(f"/api/v1/nodes/{name}", body, names.FIELD_MANAGER)
+
+    async def annotate_pod(self, namespace: str, name: str, annotations: Mapping[str, str]) -> Json:
+        """Merge the annotations into the pod's: an apply would create a pod that is gone."""
+        path = f"/api/v1/namespaces/{namespace}/pods/{name}"
+        query = (("fieldManager", names.FIELD_MANAGER),)
+        body = {"metadata": {"annotations": dict(annotations)}}
+        request = Request("PATCH", path, "Pod", query, body=body, content_type=MERGE)
+        return await self._transport.send(request)
 
     async def post_event(
         self, about: ObjectReference, kind: Literal["Normal", "Warning"], reason: str, message: str

@@ -10,6 +10,7 @@ from tritonclient.grpc.model_config_pb2 import (
     ModelQueuePolicy,
 )
 
+from ferryman.api import names
 from ferryman.api.batching import Batching
 
 #: Schedulers that exclude the dynamic batcher (members of Triton's oneof).
@@ -48,7 +49,8 @@ def instances_known(config: ModelConfig) -> bool:
 def with_batching(config: ModelConfig, batching: Batching) -> ModelConfig:
     """Return a copy of a configuration with another batching, and with nothing else changed.
 
-    Preferred batch sizes beyond the bound would be refused, and Triton completes a missing
+    With a live cap the bound is where that starts, and Triton's own stays if it is no smaller.
+    Preferred batch sizes beyond Triton's bound would be refused, and Triton completes a missing
     list to ``[max_batch_size]``: such a leftover must not outlive the bound it was made from.
     """
     batching = batching.canonical()
@@ -56,16 +58,35 @@ def with_batching(config: ModelConfig, batching: Batching) -> ModelConfig:
     changed.CopyFrom(config)
     batcher = changed.dynamic_batching
     batcher.SetInParent()
-    if tuple(sorted({*batcher.preferred_batch_size})) != batching.preferred_batch_size:
+    if _preferred(config, batching.max_batch_size) != batching.preferred_batch_size:
         del batcher.preferred_batch_size[:]
         batcher.preferred_batch_size.extend(batching.preferred_batch_size)
     if _limits(batcher.default_queue_policy) != _wanted_limits(batching):
         _set_queue_policy(batcher, batching)
-    changed.max_batch_size = batching.max_batch_size
+    _set_bound(changed, batching.max_batch_size)
     batcher.max_queue_delay_microseconds = batching.max_queue_delay_microseconds
     for group in _main_groups(changed) or [changed.instance_group.add()]:
         group.count = batching.instances
     return changed
+
+
+def largest_batch_size(config: ModelConfig) -> int | None:
+    """Return Triton's own bound where a live cap of Ferryman's lies below it, else None."""
+    return None if _start(config) is None else int(config.max_batch_size)
+
+
+def variable_inputs(config: ModelConfig) -> bool:
+    """Say whether Triton looks at its queue at every request.
+
+    It does where requests can only be batched if their shapes agree: where an input, unless it is
+    ragged, has a variable dimension (backend_model.cc, dynamic_batch_scheduler.cc).
+    """
+    return any(-1 in each.dims and not each.allow_ragged_batch for each in config.input)
+
+
+def shape_tensors(config: ModelConfig) -> bool:
+    """Say whether an input is a shape tensor: the live cap's library then knows no bound."""
+    return any(each.is_shape_tensor for each in config.input)
 
 
 def has_unknown_fields(config: ModelConfig) -> bool:
@@ -92,14 +113,46 @@ def _out_of_range(config: ModelConfig) -> str:
 def _read(config: ModelConfig) -> Batching:
     groups, batcher = _main_groups(config), config.dynamic_batching
     timeout_us, max_queue_size = _limits(batcher.default_queue_policy)
+    start = _start(config)
     return Batching(
-        max_batch_size=config.max_batch_size,
+        max_batch_size=config.max_batch_size if start is None else start,
         max_queue_delay_microseconds=batcher.max_queue_delay_microseconds,
         instances=max(1, groups[0].count) if groups else 1,
         preferred_batch_size=tuple(batcher.preferred_batch_size),
         default_timeout_microseconds=timeout_us,
         max_queue_size=max_queue_size,
     ).canonical()
+
+
+def _start(config: ModelConfig) -> int | None:
+    """Return the bound at which a live cap starts; None without one that reads our file."""
+    ours = _parameter(config, names.PARAMETER_LIVE_CAP_FILE) == names.LIVE_CAP_FILE
+    text = _parameter(config, names.PARAMETER_LIVE_CAP_START)
+    if not ours or not text.isdecimal() or shape_tensors(config):
+        return None
+    return int(text) or None
+
+
+def _parameter(config: ModelConfig, key: str) -> str:
+    """Return a parameter; to look one up in the message itself would add it."""
+    return str(config.parameters[key].string_value) if key in config.parameters else ""
+
+
+def _preferred(config: ModelConfig, bound: int) -> tuple[int, ...]:
+    """Return the preferred sizes as they come into force under a bound; those beyond only wait."""
+    sizes = config.dynamic_batching.preferred_batch_size
+    if _start(config) is None:
+        return tuple(sorted({*sizes}))
+    canonical = Batching(max_batch_size=bound, preferred_batch_size=tuple(sizes)).canonical()
+    return canonical.preferred_batch_size
+
+
+def _set_bound(config: ModelConfig, bound: int) -> None:
+    if _start(config) is None:
+        config.max_batch_size = bound
+        return
+    config.parameters[names.PARAMETER_LIVE_CAP_START].string_value = str(bound)
+    config.max_batch_size = max(config.max_batch_size, bound)
 
 
 def _limits(policy: ModelQueuePolicy) -> tuple[int, int]:

@@ -172,6 +172,9 @@ class _GrpcServer:
             batching=model_config.batching_of(config),
             batchable=not model_config.not_batchable(config),
             instances_known=model_config.instances_known(config),
+            largest_batch_size=model_config.largest_batch_size(config),
+            variable_inputs=model_config.variable_inputs(config),
+            shape_tensors=model_config.shape_tensors(config),
         )
 
     async def statistics(self) -> Statistics:

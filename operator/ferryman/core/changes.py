@@ -44,6 +44,8 @@ class Actuation:
     pods: tuple[PodView, ...]
     config_pbtxt: str = ""
     """The whole Triton configuration with ``after``, as the ConfigMap will hold it."""
+    config_has_live_cap: bool = False
+    """Whether only pods made for a live cap can load it."""
 
 
 def clip(message: str) -> str:
@@ -237,6 +239,12 @@ def interruption(batching: BatchingStatus, now: datetime) -> BatchingChange | No
     return newest if now - times.parse(newest.time) < INTERRUPTION_PAUSE else None
 
 
-def cheapest_actuator(before: Batching, after: Batching) -> Actuator:
-    """Return how a change is made: Triton changes instances in place, all else by a reload."""
+def cheapest_actuator(before: Batching, after: Batching, *, live_cap: bool = False) -> Actuator:
+    """Return how a change is made.
+
+    A live cap, where there is one, changes the bound alone; Triton changes instances in place,
+    and all else by a reload.
+    """
+    if live_cap and before.with_(max_batch_size=after.max_batch_size) == after:
+        return "LiveCap"
     return "InPlace" if before.with_(instances=after.instances) == after else "Reload"

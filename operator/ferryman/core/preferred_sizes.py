@@ -52,6 +52,9 @@ class _Thread:
     """Sizes of the payloads that wait for an instance."""
     waits: int = field(init=False)
     """The first request that is in no payload."""
+    preferred: tuple[int, ...] = field(init=False)
+    """0 and the preferred sizes, ascending."""
+    delay_s: float = field(init=False)
     is_open: bool = False
     """Whether others may join the last of these payloads."""
     wanted: int = 0
@@ -63,6 +66,8 @@ class _Thread:
 
     def __post_init__(self) -> None:
         self.waits = self.head + sum(self.formed)
+        self.preferred = (0, *self.batcher.preferred)
+        self.delay_s = self.batcher.delay_s
 
     def next_s(self) -> float:
         """Return when the batcher wakes next."""
@@ -73,7 +78,7 @@ class _Thread:
 
     def take(self, now_s: float) -> None:
         """Let an idle instance take the first payload (``InstanceQueue::Dequeue``)."""
-        batching, delay = self.batcher.batching, self.batcher.delay_s
+        batching, delay = self.batcher.batching, self.delay_s
         size = self.formed.pop(0)
         while delay and self.formed and self.span.arrivals_s[self.head + size] + delay < now_s:
             # Nobody joins the next one any more, whether it fits or not.
@@ -101,7 +106,7 @@ class _Thread:
             has = self.formed[-1] if self.is_open else 0
             joining, is_full = self._choose(has, waiting, now_s)
             if not joining and not is_full:
-                self.looks_s = self.span.arrivals_s[self.waits] + self.batcher.delay_s
+                self.looks_s = self.span.arrivals_s[self.waits] + self.delay_s
                 break
             self._join(joining, now_s)
             if is_full:
@@ -129,8 +134,8 @@ class _Thread:
 
         ``DynamicBatchScheduler::GetDynamicBatch``.
         """
-        bound, preferred = self.batcher.batching.max_batch_size, (0, *self.batcher.preferred)
-        delay, largest = self.batcher.delay_s, preferred[-1]
+        bound, preferred = self.batcher.batching.max_batch_size, self.preferred
+        delay, largest = self.delay_s, preferred[-1]
         late = delay > 0 and self.span.arrivals_s[self.waits] + delay <= now_s
         joining = min(waiting, bound - has)
         is_beyond = has >= largest

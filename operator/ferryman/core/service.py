@@ -3,17 +3,22 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
+from ferryman.api.batching import Batching
 from ferryman.api.conditions import Reason
+from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import BatchingStatus, PlacementStatus
-from ferryman.api.inference_runtime import InferenceRuntime
-from ferryman.core import batching, render, triton_config
+from ferryman.api.inference_runtime import InferenceRuntime, RuntimeProcessor
+from ferryman.api.model_source import ModelSource, TritonConfig
+from ferryman.core import batching, live_cap, render, triton_config
 from ferryman.core.changes import Actuation
 from ferryman.core.observation import Observation
 from ferryman.core.rejection import RejectedError
 from ferryman.core.render import EncodeConfig
 from ferryman.core.snapshot import Snapshot
+from ferryman.core.triton_config import LiveCap, NotTunable
 from ferryman.core.tuner import TunerState
 from ferryman.core.window import Window
 
@@ -80,6 +85,10 @@ def _serve_placed(inputs: Inputs, runtime: InferenceRuntime, node_type: str) -> 
         now=inputs.now,
     )
     encode = _rejecting(inputs.encode)
+    offered = live_cap.offer(entry, source.config)
+    cap = partial(live_cap.in_config, offered, model, inputs.snapshot.serving)
+    config = partial(_config, model, entry, source)
+    found = cap(decision.applied)
     serving = render.Serving(
         model=model,
         source=source,
@@ -87,17 +96,34 @@ def _serve_placed(inputs: Inputs, runtime: InferenceRuntime, node_type: str) -> 
         node_type=node_type,
         preferred_node=chosen.preferred_node,
         pull_policy=runtime.spec.image_pull_policy,
-        config=triton_config.model_config(model, entry, source, decision.applied),
+        config=config(decision.applied, found),
         untuned_config=triton_config.untuned(model, entry, source),
+        live_cap=offered.source,
         control_key=inputs.control_key,
         operator_namespace=inputs.operator_namespace,
     )
     actuation = decision.actuation
     if actuation is not None:
-        config = triton_config.model_config(model, entry, source, actuation.after)
-        actuation = replace(actuation, config_pbtxt=encode(config))
+        after = cap(actuation.after)
+        actuation = replace(
+            actuation,
+            config_pbtxt=encode(config(actuation.after, after)),
+            config_has_live_cap=isinstance(after, LiveCap),
+        )
     objects = render.render(serving, encode)
-    return Service(decision.status, decision.state, objects, actuation)
+    status = decision.status.with_(live_cap=live_cap.status(found))
+    return Service(status, decision.state, objects, actuation)
+
+
+def _config(
+    model: InferenceModel,
+    entry: RuntimeProcessor,
+    source: ModelSource,
+    batching: Batching,
+    found: LiveCap | NotTunable | None,
+) -> TritonConfig:
+    cap = found if isinstance(found, LiveCap) else None
+    return triton_config.model_config(model, entry, source, batching, cap)
 
 
 def _rejecting(encode: EncodeConfig) -> EncodeConfig:

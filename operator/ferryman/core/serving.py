@@ -3,10 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from ferryman.api import names
+from ferryman.api.batching import Batching
 from ferryman.api.conditions import Reason
 from ferryman.api.statistics import ServerModel
 from ferryman.core.diagnosis import diagnose
-from ferryman.core.snapshot import PodView, ServingState
+from ferryman.core.live_cap import bound_in_force
+from ferryman.core.snapshot import LiveCapView, PodView, ServingState
 
 Manifest = Mapping[str, Any]
 
@@ -32,6 +35,8 @@ def serving_state(
         model_ready=all(answer.ready for answer in answers) if answers else None,
         model_message=next((answer.reason for answer in answers if not answer.ready), ""),
         batchable=all(answer.batchable for answer in answers),
+        variable_inputs=any(answer.variable_inputs for answer in answers),
+        shape_tensors=any(answer.shape_tensors for answer in answers),
         pods=tuple(_view(pod, server_models.get(_name(pod))) for pod in living),
         **_rollout(deployment),
     )
@@ -48,6 +53,8 @@ def _name(pod: Manifest) -> str:
 
 def _view(pod: Manifest, answer: ServerModel | None) -> PodView:
     status = pod.get("status", {})
+    takes_live_cap = _takes_live_cap(pod)
+    live_cap = _live_cap(answer) if takes_live_cap else None
     return PodView(
         name=_name(pod),
         ip=status.get("podIP", ""),
@@ -56,9 +63,34 @@ def _view(pod: Manifest, answer: ServerModel | None) -> PodView:
             condition["type"] == "Ready" and condition["status"] == "True"
             for condition in status.get("conditions", ())
         ),
-        batching=answer.batching if answer else None,
+        batching=_in_force(pod, live_cap) if live_cap else answer.batching if answer else None,
         instances_known=answer.instances_known if answer else True,
+        takes_live_cap=takes_live_cap,
+        live_cap=live_cap,
     )
+
+
+def _live_cap(answer: ServerModel | None) -> LiveCapView | None:
+    """Return the live cap of a pod that was made for one.
+
+    Another that started from a new configuration is about to be replaced.
+    """
+    if answer is None or answer.batching is None or answer.largest_batch_size is None:
+        return None
+    return LiveCapView(loaded=answer.batching, largest=answer.largest_batch_size)
+
+
+def _in_force(pod: Manifest, live_cap: LiveCapView) -> Batching:
+    """Return what was loaded, with the bound that the pod's annotation states."""
+    loaded = live_cap.loaded
+    text = (pod["metadata"].get("annotations") or {}).get(names.ANNOTATION_MAX_BATCH_SIZE)
+    bound = bound_in_force(text, loaded.max_batch_size, live_cap.largest)
+    return loaded.with_(max_batch_size=bound).canonical()
+
+
+def _takes_live_cap(pod: Manifest) -> bool:
+    volumes = pod.get("spec", {}).get("volumes") or ()
+    return any(volume.get("name") == names.VOLUME_LIVE_CAP for volume in volumes)
 
 
 def _rollout(deployment: Manifest | None) -> dict[str, Any]:

@@ -25,8 +25,6 @@ from ferryman.core.window import Window, WindowState, observe
 
 #: Counters are read this often, as by the operator.
 READING_S: Final = 1
-#: The bound alone was changed, without a reload.
-LIVE_CAP: Final = "LiveCap"
 #: Simulated time starts here: guardrails compare moments.
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -147,7 +145,7 @@ def _begun(
     An algorithm that is refused keeps its state of before, unless it says what else.
     """
     wanted = decision.batching.canonical()
-    actuator = cheapest_actuator(scenario, standing.applied, wanted)
+    actuator = changes.cheapest_actuator(standing.applied, wanted, live_cap=scenario.live_cap)
     if guarded and actuator == "Reload" and _refused(scenario, standing, decision, now_s):
         kept = standing.tuner if decision.if_refused is None else decision.if_refused
         return replace(standing, tuner=kept)
@@ -164,17 +162,9 @@ def _begun(
     return replace(standing, pending=change, tuner=decision.state)
 
 
-def cheapest_actuator(scenario: Scenario, before: Batching, after: Batching) -> str:
-    """Return how a change is made: the live cap, where there is one, changes the bound alone."""
-    bound_alone = before.with_(max_batch_size=after.max_batch_size) == after
-    if scenario.live_cap and bound_alone:
-        return LIVE_CAP
-    return changes.cheapest_actuator(before, after)
-
-
 def _takes_s(scenario: Scenario, actuator: str) -> float:
     takes = scenario.reload
-    by_actuator = {LIVE_CAP: takes.live_cap_seconds, "InPlace": takes.in_place_seconds}
+    by_actuator = {"LiveCap": takes.live_cap_seconds, "InPlace": takes.in_place_seconds}
     return by_actuator.get(actuator, takes.load_seconds)
 
 

@@ -7,13 +7,14 @@ from datetime import datetime
 from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import InferenceModel
-from ferryman.api.inference_model_status import BatchingStatus
+from ferryman.api.inference_model_status import Actuator, BatchingStatus
 from ferryman.api.model_source import TritonConfig
 from ferryman.core import triton_config
 from ferryman.core.changes import (
     Actuation,
     answers,
     cheapest_actuator,
+    in_force,
     interruption,
     refusal,
     why_not_again,
@@ -64,6 +65,26 @@ class Situation:
         """Return a batching as it comes into force under the overlay."""
         return triton_config.in_effect(self.overlay, batching)
 
+    def actuator(
+        self, before: Batching, after: Batching, pods: tuple[PodView, ...] | None = None
+    ) -> Actuator:
+        """Return how these pods (all that answer) are changed.
+
+        By the live cap where their annotation alone puts ``after`` in force: what each was loaded
+        with counts, because preferred sizes beyond a cap show only once the cap is raised.
+        """
+        pods = self.pods if pods is None else pods
+        if pods and all(self._reached_by_cap(pod, after) for pod in pods):
+            return "LiveCap"
+        return cheapest_actuator(before, after)
+
+    def _reached_by_cap(self, pod: PodView, after: Batching) -> bool:
+        cap, bound = pod.live_cap, after.max_batch_size
+        if cap is None or bound > cap.largest:
+            return False
+        capped = self.in_effect(cap.loaded.with_(max_batch_size=bound))
+        return in_force(pod.with_(batching=capped), after)
+
     def hold(
         self, reason: Reason | None = None, message: str = "", *, state: TunerState | None = None
     ) -> BatchingDecision:
@@ -95,13 +116,14 @@ class Situation:
         if interrupted is not None and interrupted.after == after:
             return self.hold(state=if_refused)
         before = self.applied if before is None else before
+        pods = self.pods if pods is None else pods
         actuation = Actuation(
             before=before,
             after=after,
-            actuator=cheapest_actuator(before, after),
+            actuator=self.actuator(before, after, pods),
             reason=reason,
             message=message,
-            pods=self.pods if pods is None else pods,
+            pods=pods,
         )
         status = self.batching.with_(applied=self.applied)
         state = self.state if state is None else state

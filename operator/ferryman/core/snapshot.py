@@ -34,6 +34,15 @@ class NodeView(ApiType):
     """None where no agent has reported yet."""
 
 
+class LiveCapView(ApiType):
+    """The live cap of a pod whose Triton answers."""
+
+    loaded: Batching
+    """What was loaded: its bound holds while the pod's annotation is absent."""
+    largest: int
+    """Triton's own bound, beyond which no cap reaches."""
+
+
 class PodView(ApiType):
     """One Triton pod of the model."""
 
@@ -45,6 +54,10 @@ class PodView(ApiType):
     """The configuration that Triton has in force in this pod; None when it does not answer."""
     instances_known: bool = True
     """False when its instance groups differ, so that ``batching.instances`` says nothing."""
+    takes_live_cap: bool = False
+    """Whether the pod was made for a live cap: it has the volume that the bound is read from."""
+    live_cap: LiveCapView | None = None
+    """None where its Triton runs without one, or does not answer."""
 
 
 class ServingState(ApiType):
@@ -64,6 +77,10 @@ class ServingState(ApiType):
     model_message: str = ""
     batchable: bool = True
     """False when the model's graph or kind cannot be batched."""
+    variable_inputs: bool = False
+    """Whether an input has a variable dimension besides the batch, as far as Triton said."""
+    shape_tensors: bool = False
+    """Whether an input is a shape tensor, as far as Triton said."""
     pods: tuple[PodView, ...] = ()
 
 

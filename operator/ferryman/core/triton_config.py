@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ferryman.api import names
 from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import InferenceModel
@@ -28,21 +29,37 @@ class NotTunable:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class LiveCap:
+    """A batch size bound that is not Triton's own and changes without a reload."""
+
+    largest: int
+    """Triton's own bound: what memory and outputs are laid out for."""
+
+
 def model_config(
-    model: InferenceModel, entry: RuntimeProcessor, source: ModelSource, batching: Batching
+    model: InferenceModel,
+    entry: RuntimeProcessor,
+    source: ModelSource,
+    batching: Batching,
+    live_cap: LiveCap | None = None,
 ) -> TritonConfig:
     """Return the whole configuration of a model on one processor class.
 
     The overlay is laid first; name, backend and, where batching may be tuned, the batch size
-    bound, the queue delay and the instances lie on top. Raises RejectedError when the overlay
-    contradicts what Ferryman must decide, or when the class cannot serve the format.
+    bound, the queue delay and the instances lie on top. With a live cap the bound is where that
+    starts. Raises RejectedError when the overlay contradicts what Ferryman must decide, or when
+    the class cannot serve the format.
     """
     overlay = normalise(source.config)
     _check(overlay, _backend(entry, source))
     config = {**overlay, "name": model.triton_name, "backend": _backend(entry, source)}
     if tunable(overlay) is None:
-        config["max_batch_size"] = batching.max_batch_size
-        config["dynamic_batching"] = _dynamic_batching(overlay, batching)
+        largest = batching.max_batch_size if live_cap is None else live_cap.largest
+        config["max_batch_size"] = largest
+        config["dynamic_batching"] = _dynamic_batching(overlay, batching, largest)
+        if live_cap is not None:
+            config["parameters"] = _parameters(overlay, batching)
     config["instance_group"] = [_instance_group(overlay, entry, batching)]
     return config
 
@@ -117,8 +134,21 @@ def _backend(entry: RuntimeProcessor, source: ModelSource) -> str:
     return backend
 
 
-def _dynamic_batching(overlay: TritonConfig, batching: Batching) -> dict[str, Any]:
-    """Keep what the overlay says, but the delay; Triton refuses preferred sizes over the bound."""
+def _parameters(overlay: TritonConfig, batching: Batching) -> dict[str, Any]:
+    """Return the overlay's parameters and those that the live cap's library reads."""
+    ours = {
+        names.PARAMETER_LIVE_CAP_FILE: names.LIVE_CAP_FILE,
+        names.PARAMETER_LIVE_CAP_START: str(batching.max_batch_size),
+    }
+    stated = overlay.get("parameters", {})
+    return {**stated, **{key: {"string_value": value} for key, value in ours.items()}}
+
+
+def _dynamic_batching(overlay: TritonConfig, batching: Batching, largest: int) -> dict[str, Any]:
+    """Keep what the overlay says, but the delay.
+
+    Triton refuses preferred sizes over ``largest``, its own bound.
+    """
     dynamic = {
         **_decided(batching.canonical()),
         **overlay.get("dynamic_batching", {}),
@@ -126,7 +156,7 @@ def _dynamic_batching(overlay: TritonConfig, batching: Batching) -> dict[str, An
     }
     if "preferred_batch_size" in dynamic:
         preferred = dynamic["preferred_batch_size"]
-        dynamic["preferred_batch_size"] = [n for n in preferred if n <= batching.max_batch_size]
+        dynamic["preferred_batch_size"] = [n for n in preferred if n <= largest]
     return dynamic
 
 

@@ -36,6 +36,8 @@ def normalise(config: Mapping[str, Any]) -> TritonConfig:
     _expect_number(overlay, "max_batch_size", most=_MAX_BATCH_SIZE)
     _expect_dynamic_batching(overlay.get("dynamic_batching", {}))
     _expect_groups(overlay.get("instance_group", []))
+    if not isinstance(overlay.get("parameters", {}), Mapping):
+        raise invalid(f"parameters must be an object, not {overlay['parameters']!r}")
     return overlay
 
 

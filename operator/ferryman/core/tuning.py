@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Final
 
 from ferryman.api.conditions import Reason
-from ferryman.core.changes import cheapest_actuator, describe
+from ferryman.core.changes import describe
 from ferryman.core.guardrails import ROLLBACKS, refuse_reload
 from ferryman.core.situation import BatchingDecision, Situation
 from ferryman.core.tuner import TuneDecision, TunerState, tune
@@ -92,7 +92,7 @@ def _recommend(situation: Situation, tuned: TuneDecision) -> BatchingDecision:
 
 def _apply(situation: Situation, tuned: TuneDecision) -> BatchingDecision:
     """Carry a step out, if it needs no reload or the guardrails allow one."""
-    if cheapest_actuator(situation.applied, tuned.batching) == "Reload":
+    if situation.actuator(situation.applied, tuned.batching) == "Reload":
         batching = situation.batching
         refused = refuse_reload(
             situation.spec.guardrails,

@@ -97,20 +97,25 @@ def trim_deployment(body: Manifest) -> Manifest:
 
 
 def trim_pod(body: Manifest) -> Manifest:
-    """Keep of a pod its address, node, requests and what its containers say."""
-    spec = body.get("spec", {})
+    """Keep of a pod its address, node, requests, live cap, and what its containers say."""
+    spec, metadata = body.get("spec", {}), body["metadata"]
+    annotations = metadata.get("annotations") or {}
     return {
-        "metadata": _pick(
-            body["metadata"],
-            ("name", "namespace", "uid", "resourceVersion", "deletionTimestamp"),
-        ),
+        "metadata": {
+            **_pick(metadata, ("name", "namespace", "uid", "resourceVersion", "deletionTimestamp")),
+            "annotations": _pick(annotations, (names.ANNOTATION_MAX_BATCH_SIZE,)),
+        },
         "spec": {
             "nodeName": spec.get("nodeName", ""),
             "containers": [
                 {"resources": dict(container.get("resources") or {})}
                 for container in spec.get("containers", ())
             ],
-            "volumes": [dict(v) for v in spec.get("volumes", ()) if "image" in v],
+            "volumes": [
+                dict(volume)
+                for volume in spec.get("volumes", ())
+                if "image" in volume or volume.get("name") == names.VOLUME_LIVE_CAP
+            ],
         },
         "status": dict(body.get("status", {})),
     }
@@ -175,7 +180,7 @@ class Cache:
 
     def pods(self, key: Key) -> tuple[Manifest, ...]:
         """Return the pods of a model."""
-        return tuple(self._indices["pods"].get(key, ()))
+        return tuple(self._latest_pod(pod) for pod in self._indices["pods"].get(key, ()))
 
     def live(self, kind: str, key: Key) -> Manifest | None:
         """Return a serving object by its kind."""
@@ -184,6 +189,10 @@ class Cache:
     def remember(self, index: str, key: object, written: Manifest) -> None:
         """Lay the answer to a write over the index until the watch shows it or a later one."""
         self._written[index, key] = written
+
+    def remember_pod(self, written: Manifest) -> None:
+        """Lay the answer to a write over the pod, likewise; several share one key of the index."""
+        self.remember("pods", _uid(written), written)
 
     def parse(self, kind: type[T], manifest: Manifest) -> T | None:
         """Return a cluster-scoped object as a value; None when this version cannot read it.
@@ -200,8 +209,14 @@ class Cache:
         self._parsed[kind, _uid(manifest)] = version(manifest), value
         return value
 
+    def _latest_pod(self, stored: Manifest) -> Manifest:
+        return self._newer("pods", _uid(stored), stored) or stored
+
     def _latest(self, index: str, key: object) -> Manifest | None:
         stored = max(self._indices[index].get(key, ()), key=version, default=None)
+        return self._newer(index, key, stored)
+
+    def _newer(self, index: str, key: object, stored: Manifest | None) -> Manifest | None:
         written = self._written.get((index, key))
         if written is None:
             return stored

@@ -19,13 +19,16 @@ from ferryman.core.events import Event, of_outcome
 from ferryman.core.plan import Plan, record_outcome, record_started
 from ferryman.core.snapshot import PodView
 from ferryman.handlers.actuate import actuate
-from ferryman.handlers.cache import Cache, Key, Manifest, trim_model, version
+from ferryman.handlers.cache import Cache, Key, Manifest, trim_model, trim_pod, version
 from ferryman.handlers.metrics import Metrics
 
 _log = logging.getLogger(__name__)
 
 #: Kinds whose status the cluster writes all the time: their specification's generation counts.
 _BY_GENERATION: Final = ("Deployment",)
+#: From a pod's annotation to batches under the new bound: the kubelet projects it within about a
+#: second, the library looks every 100 ms, and what was batched before is executed first.
+LIVE_CAP_SETTLES_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +110,11 @@ class Executor:
         model: InferenceModel,
         plan: Plan,
         server: Callable[[PodView], TritonServer],
-        on_change: Callable[[], None],
+        on_change: Callable[[float], None],
     ) -> None:
         """Write the status, apply the objects, change the batching, and tell of it.
+
+        ``on_change`` is called when what serves changes, with the seconds until that shows.
 
         In this order, so that an operator that dies in between finds the decision written down
         and carries on from it. Raises KubernetesError; everything is then tried again.
@@ -148,13 +153,16 @@ class Executor:
         status: InferenceModelStatus,
         actuation: Actuation,
         server: Callable[[PodView], TritonServer],
-        on_change: Callable[[], None],
+        on_change: Callable[[float], None],
     ) -> None:
-        on_change()
+        async def annotate(pod: PodView, bound: int) -> None:
+            await self._annotate(model, pod, bound)
+
+        on_change(0.0)
         try:
-            result = await actuate(actuation, server)
+            result = await actuate(actuation, server, annotate)
         finally:
-            on_change()
+            on_change(LIVE_CAP_SETTLES_S if actuation.actuator == "LiveCap" else 0.0)
         self._metrics.reloads.labels(actuation.actuator, result.outcome).inc()
         _log.info(
             "batching changed",
@@ -171,6 +179,13 @@ class Executor:
         finished = record_outcome(status, actuation, result.outcome, result.message, now)
         await self._write_status(model.with_(status=status), finished)
         await self._post(model, (of_outcome(actuation, result.outcome, result.message),))
+
+    async def _annotate(self, model: InferenceModel, pod: PodView, bound: int) -> None:
+        """Write a pod's live cap, and see it at once: the watch may lag behind."""
+        annotations = {names.ANNOTATION_MAX_BATCH_SIZE: str(bound)}
+        namespace, _ = model.key
+        answer = await self._kubernetes.annotate_pod(namespace, pod.name, annotations)
+        self._cache.remember_pod(trim_pod(answer))
 
     async def _post(self, model: InferenceModel, events: Iterable[Event]) -> None:
         """Tell what happened. An event that cannot be posted is no reason to decide again."""

@@ -168,8 +168,8 @@ class Reconciler:
         def server(pod: PodView) -> TritonServer:
             return self._parts.servers.server(model.key, pod.ip, control_key)
 
-        def on_change() -> None:
-            self._parts.tuning.changed(model.key)
+        def on_change(shows_after_s: float) -> None:
+            self._parts.tuning.changed(model.key, shows_after_s)
 
         if decided.status != model.status or decided.actuation is not None:
             _log.info("decided", extra=_about(model.key) | _decision(decided))

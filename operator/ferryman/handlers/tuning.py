@@ -89,9 +89,12 @@ class Tuning:
             name = f"sampler {'/'.join(subject.key)}"
             self._tasks[subject.key] = asyncio.create_task(self._sample(subject.key), name=name)
 
-    def changed(self, key: Key) -> None:
-        """Take note that the model's configuration changes now: windows with it are void."""
-        self._changed_at_s[key] = self._clock()
+    def changed(self, key: Key, shows_after_s: float = 0.0) -> None:
+        """Take note that the model's configuration changes now: windows with it are void.
+
+        So are those that begin before the change shows.
+        """
+        self._changed_at_s[key] = self._clock() + shows_after_s
         self._windows.pop(key, None)
 
     def take(self, key: Key) -> Window | None:

@@ -109,6 +109,16 @@ def test_a_label_is_applied_to_this_very_node_and_cannot_create_one():
     }
 
 
+def test_a_pods_annotations_are_merged_and_no_pod_is_created():
+    server = Server((200, {"kind": "Pod"}))
+    answer, writes = talk(server, lambda api: api.annotate_pod("team", "m-1", {"a": "8"}))
+    method, path, content_type, text = server.requests[0]
+    assert (method, content_type) == ("PATCH", "application/merge-patch+json")
+    assert path == "/api/v1/namespaces/team/pods/m-1?fieldManager=ferryman"
+    assert json.loads(text) == {"metadata": {"annotations": {"a": "8"}}}
+    assert (answer, writes) == ({"kind": "Pod"}, [("patch", "Pod")])
+
+
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_busy_server_is_asked_again(status):
     server = Server(refusal(status), refusal(status), OK)

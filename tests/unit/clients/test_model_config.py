@@ -9,7 +9,10 @@ from ferryman.clients.model_config import (
     batching_of,
     has_unknown_fields,
     instances_known,
+    largest_batch_size,
     not_batchable,
+    shape_tensors,
+    variable_inputs,
     with_batching,
 )
 
@@ -194,3 +197,84 @@ def test_fields_of_a_newer_schema_are_noticed():
     newer = ModelConfig.FromString(config(PLAIN).SerializeToString() + b"\xfa\x3f\x01x")
     assert has_unknown_fields(newer)
     assert not has_unknown_fields(config(PLAIN))
+
+
+def capped(start="8", file="/live-cap/max-batch-size", more=""):
+    return config(f"""{PLAIN} {more}
+parameters {{ key: "FERRYMAN_LIVE_CAP_FILE" value {{ string_value: "{file}" }} }}
+parameters {{ key: "FERRYMAN_LIVE_CAP_START" value {{ string_value: "{start}" }} }}""")
+
+
+def test_with_a_live_cap_the_bound_is_where_that_starts():
+    found = capped()
+    assert batching_of(found).max_batch_size == 8
+    assert largest_batch_size(found) == 16
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param(config(PLAIN), id="no parameters"),
+        pytest.param(capped(file="/my/file"), id="a live cap that is not Ferryman's"),
+        pytest.param(capped(start=""), id="no start"),
+        pytest.param(capped(start="0"), id="a start of 0"),
+        pytest.param(capped(start="many"), id="a garbled start"),
+        pytest.param(
+            capped(more='input { name: "s" is_shape_tensor: true }'),
+            id="a shape tensor, for which the library knows no bound",
+        ),
+    ],
+)
+def test_otherwise_the_bound_is_tritons_own(message):
+    assert batching_of(message).max_batch_size == 16
+    assert largest_batch_size(message) is None
+    assert with_batching(message, Batching(max_batch_size=4)).max_batch_size == 4
+
+
+def test_reading_adds_no_parameters():
+    message = config(PLAIN)
+    batching_of(message)
+    assert message == config(PLAIN)
+
+
+def test_a_change_moves_the_start_of_the_live_cap_and_leaves_tritons_own_bound():
+    changed = with_batching(capped(), Batching(max_batch_size=4, instances=2))
+    assert changed.parameters["FERRYMAN_LIVE_CAP_START"].string_value == "4"
+    assert changed.max_batch_size == 16
+    assert batching_of(changed) == Batching(max_batch_size=4, instances=2)
+
+
+def test_a_start_beyond_tritons_own_bound_raises_that():
+    changed = with_batching(capped(), Batching(max_batch_size=32))
+    assert (changed.max_batch_size, batching_of(changed).max_batch_size) == (32, 32)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "wanted", "left"),
+    [
+        pytest.param("16", (), [16], id="what Triton completed a missing list to stays"),
+        pytest.param("4 12", (4,), [4, 12], id="sizes beyond the start stay for a raised cap"),
+        pytest.param("4 12", (2,), [2], id="other sizes than wanted are replaced"),
+    ],
+)
+def test_preferred_sizes_beyond_the_live_cap_are_left_alone(sizes, wanted, left):
+    message = capped()
+    message.dynamic_batching.preferred_batch_size.extend(map(int, sizes.split()))
+    after = Batching(max_batch_size=8, preferred_batch_size=wanted)
+    changed = with_batching(message, after)
+    assert list(changed.dynamic_batching.preferred_batch_size) == left
+    assert batching_of(changed).preferred_batch_size == wanted
+
+
+@pytest.mark.parametrize(
+    ("inputs", "variable"),
+    [
+        pytest.param("dims: [3, 224]", False, id="fixed dimensions"),
+        pytest.param("dims: [-1, 224]", True, id="a variable one"),
+        pytest.param("dims: [-1] allow_ragged_batch: true", False, id="a ragged input"),
+    ],
+)
+def test_variable_inputs(inputs, variable):
+    message = config(f'{PLAIN} input {{ name: "a" dims: [1] }} input {{ name: "b" {inputs} }}')
+    assert variable_inputs(message) is variable
+    assert not shape_tensors(message)

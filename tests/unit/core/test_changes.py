@@ -210,6 +210,27 @@ def test_the_cheapest_actuator(after, actuator):
     assert changes.cheapest_actuator(BEFORE, after) == actuator
 
 
+@pytest.mark.parametrize(
+    ("after", "actuator"),
+    [
+        pytest.param(Batching(max_batch_size=9), "LiveCap", id="the bound alone"),
+        pytest.param(Batching(max_batch_size=8, instances=2), "InPlace", id="instances alone"),
+        pytest.param(Batching(max_batch_size=9, instances=2), "Reload", id="both"),
+        pytest.param(
+            Batching(max_batch_size=9, max_queue_delay_microseconds=5), "Reload", id="the delay too"
+        ),
+    ],
+)
+def test_a_live_cap_changes_the_bound_alone(after, actuator):
+    assert changes.cheapest_actuator(BEFORE, after, live_cap=True) == actuator
+
+
+def test_the_live_cap_counts_as_no_reload():
+    begun = changes.record_started(status(), actuation(actuator="LiveCap"), NOW).batching
+    assert begun.changes[0].actuator == "LiveCap"
+    assert begun.recent_reloads == ()
+
+
 def test_a_batching_in_words():
     assert changes.describe(Batching(max_batch_size=4, instances=2)).endswith("2 instances")
 

@@ -12,14 +12,16 @@ from ferryman.api import names
 from ferryman.api.batching import Batching
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import ResourceRequirements
-from ferryman.api.inference_runtime import EnvironmentVariable
+from ferryman.api.inference_runtime import EnvironmentVariable, RuntimeLiveCap
 from ferryman.core import render, triton_config
 from ferryman.core.rejection import RejectedError
 from ferryman.core.render import pod
 from tests import factories
 
 
-def serving(*, size=8, config=None, preferred_node="node-1", uri=None, entry=None, **spec):
+def serving(
+    *, size=8, config=None, preferred_node="node-1", uri=None, entry=None, live_cap=None, **spec
+):
     source = factories.source(config=config or {}, **({"uri": uri} if uri else {}))
     model = factories.model(model=source, **spec)
     entry = entry or factories.runtime_processor()
@@ -35,6 +37,7 @@ def serving(*, size=8, config=None, preferred_node="node-1", uri=None, entry=Non
         untuned_config=triton_config.untuned(model, entry, source),
         control_key="secret",
         operator_namespace="ferryman-system",
+        live_cap=live_cap,
     )
 
 
@@ -361,3 +364,65 @@ def test_layout_of_an_empty_volume_says_what_to_do(lay_out, files):
     assert done.stderr.strip() == (
         "the model volume is empty: put the model's files, or numbered version folders, at its top"
     )
+
+
+LIBRARY = "/usr/local/lib/ferryman/batchstrategy.so"
+
+
+def test_a_live_cap_brings_the_annotation_as_a_file_and_the_library_into_the_models_folder():
+    spec = pod_spec(live_cap=RuntimeLiveCap(library=LIBRARY))
+    item = {
+        "path": "max-batch-size",
+        "fieldRef": {
+            "apiVersion": "v1",
+            "fieldPath": "metadata.annotations['serving.ferryman.dev/max-batch-size']",
+        },
+    }
+    assert spec["volumes"][-1] == {"name": "live-cap", "downwardAPI": {"items": [item]}}
+    mount = spec["containers"][0]["volumeMounts"][-1]
+    assert mount == {"name": "live-cap", "mountPath": "/live-cap", "readOnly": True}
+    layout, copying = spec["initContainers"]
+    assert layout["env"][-1] == {"name": "FERRYMAN_LIVE_CAP", "value": "1"}
+    assert copying["command"] == ["cp", LIBRARY, "/models/resnet50/batchstrategy.so"]
+    assert copying["image"] == layout["image"] == factories.CPU_IMAGE
+    assert copying["volumeMounts"] == [{"name": "repository", "mountPath": "/models"}]
+    for key in ("imagePullPolicy", "resources", "securityContext"):
+        assert copying[key] == layout[key]
+
+
+def test_the_live_cap_may_come_from_another_image():
+    spec = pod_spec(live_cap=RuntimeLiveCap(library=LIBRARY, image="ferryman:1"))
+    assert [c["image"] for c in spec["initContainers"]] == [factories.CPU_IMAGE, "ferryman:1"]
+
+
+def test_without_a_live_cap_nothing_of_it_is_rendered():
+    spec = pod_spec()
+    assert "live-cap" not in repr(spec)
+    assert [c["name"] for c in spec["initContainers"]] == ["layout"]
+
+
+def test_pods_roll_when_the_live_cap_of_the_runtime_changes_and_not_with_the_bound():
+    caps = [None, RuntimeLiveCap(library=LIBRARY), RuntimeLiveCap(library="/other.so")]
+    templates = [repr(rendered(live_cap=cap)["Deployment"]["spec"]["template"]) for cap in caps]
+    assert len(set(templates)) == 3
+    larger = rendered(live_cap=caps[1], size=16)["Deployment"]["spec"]["template"]
+    assert repr(larger) == templates[1]
+
+
+@pytest.mark.parametrize("file", ["1/batchstrategy.so", "batchstrategy.so"])
+def test_a_strategy_in_the_model_volume_is_not_overruled_in_silence(lay_out, file):
+    done, _ = lay_out(["1/model.onnx", file], FERRYMAN_LIVE_CAP="1")
+    assert done.returncode == 1
+    assert "state TRITON_BATCH_STRATEGY_PATH in spec.model.config" in done.stderr
+
+
+def test_without_a_live_cap_a_strategy_in_the_model_volume_is_tritons_matter(lay_out):
+    done, laid = lay_out(["1/model.onnx", "1/batchstrategy.so"])
+    assert done.returncode == 0, done.stderr
+    assert "1/batchstrategy.so" in laid
+
+
+def test_a_model_without_a_strategy_of_its_own_is_laid_out_for_a_live_cap(lay_out):
+    done, laid = lay_out(["1/model.onnx"], FERRYMAN_LIVE_CAP="1")
+    assert done.returncode == 0, done.stderr
+    assert set(laid) == {"1/model.onnx", "config.pbtxt"}

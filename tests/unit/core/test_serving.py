@@ -6,9 +6,10 @@ from ferryman.api.batching import Batching
 from ferryman.api.conditions import Reason
 from ferryman.api.statistics import ServerModel
 from ferryman.core.serving import serving_state
-from ferryman.core.snapshot import PodView, ServingState
+from ferryman.core.snapshot import LiveCapView, PodView, ServingState
 
 EIGHT = Batching(max_batch_size=8)
+CAP = "serving.ferryman.dev/max-batch-size"
 STUCK = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
 
 
@@ -107,6 +108,68 @@ def test_pods_that_end_are_left_out_with_what_they_say(gone):
     state = serving_state(deployment(), [gone, pod("a")], answers)
     assert [view.name for view in state.pods] == ["a"]
     assert state.model_ready is True
+
+
+CAPPED = ServerModel(ready=True, batching=EIGHT, largest_batch_size=64)
+
+
+def pod_with_live_cap(annotation=None):
+    made = pod(annotations={} if annotation is None else {CAP: annotation})
+    made["spec"]["volumes"] = [{"name": "model"}, {"name": "live-cap"}]
+    return made
+
+
+@pytest.mark.parametrize(
+    ("annotation", "bound"),
+    [
+        pytest.param(None, 8, id="no annotation: where it starts"),
+        pytest.param("16", 16, id="the annotation"),
+        pytest.param("garbled", 64, id="garbled: Triton's own"),
+        pytest.param("1000", 64, id="beyond Triton's own"),
+    ],
+)
+def test_a_pods_annotation_is_its_live_cap(annotation, bound):
+    found = serving_state(deployment(), [pod_with_live_cap(annotation)], {"a": CAPPED}).pods[0]
+    assert found.batching == Batching(max_batch_size=bound)
+    assert found.live_cap == LiveCapView(loaded=EIGHT, largest=64)
+    assert found.takes_live_cap
+
+
+def test_preferred_sizes_beyond_the_live_cap_do_not_show():
+    loaded = Batching(max_batch_size=16, preferred_batch_size=(4, 12))
+    answer = ServerModel(ready=True, batching=loaded, largest_batch_size=64)
+    found = serving_state(deployment(), [pod_with_live_cap("8")], {"a": answer}).pods[0]
+    assert found.batching == Batching(max_batch_size=8, preferred_batch_size=(4,))
+    assert found.live_cap.loaded == loaded
+
+
+def test_a_pod_that_was_not_made_for_a_live_cap_has_none():
+    found = serving_state(deployment(), [pod(annotations={CAP: "16"})], {"a": CAPPED}).pods[0]
+    assert (found.batching, found.live_cap, found.takes_live_cap) == (EIGHT, None, False)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        pytest.param({}, id="no answer"),
+        pytest.param({"a": ServerModel(ready=False)}, id="a model that is not ready"),
+        pytest.param({"a": ServerModel(ready=True, batching=EIGHT)}, id="loaded without one"),
+    ],
+)
+def test_a_pod_made_for_a_live_cap_may_run_without(answers):
+    found = serving_state(deployment(), [pod_with_live_cap("16")], answers).pods[0]
+    assert (found.live_cap, found.takes_live_cap) == (None, True)
+    assert found.batching in {None, EIGHT}
+
+
+def test_what_triton_says_of_the_inputs_is_kept():
+    plain, special = (
+        ServerModel(ready=True, batching=EIGHT, variable_inputs=said, shape_tensors=said)
+        for said in (False, True)
+    )
+    for answer, expected in ((plain, False), (special, True)):
+        state = serving_state(deployment(), [pod()], {"a": answer})
+        assert (state.variable_inputs, state.shape_tensors) == (expected, expected)
 
 
 def test_nobody_answers_is_not_the_same_as_not_ready():

@@ -12,10 +12,11 @@ from tests import factories
 BATCHING = Batching(max_batch_size=16, max_queue_delay_microseconds=500, instances=2)
 
 
-def configured(config, batching=BATCHING, model_format="onnx"):
+def configured(config, batching=BATCHING, model_format="onnx", live_cap=None):
     source = factories.source(model_format=model_format, config=config)
     model = factories.model(model=source)
-    return triton_config.model_config(model, factories.runtime_processor(), source, batching)
+    entry = factories.runtime_processor()
+    return triton_config.model_config(model, entry, source, batching, live_cap)
 
 
 def test_name_backend_and_batching_are_laid_over_an_empty_overlay():
@@ -324,3 +325,33 @@ def test_what_comes_into_force_is_what_triton_then_shows(overlay, fields):
     rendered = pbtxt.parse(configured(config, triton_config.in_effect(config, wanted)))
     assert model_config.batching_of(rendered) == expected
     assert model_config.with_batching(rendered, expected) == rendered
+
+
+CAPPED = triton_config.LiveCap(largest=64)
+
+
+def test_with_a_live_cap_tritons_bound_is_its_own_and_the_decided_one_is_where_the_cap_starts():
+    config = configured({"parameters": {"k": {"string_value": "v"}}}, live_cap=CAPPED)
+    assert config["max_batch_size"] == 64
+    assert config["parameters"] == {
+        "k": {"string_value": "v"},
+        "FERRYMAN_LIVE_CAP_FILE": {"string_value": "/live-cap/max-batch-size"},
+        "FERRYMAN_LIVE_CAP_START": {"string_value": "16"},
+    }
+    message = pbtxt.from_text(pbtxt.encode(config))
+    assert model_config.batching_of(message) == BATCHING
+    assert model_config.largest_batch_size(message) == 64
+
+
+def test_with_a_live_cap_the_users_preferred_sizes_stay_up_to_tritons_own_bound():
+    overlay = {"dynamic_batching": {"preferred_batch_size": [8, 32, 128]}}
+    config = configured(overlay, live_cap=CAPPED)
+    assert config["dynamic_batching"]["preferred_batch_size"] == [8, 32]
+    assert model_config.batching_of(pbtxt.from_text(pbtxt.encode(config))) == BATCHING.with_(
+        preferred_batch_size=(8,)
+    )
+
+
+def test_a_model_that_is_not_tuned_has_no_live_cap():
+    config = configured({"max_batch_size": 0}, live_cap=CAPPED)
+    assert (config["max_batch_size"], "parameters" in config) == (0, False)

@@ -11,7 +11,7 @@ from ferryman.core.snapshot import ServingState
 from ferryman.core.tuner import TuneDecision, TunerState
 from ferryman.core.tuning import let_tuner_step
 from tests import factories
-from tests.factories import NOW, at, pod
+from tests.factories import NOW, at, capped_pod, pod
 
 EIGHT, SIX = Batching(max_batch_size=8), Batching(max_batch_size=6)
 SLOW = {"latency_ms": 80.0}
@@ -92,6 +92,27 @@ def test_a_step_in_place_waits_for_nothing(monkeypatch):
     found = step(SLOW, status=BatchingStatus(applied=EIGHT, recent_reloads=(at(-1),) * 9))
     assert found.actuation is not None
     assert (found.actuation.after, found.actuation.actuator) == (two, "InPlace")
+
+
+def test_a_step_of_the_bound_through_the_live_cap_waits_for_nothing():
+    spent = BatchingStatus(applied=EIGHT, recent_reloads=(at(-1),) * 9)
+    found = step(SLOW, status=spent, pods=(capped_pod(8, start=32), capped_pod(8)))
+    assert found.actuation is not None
+    assert (found.actuation.after, found.actuation.actuator) == (SIX, "LiveCap")
+
+
+@pytest.mark.parametrize(
+    "pods",
+    [
+        pytest.param((capped_pod(8), pod(batching=EIGHT)), id="one of the pods has none"),
+        pytest.param((capped_pod(8, largest=4),), id="it does not reach so far"),
+        pytest.param((capped_pod(8, max_queue_delay_microseconds=9),), id="the delay differs"),
+    ],
+)
+def test_where_the_live_cap_does_not_bring_all_pods_there_it_is_a_reload(pods):
+    found = step(SLOW, pods=pods)
+    assert found.actuation is not None
+    assert found.actuation.actuator == "Reload"
 
 
 def test_a_step_that_triton_refused_is_not_tried_again():

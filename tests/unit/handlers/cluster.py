@@ -92,12 +92,13 @@ class Cluster:
         body["status"] = before["status"] if before else {}
         return self.api.put("models", body)
 
-    def serve(self, name="resnet50", *ips):
+    def serve(self, name="resnet50", *ips, live_cap=False):
         """Do the work of Deployment controller and kubelet: pods that are ready."""
         addresses = ips or ("10.0.0.1",)
         for ip in addresses:
             self.tritons.at(ip)
-            self.api.put("pods", pod_object(f"{name}-triton-{ip}", name, ip=ip))
+            pod = pod_object(f"{name}-triton-{ip}", name, ip=ip, live_cap=live_cap)
+            self.api.put("pods", pod)
         pods = [
             body
             for (index, _, _), body in self.api.objects.items()

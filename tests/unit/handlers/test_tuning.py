@@ -61,6 +61,19 @@ def test_a_change_of_the_configuration_voids_the_window_it_falls_into():
     assert [at for at, _ in observe(script, tritons)] == [17], "10 s from the change on"
 
 
+def test_windows_begin_when_a_change_shows():
+    tritons = FakeTritons()
+    tritons.at("1").requests_per_s = 10.0
+
+    async def script(tuning):
+        tuning.watch(subject("1"))
+        await asyncio.sleep(6.5)
+        tuning.changed(KEY, 2.0)
+        await asyncio.sleep(14)
+
+    assert [at for at, _ in observe(script, tritons)] == [19], "2 s later than at once"
+
+
 @pytest.mark.parametrize(
     ("silent_s", "first_at_s"),
     [

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from ferryman.api import names
 from ferryman.api.inference_model import InferenceModel
-from ferryman.api.inference_runtime import RuntimeProcessor
+from ferryman.api.inference_runtime import RuntimeLiveCap, RuntimeProcessor
 from ferryman.api.model_source import ModelSource, TritonConfig
-from ferryman.core.render import network, pod
+from ferryman.core.render import live_cap, network, pod
 
 Manifest = dict[str, Any]
 EncodeConfig = Callable[[Mapping[str, Any]], str]
@@ -38,6 +38,8 @@ class Serving:
     untuned_config: TritonConfig
     control_key: str
     operator_namespace: str
+    live_cap: RuntimeLiveCap | None = None
+    """What pods are made for, whether the configuration uses it or not."""
 
 
 def object_name(model: InferenceModel) -> str:
@@ -138,7 +140,7 @@ def _pod_spec(serving: Serving) -> Manifest:
         "pull_policy": serving.pull_policy,
     }
     triton = pod.triton_container(model.triton_name, serving.entry, control_secret=name, **common)
-    return {
+    spec = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": pod.TERMINATION_GRACE_S,
@@ -149,6 +151,7 @@ def _pod_spec(serving: Serving) -> Manifest:
         "containers": [triton],
         "volumes": pod.volumes(uri, pull_policy=serving.pull_policy, config_map=name),
     }
+    return live_cap.add(spec, serving.live_cap, model.triton_name)
 
 
 def _node_affinity(serving: Serving) -> Manifest:

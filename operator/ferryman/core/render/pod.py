@@ -28,6 +28,10 @@ VOLUME_CONFIG: Final = "config"
 CONTROL_KEY_ENTRY: Final = "key"
 #: What the layout container says of a volume without files; ``serving.diagnose`` looks for it.
 EMPTY_VOLUME: Final = "the model volume is empty"
+#: What it says of a library that Triton would take in place of the live cap's.
+OWN_STRATEGY: Final = f"the model volume has a {names.STRATEGY_LIBRARY} of its own"
+#: Set in the layout container of pods that get a live cap.
+LIVE_CAP_ENV: Final = "FERRYMAN_LIVE_CAP"
 _CONFIG_ENV: Final = "FERRYMAN_CONFIG"
 _MODEL_ENV: Final = "FERRYMAN_MODEL"
 _USER_ID: Final = 1000
@@ -57,6 +61,14 @@ for path in {names.PATH_MODEL}/*; do
     *) ln -s "$path" "$into/" ;;
   esac
 done
+if [ -n "${{{LIVE_CAP_ENV}:-}}" ]; then
+  for path in "$target/{names.STRATEGY_LIBRARY}" "$target"/*/{names.STRATEGY_LIBRARY}; do
+    if [ -e "$path" ]; then
+      echo "{OWN_STRATEGY}: state {names.PARAMETER_STRATEGY} in spec.model.config, or remove it" >&2
+      exit 1
+    fi
+  done
+fi
 if [ -n "${{{_CONFIG_ENV}:-}}" ]; then
   printf '%s' "${_CONFIG_ENV}" > "$target/{names.CONFIG_FILE}"
 else
