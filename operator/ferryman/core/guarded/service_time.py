@@ -28,7 +28,7 @@ DECAY: Final = 0.8
 #: A size keeps at least the weight of one execution: a model that has come to run one size only
 #: must not forget what the others cost. A drift alarm does forget them.
 LEAST_WEIGHT: Final = 1.0
-#: With so many executions a point is believed half, against the parabola.
+#: With so many executions what they took is believed half, against the curve.
 HALF_BELIEVED: Final = 4.0
 #: Sizes that are needed to tell what a batch costs from what a request adds.
 SIZES_FOR_A_SHAPE: Final = 2
@@ -36,6 +36,8 @@ SIZES_FOR_A_SHAPE: Final = 2
 STRAIGHT: Final = 0.02
 #: A point that is further than this from the best parabola lies beyond a knee.
 KNEE: Final = 0.3
+#: Groups of sizes, of equally many executions, in which the curve is held against the points.
+GROUPS: Final = 3
 #: No service time is shorter.
 LEAST_MS: Final = 1e-6
 _SUBSETS: Final = tuple(chosen for count in (1, 2, 3) for chosen in combinations(range(3), count))
@@ -158,17 +160,28 @@ class ServiceTimes:
         curve = self.curve_ms(instances, max(told))
         weights = np.array([count for count, _ in told.values()], dtype=np.float64)
         ratios = np.log([mean / curve[size - 1] for size, (_, mean) in told.items()])
-        return float(np.average(ratios, weights=weights))
+        executions = float(weights.sum())
+        believed = executions / (executions + HALF_BELIEVED)
+        return believed * float(np.average(ratios, weights=weights))
 
     def misfit(self, instances: int) -> float:
-        """Return the mean relative distance of the points from the curve; 0 without points."""
+        """Return by how much the curve is off, systematically; 0 without points.
+
+        The mean relative distance of the points in each of a few groups of neighbouring sizes,
+        with its sign, and the mean of these without it: single batches may take any time, as
+        long as the curve goes through the middle of them.
+        """
         own = self.points.get(instances, {})
         if not own:
             return 0.0
-        curve = self.curve_ms(instances, max(own))
-        weights = [point.weight for point in own.values()]
-        errors = [abs(curve[size - 1] / point.mean_ms - 1) for size, point in own.items()]
-        return float(np.average(errors, weights=weights))
+        sizes = sorted(own)
+        curve = self.curve_ms(instances, sizes[-1])
+        weights = np.array([own[size].weight for size in sizes])
+        errors = np.array([curve[size - 1] / own[size].mean_ms - 1 for size in sizes])
+        shares = (np.cumsum(weights) - weights / 2) / weights.sum()
+        groups = (shares * GROUPS).astype(np.int64)
+        sums = np.bincount(groups, weights=weights * errors, minlength=GROUPS)
+        return float(np.abs(sums).sum() / weights.sum())
 
 
 def fit(points: Points) -> Parabola:

@@ -4,7 +4,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import nnls
 
-from ferryman.core.guarded.service_time import STRAIGHT, Parabola, Point, ServiceTimes, fit
+from ferryman.core.guarded.decision import MAX_MISFIT
+from ferryman.core.guarded.service_time import (
+    HALF_BELIEVED,
+    STRAIGHT,
+    Parabola,
+    Point,
+    ServiceTimes,
+    fit,
+)
 
 coefficients = st.floats(0, 20)
 shapes = st.builds(Parabola, t0=coefficients, a=coefficients, g=st.floats(0, 1)).filter(
@@ -135,8 +143,15 @@ def test_with_enough_sizes_of_its_own_a_number_of_instances_has_its_own_curve():
 
 def test_the_error_says_how_much_longer_batches_took():
     service = seen(Parabola(5, 1, 0), [1, 4, 8])
-    slower = {size: (10, 1.5 * ms) for size, (_, ms) in counts(Parabola(5, 1, 0), [1, 4]).items()}
-    assert service.error(1, slower) == pytest.approx(np.log(1.5))
+    told = counts(Parabola(5, 1, 0), [1, 4]).items()
+    slower = {size: (10_000, 1.5 * ms) for size, (_, ms) in told}
+    assert service.error(1, slower) == pytest.approx(np.log(1.5), rel=0.001)
+
+
+def test_few_slow_batches_are_believed_less():
+    service = seen(Parabola(5, 1, 0), [1, 4, 8])
+    believed = HALF_BELIEVED / (HALF_BELIEVED + HALF_BELIEVED)
+    assert service.error(1, {4: (int(HALF_BELIEVED), 18.0)}) == pytest.approx(believed * np.log(2))
 
 
 @pytest.mark.parametrize(
@@ -156,7 +171,9 @@ def test_surprise_is_the_error_of_sizes_that_were_never_run():
     service = seen(Parabola(5, 1, 0), [1, 4])
     told = counts(Parabola(5, 1, 0), [2, 4, 6, 8, 12])
     ran = {**told, 2: (10, 70.0), 4: (10, 90.0), 6: (30, 2 * 11.0), 8: (10, 13.0), 12: (10, 170.0)}
-    assert service.surprise(1, ran, above=2, upto=8) == pytest.approx(0.75 * np.log(2))
+    believed = 40 / (40 + HALF_BELIEVED)
+    surprise = service.surprise(1, ran, above=2, upto=8)
+    assert surprise == pytest.approx(believed * 0.75 * np.log(2))
 
 
 @pytest.mark.parametrize(
@@ -178,6 +195,15 @@ def test_scaling_keeps_the_shape_and_believes_it_less():
     assert service.with_window(1, {8: (100, 13.0)}).points[1][8].mean_ms == pytest.approx(
         13, rel=0.01
     )
+
+
+def test_the_noise_of_single_batches_is_no_misfit():
+    generator = np.random.default_rng(1)
+    service = ServiceTimes()
+    for _ in range(5):
+        took = {size: (2, (5 + size) * generator.uniform(0.6, 1.4)) for size in range(1, 33)}
+        service = service.with_window(1, took)
+    assert service.misfit(1) < MAX_MISFIT / 2
 
 
 def test_what_a_parabola_cannot_describe_shows_as_misfit():
