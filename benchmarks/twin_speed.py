@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 
 from ferryman.api.batching import Batching
-from ferryman.core import arrivals, queueing
-from ferryman.core.queueing import Batcher
+from ferryman.core.twin import arrivals, queueing
+from ferryman.core.twin.queueing import Batcher
 
 REQUESTS: Final = 500_000
 SERVICE_S: Final = tuple((5 + b) / 1000 for b in range(1, 65))

@@ -2,7 +2,7 @@
 
 ``make bench-triton`` loads the configurations of twin_cases.py one after another and sends each a
 Poisson stream, open loop, for 6.5 s. The model sleeps for tau(b) = fixed + per item * b, so that
-its service time is known and CPU is no limit. The twin (core/queueing.py) then serves the same
+its service time is known and CPU is no limit. The twin (core/twin/queueing.py) then serves the same
 arrivals, the times at which requests were due, with what an operator could know:
 
 - the service times that Triton counted in this run for each executed batch size, interpolated
@@ -45,9 +45,10 @@ from benchmarks.twin_report import section
 from ferryman.clients import load, load_inputs
 from ferryman.clients.load import LoadResult, LoadSettings
 from ferryman.clients.load_report import Record, nearest_rank
-from ferryman.core import counters, queueing
+from ferryman.core import counters
 from ferryman.core.counters import Totals
-from ferryman.core.queueing import Batcher
+from ferryman.core.twin import queueing
+from ferryman.core.twin.queueing import Batcher
 from hack.models import sleeper
 from tests.integration.tritonserver import TritonServer
 

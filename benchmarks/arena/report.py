@@ -10,7 +10,7 @@ from benchmarks.arena.criteria import LARGEST, OURS, Results
 from benchmarks.arena.job import PLOTTED_SEED
 from benchmarks.arena.plan import ORACLE
 from benchmarks.contenders.registry import BY_NAME, CONTENDERS
-from ferryman.core.scenario import Scenario
+from ferryman.core.twin.scenario import Scenario
 
 PLOTS: Final = common.ROOT / "docs" / "benchmarks"
 PLOTTED: Final = (LARGEST, "hill-climb", "trend", OURS)

@@ -27,10 +27,10 @@ from ferryman.cli.tuning_session import SessionSettings, TuningSession
 from ferryman.clients.load_report import Outcome, Record
 from ferryman.clients.triton import TritonServer as TritonClient
 from ferryman.core.algorithm import Algorithm
-from ferryman.core.arrivals import Floats
-from ferryman.core.figures import Served, measure
-from ferryman.core.scenario import Scenario
-from ferryman.core.tuned_run import Run
+from ferryman.core.twin.arrivals import Floats
+from ferryman.core.twin.figures import Served, measure
+from ferryman.core.twin.scenario import Scenario
+from ferryman.core.twin.tuned_run import Run
 from tests.integration.tritonserver import TritonServer
 
 #: From the order to the first request: the generator warms the server up meanwhile.

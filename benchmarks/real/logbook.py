@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from ferryman.api.batching import Batching
 from ferryman.cli.tuning_events import ChangeBegun, ChangeEnded, Decided, Entry, Observed
-from ferryman.core.tuned_run import Change, Shortage
+from ferryman.core.twin.tuned_run import Change, Shortage
 
 
 @dataclass

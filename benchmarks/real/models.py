@@ -15,8 +15,8 @@ from benchmarks import servers
 from ferryman.api.batching import Batching
 from ferryman.clients import load, load_inputs, model_config, pbtxt
 from ferryman.clients.inference import Request
-from ferryman.core.scenario import Scenario
-from ferryman.core.service_curve import Knot, ServiceTime
+from ferryman.core.twin.scenario import Scenario
+from ferryman.core.twin.service_curve import Knot, ServiceTime
 from hack.models import digits, sleeper
 from tests.integration.tritonserver import TritonServer
 

@@ -15,8 +15,8 @@ from benchmarks.real import models
 from benchmarks.real.drive import Employed
 from ferryman.api.batching import Batching
 from ferryman.cli import scenario_file
-from ferryman.core.arrival_patterns import Arrivals
-from ferryman.core.scenario import Scenario
+from ferryman.core.twin.arrival_patterns import Arrivals
+from ferryman.core.twin.scenario import Scenario
 
 SCENARIOS: Final = common.ROOT / "benchmarks" / "scenarios_real"
 #: The one scenario whose model computes; the others' models sleep.
@@ -129,7 +129,7 @@ def _code(contender: str) -> str:
 
     What runs is what was loaded then, whatever is edited in the hours that a benchmark takes.
     """
-    modules = {"ferryman.core.oracle", "ferryman.core.loads"}
+    modules = {"ferryman.core.twin.oracle", "ferryman.core.twin.loads"}
     if contender != ORACLE:
         entry = BY_NAME[contender]
         modules = {_module(p) for p in (entry.algorithm, entry.start, entry.spec) if p is not None}

@@ -27,8 +27,8 @@ from benchmarks.real.plan import Task
 from benchmarks.real.sender import Sender
 from ferryman.clients.load import TargetUnavailable
 from ferryman.clients.triton import ConfigRefused, TritonUnavailable
-from ferryman.core import loads, oracle
-from ferryman.core.scenario import Scenario
+from ferryman.core.twin import loads, oracle
+from ferryman.core.twin.scenario import Scenario
 
 TRIED: Final = common.ROOT / "build" / "bench-triton"
 DIGITS_FILE: Final = "digits-service-time.json"

@@ -6,7 +6,7 @@ import yaml
 from pydantic import ValidationError
 
 from ferryman.cli import field_errors
-from ferryman.core.scenario import Scenario
+from ferryman.core.twin.scenario import Scenario
 
 
 class ScenarioError(Exception):

@@ -11,10 +11,10 @@ from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.cli import scenario_file, simulate_view
 from ferryman.cli.scenario_file import ScenarioError
 from ferryman.cli.simulate_view import Comparison
-from ferryman.core import loads, oracle, simulation
-from ferryman.core.scenario import MAX_REPLICAS, MAX_SEED, Scenario
-from ferryman.core.tuned_run import Tuned
 from ferryman.core.tuner import TunerState, tune
+from ferryman.core.twin import loads, oracle, simulation
+from ferryman.core.twin.scenario import MAX_REPLICAS, MAX_SEED, Scenario
+from ferryman.core.twin.tuned_run import Tuned
 
 if TYPE_CHECKING:
     # argparse has no public name for what add_subparsers returns.

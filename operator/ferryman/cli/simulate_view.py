@@ -9,10 +9,10 @@ from rich.table import Table
 
 from ferryman.api.batching import Batching
 from ferryman.core.changes import describe
-from ferryman.core.figures import Figures, windows_to_converge
-from ferryman.core.oracle import Static
-from ferryman.core.scenario import Scenario
-from ferryman.core.tuned_run import Run, Shortage
+from ferryman.core.twin.figures import Figures, windows_to_converge
+from ferryman.core.twin.oracle import Static
+from ferryman.core.twin.scenario import Scenario
+from ferryman.core.twin.tuned_run import Run, Shortage
 
 #: Wide enough where the output is no terminal.
 PLAIN_WIDTH = 160

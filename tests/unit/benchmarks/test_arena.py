@@ -9,10 +9,10 @@ import pytest
 from benchmarks.arena import criteria, fingerprint, job, measures, plan, report, run, store, svg
 from benchmarks.arena.plan import ORACLE, Job
 from ferryman.api.batching import Batching
-from ferryman.core import loads
-from ferryman.core.scenario import Scenario
-from ferryman.core.simulation import simulate
-from ferryman.core.tuned_run import Tuned
+from ferryman.core.twin import loads
+from ferryman.core.twin.scenario import Scenario
+from ferryman.core.twin.simulation import simulate
+from ferryman.core.twin.tuned_run import Tuned
 
 
 def scenario(**fields):
@@ -41,14 +41,14 @@ def kept(given, bound=8):
 
 
 def test_a_fingerprint_follows_imports_but_not_other_packages():
-    closure = {path.name for path in fingerprint._closure("ferryman.core.oracle")}
+    closure = {path.name for path in fingerprint._closure("ferryman.core.twin.oracle")}
     assert {"oracle.py", "simulation.py", "window.py", "batching.py"} <= closure
     assert "kubernetes.py" not in closure
     assert "guarded.py" not in closure, "the oracle does not depend on any tuner"
 
 
 def test_a_fingerprint_depends_on_content_and_its_order():
-    modules = frozenset({"ferryman.core.oracle"})
+    modules = frozenset({"ferryman.core.twin.oracle"})
     assert fingerprint.of(modules, b"a", b"b") == fingerprint.of(modules, b"a", b"b")
     assert len({fingerprint.of(modules, *c) for c in ((b"a", b"b"), (b"b", b"a"), (b"ab",))}) == 3
     assert fingerprint.of(frozenset({"ferryman.core.trend"})) != fingerprint.of(modules)

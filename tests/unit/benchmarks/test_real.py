@@ -20,9 +20,9 @@ from ferryman.api.batching import Batching
 from ferryman.api.statistics import Statistics
 from ferryman.cli.tuning_events import ChangeBegun, ChangeEnded, Decided, Entry
 from ferryman.clients.load_report import Outcome, Record
-from ferryman.core.oracle import Static
 from ferryman.core.standalone import Step
-from ferryman.core.tuned_run import Run
+from ferryman.core.twin.oracle import Static
+from ferryman.core.twin.tuned_run import Run
 from hack.models import sleeper
 
 FOUR, EIGHT = Batching(max_batch_size=4), Batching(max_batch_size=8)

@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 
 from ferryman.api.batching import Batching
-from ferryman.core import queueing
 from ferryman.core.guarded.demand import Load
-from ferryman.core.queueing import Batcher
+from ferryman.core.twin import queueing
+from ferryman.core.twin.queueing import Batcher
 
 #: A configuration is chosen only if its percentile stays this far below the target.
 MARGIN: Final = 0.9

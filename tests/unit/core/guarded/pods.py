@@ -14,17 +14,17 @@ from ferryman.api.batching import (
     MaxQueueDelayLimits,
     TrendSettings,
 )
-from ferryman.core import arrivals
 from ferryman.core.guarded.case import Case
 from ferryman.core.guarded.demand import Demand, Load
 from ferryman.core.guarded.prediction import Goal
 from ferryman.core.guarded.search import Question
 from ferryman.core.guarded.service_time import Parabola, ServiceTimes
 from ferryman.core.objectives import judge
-from ferryman.core.pod_log import PodLog
-from ferryman.core.queueing import Batcher
 from ferryman.core.tuner import TuneDecision, TunerState, tune
 from ferryman.core.tuner_state import Learned
+from ferryman.core.twin import arrivals
+from ferryman.core.twin.pod_log import PodLog
+from ferryman.core.twin.queueing import Batcher
 from ferryman.core.window import Window, WindowState, observe
 from tests.factories import objectives, window, window_settings
 

@@ -16,7 +16,7 @@ from math import inf
 
 import numpy as np
 
-from ferryman.core.batcher import Batcher, Batches, Formed, Span, State
+from ferryman.core.twin.batcher import Batcher, Batches, Formed, Span, State
 
 
 def preferring(batcher: Batcher, span: Span, state: State) -> tuple[State, Batches]:

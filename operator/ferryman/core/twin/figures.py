@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ferryman.core.batcher import Batches
-from ferryman.core.scenario import Scenario
+from ferryman.core.twin.batcher import Batches
+from ferryman.core.twin.scenario import Scenario
 
 Floats = NDArray[np.float64]
 

@@ -12,9 +12,9 @@ from pydantic import Field, model_validator
 from ferryman.api.base import ApiType
 from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.inference_model import Objectives
-from ferryman.core.arrival_patterns import Arrivals
 from ferryman.core.limits import start
-from ferryman.core.service_curve import ServiceTime
+from ferryman.core.twin.arrival_patterns import Arrivals
+from ferryman.core.twin.service_curve import ServiceTime
 
 #: More requests than this take minutes for each configuration of the oracle's grid.
 MAX_REQUESTS: Final = 20_000_000

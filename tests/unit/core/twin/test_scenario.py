@@ -6,9 +6,9 @@ import yaml
 from pydantic import ValidationError
 
 from ferryman.api.batching import Batching
-from ferryman.core.scenario import Scenario
+from ferryman.core.twin.scenario import Scenario
 
-EXAMPLE = Path(__file__).parents[2] / "data" / "scenario.yaml"
+EXAMPLE = Path(__file__).parents[3] / "data" / "scenario.yaml"
 
 MINIMAL = {
     "serviceTime": {"coefficients": {"t0": 5, "a": 1}},

@@ -8,13 +8,13 @@ import yaml
 
 from ferryman.api.batching import Batching
 from ferryman.api.conditions import Reason
-from ferryman.core import loads, oracle, simulation
-from ferryman.core.figures import windows_to_converge
-from ferryman.core.scenario import Scenario
-from ferryman.core.tuned_run import Tuned
 from ferryman.core.tuner import TunerState, tune
+from ferryman.core.twin import loads, oracle, simulation
+from ferryman.core.twin.figures import windows_to_converge
+from ferryman.core.twin.scenario import Scenario
+from ferryman.core.twin.tuned_run import Tuned
 
-EXAMPLE = yaml.safe_load((Path(__file__).parents[2] / "data" / "scenario.yaml").read_text("utf-8"))
+EXAMPLE = yaml.safe_load((Path(__file__).parents[3] / "data" / "scenario.yaml").read_text("utf-8"))
 
 
 @dataclass(frozen=True)

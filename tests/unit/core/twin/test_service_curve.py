@@ -3,7 +3,7 @@ from math import inf
 import pytest
 from pydantic import ValidationError
 
-from ferryman.core.service_curve import ServiceTime
+from ferryman.core.twin.service_curve import ServiceTime
 
 
 def curve(**fields):

@@ -2,11 +2,11 @@ import pytest
 
 from ferryman.api.batching import Batching, BatchingLimits
 from ferryman.api.inference_model import Objectives
-from ferryman.core import loads, oracle
-from ferryman.core.figures import Figures
-from ferryman.core.oracle import Static
-from ferryman.core.scenario import Scenario
-from ferryman.core.service_curve import Drift
+from ferryman.core.twin import loads, oracle
+from ferryman.core.twin.figures import Figures
+from ferryman.core.twin.oracle import Static
+from ferryman.core.twin.scenario import Scenario
+from ferryman.core.twin.service_curve import Drift
 
 
 def limits(bound=(1, 1), delay=(0, 0), instances=(1, 1)):

@@ -7,9 +7,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ferryman.api.batching import Batching
-from ferryman.core import arrivals, queueing
-from ferryman.core.queueing import Batcher, Batches, simulate
-from tests.unit.core.literal_batcher import LiteralBatcher
+from ferryman.core.twin import arrivals, queueing
+from ferryman.core.twin.queueing import Batcher, Batches, simulate
+from tests.unit.core.twin.literal_batcher import LiteralBatcher
 
 TICK_US = 15_625  # 1/64 s: exact in floating point
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 
 from ferryman.api.batching import Batching
 from ferryman.api.statistics import Statistics
-from ferryman.core import queueing
-from ferryman.core.figures import Floats, Served
-from ferryman.core.pod_counters import PodCounters
-from ferryman.core.queueing import Batcher, Batches
+from ferryman.core.twin import queueing
+from ferryman.core.twin.figures import Floats, Served
+from ferryman.core.twin.pod_counters import PodCounters
+from ferryman.core.twin.queueing import Batcher, Batches
 
 
 @dataclass(slots=True)

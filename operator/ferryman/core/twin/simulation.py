@@ -16,11 +16,11 @@ from typing import Any, Final
 from ferryman.api.batching import Batching
 from ferryman.core import changes, guardrails, times
 from ferryman.core.algorithm import Decision
-from ferryman.core.figures import Floats, measure
-from ferryman.core.pod_log import PodLog
-from ferryman.core.queueing import Batcher
-from ferryman.core.scenario import Scenario
-from ferryman.core.tuned_run import Change, Run, Shortage, Tuned
+from ferryman.core.twin.figures import Floats, measure
+from ferryman.core.twin.pod_log import PodLog
+from ferryman.core.twin.queueing import Batcher
+from ferryman.core.twin.scenario import Scenario
+from ferryman.core.twin.tuned_run import Change, Run, Shortage, Tuned
 from ferryman.core.window import Window, WindowState, observe
 
 #: Counters are read this often, as by the operator.

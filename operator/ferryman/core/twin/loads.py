@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ferryman.core import arrivals
-from ferryman.core.arrival_patterns import Arrivals
-from ferryman.core.arrivals import Floats, Phase
-from ferryman.core.scenario import MAX_REQUESTS, Scenario
+from ferryman.core.twin import arrivals
+from ferryman.core.twin.arrival_patterns import Arrivals
+from ferryman.core.twin.arrivals import Floats, Phase
+from ferryman.core.twin.scenario import MAX_REQUESTS, Scenario
 
 
 def draw(scenario: Scenario, gaps_s: Sequence[float] = ()) -> tuple[Floats, ...]:

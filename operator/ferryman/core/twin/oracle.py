@@ -10,10 +10,10 @@ from itertools import product
 from typing import Final
 
 from ferryman.api.batching import Batching, BatchingLimits
-from ferryman.core.figures import Figures, Floats
-from ferryman.core.scenario import Scenario
-from ferryman.core.simulation import simulate
-from ferryman.core.tuned_run import Tuned
+from ferryman.core.twin.figures import Figures, Floats
+from ferryman.core.twin.scenario import Scenario
+from ferryman.core.twin.simulation import simulate
+from ferryman.core.twin.tuned_run import Tuned
 
 #: Up to so many bounds or instances are all tried; of more, a selection and both limits.
 MAX_VALUES: Final = 8

@@ -5,7 +5,7 @@ from typing import Any
 
 from ferryman.api.batching import Batching
 from ferryman.core.algorithm import Algorithm
-from ferryman.core.figures import Figures, Served
+from ferryman.core.twin.figures import Figures, Served
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""How requests arrive in a scenario: the types of its file. core/arrivals.py draws from them."""
+"""How requests arrive in a scenario: the types of its file; ``arrivals`` draws from them."""
 
 from collections.abc import Iterator
 from itertools import accumulate

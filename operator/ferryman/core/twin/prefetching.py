@@ -23,7 +23,7 @@ from math import inf
 
 import numpy as np
 
-from ferryman.core.batcher import Batcher, Batches, Span, State
+from ferryman.core.twin.batcher import Batcher, Batches, Span, State
 
 
 def prefetching(batcher: Batcher, span: Span, state: State) -> tuple[State, Batches]:

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ferryman.core.figures import Served, measure, windows_to_converge
-from ferryman.core.scenario import Scenario
+from ferryman.core.twin.figures import Served, measure, windows_to_converge
+from ferryman.core.twin.scenario import Scenario
 
 
 def scenario(**fields):

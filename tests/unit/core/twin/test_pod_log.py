@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from ferryman.api.batching import Batching
-from ferryman.core import arrivals, queueing
-from ferryman.core.pod_log import PodLog
-from ferryman.core.queueing import Batcher
+from ferryman.core.twin import arrivals, queueing
+from ferryman.core.twin.pod_log import PodLog
+from ferryman.core.twin.queueing import Batcher
 
 SERVICE_S = (0.006, 0.007, 0.008, 0.009)
 

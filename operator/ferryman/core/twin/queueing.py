@@ -25,10 +25,10 @@ from math import inf
 
 import numpy as np
 
-from ferryman.core import queue_policy
-from ferryman.core.batcher import Batcher, Batches, Floats, Outcome, Span, State, idle
-from ferryman.core.preferred_sizes import preferring
-from ferryman.core.prefetching import prefetching
+from ferryman.core.twin import queue_policy
+from ferryman.core.twin.batcher import Batcher, Batches, Floats, Outcome, Span, State, idle
+from ferryman.core.twin.preferred_sizes import preferring
+from ferryman.core.twin.prefetching import prefetching
 
 __all__ = ["Batcher", "Batches", "Outcome", "State", "advance", "idle", "simulate"]
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from ferryman.core import loads
-from ferryman.core.scenario import Scenario
+from ferryman.core.twin import loads
+from ferryman.core.twin.scenario import Scenario
 
 
 def scenario(arrivals, **fields):

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from ferryman.core.arrival_patterns import Arrivals
+from ferryman.core.twin.arrival_patterns import Arrivals
 
 MMPP = {
     "calmRatePerSecond": 10,

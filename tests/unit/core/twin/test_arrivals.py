@@ -3,8 +3,8 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from ferryman.core import arrivals
-from ferryman.core.arrivals import Phase
+from ferryman.core.twin import arrivals
+from ferryman.core.twin.arrivals import Phase
 
 
 def generator(seed=1):

@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 
 from ferryman.api.statistics import Statistics
-from ferryman.core.batcher import Batches, Floats
-from ferryman.core.figures import percentiles_ms
+from ferryman.core.twin.batcher import Batches, Floats
+from ferryman.core.twin.figures import percentiles_ms
 from ferryman.core.window import QUANTILE_MEMORY_S
 
 _US_PER_MS: Final = 1e3
