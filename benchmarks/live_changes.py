@@ -278,7 +278,7 @@ def table(report: dict[str, Any]) -> str:
     host, plan = report["machine"], report["plan"]
     return f"""## Live changes of batching
 
-`make bench` on {report["date"]}, {host["cores"]} cores ({host["cpu"]}), Triton 2.51.
+`make bench-live` on {report["date"]}, {host["cores"]} cores ({host["cpu"]}), Triton 2.51.
 The model digits is sent {plan["rate_per_s"]:.0f} requests/s, open loop (Poisson arrivals, latency
 from the intended send time), while its batching is changed every {plan["every_s"]} s by one
 actuator after the other. Compared are the requests due within ±{plan["around_s"]:.0f} s of a
@@ -336,7 +336,7 @@ async def _run(plan: Plan) -> list[dict[str, Any]]:
 
 def main() -> int:
     """Measure, write the results, and fail if anything did."""
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="make bench-live", description=__doc__)
     parser.add_argument("--try", action="store_true", help="8 changes each; nothing is written")
     tried = vars(parser.parse_args())["try"]
     plan = Plan(blocks=2, changes=4, steady_s=4.0) if tried else Plan()

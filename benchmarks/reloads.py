@@ -260,7 +260,7 @@ def section(report: dict[str, Any]) -> str:
     counts = " and ".join(f"{len(run['stubs'])} of {run['model']}" for run in runs)
     return f"""## Reloads in a row
 
-`make bench` on {report["date"]}, {host["cores"]} cores ({host["cpu"]}), Triton 2.51: reloads in a
+`make bench-live` on {report["date"]}, {host["cores"]} cores ({host["cpu"]}), Triton 2.51: reloads in a
 row ({counts}; each model on a server of its own) under {RATE_PER_S} requests/s, open loop. Memory
 is the RSS of the server and its stub processes after each reload. Growth and drift are Theil-Sen
 slopes after the first {WARM_UP_SHARE:.0%} of the reloads, and count where Mann-Kendall's |Z|
@@ -343,7 +343,7 @@ async def _run_all(models: Sequence[Model]) -> list[dict[str, Any]]:
 
 def main() -> int:
     """Measure, write the results, and fail if any request did."""
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="make bench-live", description=__doc__)
     parser.add_argument("--reloads", type=int, help="of each model, for a try: nothing is written")
     tried = parser.parse_args().reloads
     models = [Model(m.name, m.backend, tried or m.reloads, m.write) for m in MODELS]

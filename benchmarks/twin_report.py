@@ -18,7 +18,7 @@ def section(report: Found) -> str:
     worst = sorted(serving, key=lambda c: -abs(c["error"]["p99_ms"]))[:WORST_SHOWN]
     return f"""## The digital twin against Triton
 
-`make bench-triton` on {report["date"]}, {host["cores"]} cores ({host["cpu"]}), Triton 2.51. A model
+`make bench-live` on {report["date"]}, {host["cores"]} cores ({host["cpu"]}), Triton 2.51. A model
 that sleeps for a known time is served under {len(cases)} configurations of bound, queue delay,
 preferred sizes, queue policy, instances and load, {report["measured_s"]:g} s each after
 {report["warm_up_s"]:g} s of warm-up.
