@@ -261,8 +261,8 @@ def section(report: dict[str, Any]) -> str:
     return f"""## Reloads in a row
 
 `make bench-live` on {report["date"]}, {host["cores"]} cores ({host["cpu"]}), Triton 2.51: reloads
-in a row ({counts}; each model on a server of its own) under {RATE_PER_S} requests/s, open loop. Memory
-is the RSS of the server and its stub processes after each reload. Growth and drift are Theil-Sen
+in a row ({counts}; each model on a server of its own) under {RATE_PER_S} requests/s, open loop.
+Memory is the RSS of the server and its stub processes after each reload. Growth and drift are Theil-Sen
 slopes after the first {WARM_UP_SHARE:.0%} of the reloads, and count where Mann-Kendall's |Z|
 exceeds {SIGNIFICANT_Z}. Raw results: `benchmarks/results/`.
 
