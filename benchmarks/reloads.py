@@ -263,8 +263,8 @@ def section(report: dict[str, Any]) -> str:
 `make bench-live` on {report["date"]}, {host["cores"]} cores ({host["cpu"]}), Triton 2.51: reloads
 in a row ({counts}; each model on a server of its own) under {RATE_PER_S} requests/s, open loop.
 Memory is the RSS of the server and its stub processes after each reload. Growth and drift are
-Theil-Sen slopes after the first {WARM_UP_SHARE:.0%} of the reloads, and count where Mann-Kendall's |Z|
-exceeds {SIGNIFICANT_Z}. Raw results: `benchmarks/results/`.
+Theil-Sen slopes after the first {WARM_UP_SHARE:.0%} of the reloads, and count where the |Z| of
+Mann-Kendall exceeds {SIGNIFICANT_Z}. Raw results: `benchmarks/results/`.
 
 | model | figure | first third | last third | per reload | Z |
 |---|---|---|---|---|---|
