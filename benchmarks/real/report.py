@@ -5,7 +5,7 @@ from statistics import median
 from typing import Any, Final
 
 from benchmarks import common
-from benchmarks.arena import criteria, svg
+from benchmarks.arena import criteria, tables
 from benchmarks.arena.criteria import LARGEST, OURS, Results
 from benchmarks.arena.plan import ORACLE
 from benchmarks.contenders.registry import BY_NAME
@@ -15,8 +15,7 @@ from ferryman.core.twin.scenario import Scenario
 __all__ = ["Results", "text", "write"]
 
 SECTION: Final = "scenarios-real"
-PLOTS: Final = common.ROOT / "docs" / "benchmarks"
-PLOTTED_SEED: Final = 0
+NAMES: Final = (ORACLE, *BY_NAME)
 #: A contender that has this much more goodput than ours is named: noise is larger than this.
 BETTER: Final = 1.01
 #: What was promised of goodput after convergence on a real Triton.
@@ -46,9 +45,10 @@ def write(scenarios: Mapping[str, Scenario], results: Results) -> None:
     if not results:
         return
     common.write_section(SECTION, text(scenarios, results))
-    PLOTS.mkdir(exist_ok=True)
+    tables.PLOTS.mkdir(exist_ok=True)
     for name, found in results.items():
-        (PLOTS / f"real-{name}.svg").write_text(_plot(name, scenarios[name], found), "utf-8")
+        chart = tables.plot(f"{name}, on a real Triton", scenarios[name], found, NAMES)
+        (tables.PLOTS / f"real-{name}.svg").write_text(chart, "utf-8")
 
 
 def text(scenarios: Mapping[str, Scenario], results: Results) -> str:
@@ -59,12 +59,10 @@ def text(scenarios: Mapping[str, Scenario], results: Results) -> str:
 def _text(scenarios: Mapping[str, Scenario], results: Results) -> Iterator[str]:
     yield _head(scenarios, results)
     yield "### What was promised of Guarded on a real Triton\n"
-    yield "| promise | target | found | held |"
-    yield "|---|---|---|---|"
-    for row in (*criteria.rows(results, scenarios, whole=None, after=AFTER), *_failed_row(results)):
-        yield f"| {row.promise} | {row.target} | {row.found} | {'yes' if row.held else '**no**'} |"
+    rows = criteria.rows(results, scenarios, whole=None, after=AFTER)
+    yield from tables.promises((*rows, *_failed_row(results)))
     yield "\n### Where Guarded loses on a real Triton\n"
-    lines = list(_losses(results))
+    lines = list(tables.losses(results, NAMES, BETTER))
     yield from lines or ["Nowhere by more than 1 % of goodput, the oracle included."]
     for name, found in results.items():
         yield from _scenario(name, found)
@@ -115,59 +113,26 @@ def _faults(run: Mapping[str, Any]) -> int:
     return sum(count for outcome, count in run["failures"].items() if outcome != "deadline")
 
 
-def _losses(results: Results) -> Iterator[str]:
-    """Name every contender with clearly more goodput than ours: median over the seeds."""
-    for scenario, found in results.items():
-        ours = _median(found.get(OURS, {}))
-        if ours is None:
-            continue
-        for name in found:
-            theirs = _median(found[name])
-            if theirs is not None and theirs > max(BETTER * ours, ours + 0.5):
-                share = "" if ours == 0 else f" ({theirs / ours - 1:+.1%})"
-                beside = f"{_title(name)} has {theirs:.1f}/s, Guarded {ours:.1f}/s"
-                yield f"- {scenario}: {beside}{share}"
-
-
 def _scenario(name: str, found: Mapping[str, Mapping[int, dict[str, Any]]]) -> Iterator[str]:
     yield f"\n### {name}, on a real Triton\n"
-    yield from _comment(name)
+    yield from tables.comment(plan.path_of(name))
     yield f"\n![goodput by window](benchmarks/real-{name}.svg)\n"
     yield (
         "| contender | goodput | after | attainment | p99, ms | reached | busy | changes | failed |"
         " NeedsCapacity | at the end |"
     )
     yield "|---|---|---|---|---|---|---|---|---|---|---|"
-    for contender in (ORACLE, *BY_NAME):
+    for contender in NAMES:
         if contender in found:
             cells = _cells(contender, found[contender], found.get(LARGEST, {}))
             yield f"| {' | '.join(cells)} |"
-
-
-def _comment(name: str) -> Iterator[str]:
-    """Return what the scenario's file says at its head."""
-    for line in plan.path_of(name).read_text(encoding="utf-8").splitlines():
-        if not line.startswith("# "):
-            return
-        yield line.removeprefix("# ")
 
 
 def _cells(
     name: str, seeds: Mapping[int, dict[str, Any]], largest: Mapping[int, dict[str, Any]]
 ) -> Iterator[str]:
     runs = list(seeds.values())
-    yield _title(name)
-    for field, form in (
-        ("ratio", "{:.3f}"),
-        ("ratioAfter", "{:.3f}"),
-        ("attainment", "{:.3f}"),
-        ("p99", "{:.0f}"),
-        ("reached", "{:.0f}"),
-    ):
-        yield _spread([run[field] for run in runs], form)
-    shares = [run["busy"] / largest[seed]["busy"] for seed, run in seeds.items() if seed in largest]
-    yield _spread(shares, "{:.2f}")
-    yield _changes(runs)
+    yield from tables.cells(name, seeds, largest)
     late = sum(run["failures"].get("deadline", 0) for run in runs)
     faults = sum(map(_faults, runs))
     yield f"{late} late" + (f", **{faults} others**" if faults else "")
@@ -180,7 +145,7 @@ def _shortage(runs: Sequence[dict[str, Any]]) -> str:
     windows = [run["shortage"]["window"] for run in runs if run["shortage"]]
     if not windows:
         return "-"
-    return f"{len(windows)} of {len(runs)}, in window {_spread(windows, '{:.0f}')}"
+    return f"{len(windows)} of {len(runs)}, in window {tables.spread(windows, '{:.0f}')}"
 
 
 def _batching(final: Mapping[str, Any]) -> str:
@@ -192,46 +157,7 @@ def _batching(final: Mapping[str, Any]) -> str:
     return words
 
 
-def _changes(runs: Sequence[dict[str, Any]]) -> str:
-    actuators = sorted({actuator for run in runs for actuator in run["byActuator"]})
-    counts = (
-        f"{each} {_spread([run['byActuator'].get(each, 0) for run in runs], '{:.0f}')}"
-        for each in actuators
-    )
-    return ", ".join(counts) or "none"
-
-
-def _spread(values: Sequence[float | None], form: str) -> str:
-    """Return the median with the least and the most; what is absent counts as the worst."""
-    known = sorted(value for value in values if value is not None)
-    if not known:
-        return "-"
-    if len(known) < len(values):
-        return f"{form.format(known[0])} to never in {len(values) - len(known)} of {len(values)}"
-    least, middle, most = (form.format(v) for v in (known[0], median(known), known[-1]))
-    return middle if least == most else f"{middle} ({least} to {most})"
-
-
-def _median(seeds: Mapping[int, dict[str, Any]]) -> float | None:
-    values = [result["goodput"] for result in seeds.values()]
-    return median(values) if values else None
-
-
-def _title(name: str) -> str:
-    return "oracle" if name == ORACLE else BY_NAME[name].title
-
-
 def _all(results: Results) -> Iterator[dict[str, Any]]:
     for found in results.values():
         for seeds in found.values():
             yield from seeds.values()
-
-
-def _plot(name: str, scenario: Scenario, found: Mapping[str, Mapping[int, dict[str, Any]]]) -> str:
-    lines = {
-        _title(contender): found[contender][PLOTTED_SEED]["series"]
-        for contender in (ORACLE, *BY_NAME)
-        if PLOTTED_SEED in found.get(contender, {})
-    }
-    unit = f"goodput per second in windows of {scenario.window_seconds} s, first seed"
-    return svg.chart(f"{name}, on a real Triton", lines, unit)

@@ -6,7 +6,18 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from benchmarks.arena import criteria, fingerprint, job, measures, plan, report, run, store, svg
+from benchmarks.arena import (
+    criteria,
+    fingerprint,
+    job,
+    measures,
+    plan,
+    report,
+    run,
+    store,
+    svg,
+    tables,
+)
 from benchmarks.arena.plan import ORACLE, Job
 from ferryman.api.batching import Batching
 from ferryman.core.twin import loads
@@ -327,7 +338,7 @@ def test_without_results_there_are_no_promises():
 
 def test_the_report_shows_every_contender_and_where_ours_loses(tmp_path, scratch, monkeypatch):
     monkeypatch.setattr(report.common, "DOCUMENT", tmp_path / "benchmarks.md")
-    monkeypatch.setattr(report, "PLOTS", tmp_path / "plots")
+    monkeypatch.setattr(tables, "PLOTS", tmp_path / "plots")
     best = {**result(goodput=100.0), "series": [100.0] * 300}
     for name, goodput in ((ORACLE, 100.0), ("guarded", 90.0), ("bound-128", 50.0)):
         found = {seed: {**best, "goodput": goodput + seed} for seed in (0, 1)}
@@ -352,7 +363,7 @@ def test_the_report_shows_every_contender_and_where_ours_loses(tmp_path, scratch
     ],
 )
 def test_a_spread_tells_median_least_and_most(values, shown):
-    assert report._spread(values, "{:.1f}") == shown
+    assert tables.spread(values, "{:.1f}") == shown
 
 
 def test_a_chart_is_small_and_well_formed():

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from benchmarks.arena import plan as arena
+from benchmarks.arena import tables
 from benchmarks.arena.plan import ORACLE
 from benchmarks.contenders.registry import BY_NAME
 from benchmarks.real import drive, plan, report, run, store
@@ -400,7 +401,7 @@ def test_the_report_says_who_was_still_searching():
 
 def test_the_report_goes_into_the_document_with_its_plots(tmp_path, monkeypatch):
     monkeypatch.setattr(report.common, "DOCUMENT", tmp_path / "benchmarks.md")
-    monkeypatch.setattr(report, "PLOTS", tmp_path / "plots")
+    monkeypatch.setattr(tables, "PLOTS", tmp_path / "plots")
     report.write({"slack": plan.read("slack")}, {})
     assert list(tmp_path.iterdir()) == []
     report.write({"slack": plan.read("slack")}, slack())
