@@ -99,7 +99,8 @@ def bound_in_force(annotation: str | None, start: int, largest: int) -> int:
 
 
 def _own_strategy(overlay: Mapping[str, Any]) -> NotTunable | None:
-    stated = [key for key in _OWN if key in normalise(overlay).get("parameters", {})]
+    parameters = normalise(overlay).get("parameters", {})
+    stated = [key for key in _OWN if key in parameters]
     if not stated:
         return None
     return NotTunable(

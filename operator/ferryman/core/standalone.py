@@ -6,25 +6,20 @@ same guardrails, the same memory of what was refused, and any algorithm.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from ferryman.api.batching import Batching, Guardrails
-from ferryman.api.conditions import Reason
 from ferryman.api.inference_model_status import Actuator, BatchingStatus
 from ferryman.core.algorithm import Decision
 from ferryman.core.changes import (
     cheapest_actuator,
-    describe,
     interruption,
     refusal,
     why_not_again,
 )
-from ferryman.core.guardrails import ROLLBACKS, refuse_reload
+from ferryman.core.tuning import UNDECIDED, why_reload_waits
 
 Verb = Literal["Stay", "Change", "Wait", "Recommend"]
-
-#: What an algorithm answers while it has not come to a decision.
-UNDECIDED: Final = (Reason.NO_TRAFFIC, Reason.OBSERVING, Reason.COLLECTING, Reason.LEARNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +96,10 @@ def step(
 def _waits(
     word: Decision, actuator: Actuator, history: BatchingStatus, rules: Rules, now: datetime
 ) -> tuple[str, str] | None:
-    """Return why a reload must wait."""
+    """Return why a change must wait: only reloads do, and only where they are limited."""
     if actuator != "Reload" or rules.guardrails is None:
         return None
-    rollback = word.reason in ROLLBACKS
-    refused = refuse_reload(rules.guardrails, history.recent_reloads, now, rollback=rollback)
-    if refused is None:
-        return None
-    return refused.reason, f"{describe(word.batching.canonical())} waits: {refused.message}"
+    return why_reload_waits(word, rules.guardrails, history.recent_reloads, now)
 
 
 def _kept(word: Decision, otherwise: object) -> Any:  # noqa: ANN401  the algorithm's own

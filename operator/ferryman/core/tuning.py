@@ -1,16 +1,19 @@
 """What becomes of the tuner's word: it is applied, recommended, made to wait, or is to stay."""
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
+from ferryman.api.batching import Guardrails
 from ferryman.api.conditions import Reason
+from ferryman.core.algorithm import Decision
 from ferryman.core.changes import describe
 from ferryman.core.guardrails import ROLLBACKS, refuse_reload
 from ferryman.core.situation import BatchingDecision, Situation
 from ferryman.core.tuner import TuneDecision, TunerState, tune
 
-#: What the tuner answers while it has not come to a decision.
-_UNDECIDED: Final = (Reason.NO_TRAFFIC, Reason.OBSERVING, Reason.COLLECTING, Reason.LEARNING)
+#: What an algorithm answers while it has not come to a decision.
+UNDECIDED: Final = (Reason.NO_TRAFFIC, Reason.OBSERVING, Reason.COLLECTING, Reason.LEARNING)
 #: These explain more than the collecting of values, or the learning, that follows them.
 _OUTLAST_COLLECTING: Final = (
     Reason.AT_LIMIT,
@@ -35,6 +38,17 @@ def let_tuner_step(situation: Situation) -> BatchingDecision | None:
     if spec.mode == "Recommend":
         return _recommend(situation, tuned)
     return _stay(situation, tuned) if tuned.batching == applied else _apply(situation, tuned)
+
+
+def why_reload_waits(
+    word: Decision, guardrails: Guardrails, recent_reloads: tuple[str, ...], now: datetime
+) -> tuple[Reason, str] | None:
+    """Return why a reload that an algorithm asks for must wait; None when it may happen now."""
+    rollback = word.reason in ROLLBACKS
+    refused = refuse_reload(guardrails, recent_reloads, now, rollback=rollback)
+    if refused is None:
+        return None
+    return refused.reason, f"{describe(word.batching.canonical())} waits: {refused.message}"
 
 
 def _as_overlaid(situation: Situation, tuned: TuneDecision) -> TuneDecision:
@@ -78,7 +92,7 @@ def _collecting(situation: Situation) -> str:
 
 def _recommend(situation: Situation, tuned: TuneDecision) -> BatchingDecision:
     """Write the tuner's decisions down without carrying them out."""
-    if tuned.reason in _UNDECIDED:
+    if tuned.reason in UNDECIDED:
         return _stay(situation, tuned)
     before = situation.batching
     situation = replace(situation, batching=before.with_(recommended=tuned.batching))
@@ -93,17 +107,11 @@ def _recommend(situation: Situation, tuned: TuneDecision) -> BatchingDecision:
 def _apply(situation: Situation, tuned: TuneDecision) -> BatchingDecision:
     """Carry a step out, if it needs no reload or the guardrails allow one."""
     if situation.actuator(situation.applied, tuned.batching) == "Reload":
-        batching = situation.batching
-        refused = refuse_reload(
-            situation.spec.guardrails,
-            batching.recent_reloads,
-            situation.now,
-            rollback=tuned.reason in ROLLBACKS,
-        )
-        if refused is not None:
+        reloads = situation.batching.recent_reloads
+        waits = why_reload_waits(tuned, situation.spec.guardrails, reloads, situation.now)
+        if waits is not None:
             # Unless it says otherwise the tuner keeps its state of before: it decides afresh.
-            message = f"{describe(tuned.batching)} waits: {refused.message}"
-            return situation.hold(refused.reason, message, state=tuned.if_refused)
+            return situation.hold(*waits, state=tuned.if_refused)
     return situation.change(
         tuned.batching,
         tuned.reason,
