@@ -8,7 +8,15 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from ferryman.api.base import Metadata
-from ferryman.api.batching import Batching, BatchingSpec, WindowSettings
+from ferryman.api.batching import (
+    Batching,
+    BatchingLimits,
+    BatchingSpec,
+    InstanceLimits,
+    MaxBatchSizeLimits,
+    MaxQueueDelayLimits,
+    WindowSettings,
+)
 from ferryman.api.inference_model import (
     InferenceModel,
     InferenceModelSpec,
@@ -345,6 +353,19 @@ def window(**fields: object) -> Window:
         **fields,
     }
     return Window(**values)
+
+
+def limits(
+    size: tuple[int, int] = (1, 64),
+    delay_us: tuple[int, int] = (0, 20_000),
+    instances: tuple[int, int] = (1, 4),
+) -> BatchingLimits:
+    """Return limits from the least and the most of each."""
+    return BatchingLimits(
+        max_batch_size=MaxBatchSizeLimits(min=size[0], max=size[1]),
+        max_queue_delay_microseconds=MaxQueueDelayLimits(min=delay_us[0], max=delay_us[1]),
+        instances=InstanceLimits(min=instances[0], max=instances[1]),
+    )
 
 
 def window_settings(

@@ -4,11 +4,7 @@ import pytest
 
 from ferryman.api.batching import (
     Batching,
-    BatchingLimits,
     BatchingSpec,
-    InstanceLimits,
-    MaxBatchSizeLimits,
-    MaxQueueDelayLimits,
 )
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model_status import BatchingChange, BatchingStatus, InferenceModelStatus
@@ -16,17 +12,9 @@ from ferryman.core import batching
 from ferryman.core.snapshot import ServingState
 from ferryman.core.tuner import TunerState
 from tests import factories
-from tests.factories import NOW, at, capped_pod, pod
+from tests.factories import NOW, at, capped_pod, limits, pod
 
 EIGHT, TEN = Batching(max_batch_size=8), Batching(max_batch_size=10)
-
-
-def limits(size=(1, 64), delay=(0, 20_000), instances=(1, 4)):
-    return BatchingLimits(
-        max_batch_size=MaxBatchSizeLimits(min=size[0], max=size[1]),
-        max_queue_delay_microseconds=MaxQueueDelayLimits(min=delay[0], max=delay[1]),
-        instances=InstanceLimits(min=instances[0], max=instances[1]),
-    )
 
 
 def serving(*pods, **fields):

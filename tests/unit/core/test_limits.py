@@ -2,23 +2,12 @@ import pytest
 
 from ferryman.api.batching import (
     Batching,
-    BatchingLimits,
     BatchingSpec,
-    InstanceLimits,
-    MaxBatchSizeLimits,
-    MaxQueueDelayLimits,
 )
 from ferryman.core.limits import clamp, start
+from tests.factories import limits
 
 EIGHT, TEN = Batching(max_batch_size=8), Batching(max_batch_size=10)
-
-
-def limits(size=(1, 64), delay=(0, 20_000), instances=(1, 4)):
-    return BatchingLimits(
-        max_batch_size=MaxBatchSizeLimits(min=size[0], max=size[1]),
-        max_queue_delay_microseconds=MaxQueueDelayLimits(min=delay[0], max=delay[1]),
-        instances=InstanceLimits(min=instances[0], max=instances[1]),
-    )
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,7 @@ import numpy as np
 
 from ferryman.api.batching import (
     Batching,
-    BatchingLimits,
     BatchingSpec,
-    InstanceLimits,
-    MaxBatchSizeLimits,
-    MaxQueueDelayLimits,
     TrendSettings,
 )
 from ferryman.core.guarded.case import Case
@@ -26,6 +22,7 @@ from ferryman.core.twin import arrivals
 from ferryman.core.twin.pod_log import PodLog
 from ferryman.core.twin.queueing import Batcher
 from ferryman.core.window import Window, WindowState, observe
+from tests import factories
 from tests.factories import objectives, window, window_settings
 
 #: tau(b) = 5 + b ms: bound b serves 1000·b/(5 + b) requests/s, 444 at 4 and 615 at 8.
@@ -51,11 +48,7 @@ LARGEST = 128
 
 
 def limits(bound=(1, 32), delay_us=(0, 20_000), instances=(1, 1)):
-    return BatchingLimits(
-        max_batch_size=MaxBatchSizeLimits(min=bound[0], max=bound[1]),
-        max_queue_delay_microseconds=MaxQueueDelayLimits(min=delay_us[0], max=delay_us[1]),
-        instances=InstanceLimits(min=instances[0], max=instances[1]),
-    )
+    return factories.limits(bound, delay_us, instances)
 
 
 def spec(on_overload="Queue", samples=3, step=2, **bounds):

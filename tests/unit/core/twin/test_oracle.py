@@ -1,19 +1,17 @@
 import pytest
 
-from ferryman.api.batching import Batching, BatchingLimits
+from ferryman.api.batching import Batching
 from ferryman.api.inference_model import Objectives
 from ferryman.core.twin import loads, oracle
 from ferryman.core.twin.figures import Figures
 from ferryman.core.twin.oracle import Static
 from ferryman.core.twin.scenario import Scenario
 from ferryman.core.twin.service_curve import Drift
+from tests import factories
 
 
 def limits(bound=(1, 1), delay=(0, 0), instances=(1, 1)):
-    ends = {"maxBatchSize": bound, "maxQueueDelayMicroseconds": delay, "instances": instances}
-    return BatchingLimits.model_validate(
-        {field: {"min": least, "max": most} for field, (least, most) in ends.items()}
-    )
+    return factories.limits(bound, delay, instances)
 
 
 def values(field, found):
