@@ -90,16 +90,17 @@ backend: "onnxruntime" max_batch_size: 32 dynamic_batching {}
 instance_group { count: 1 kind: KIND_CPU }
 """
 _CAPPED: Final = """
-parameters { key: "TRITON_BATCH_STRATEGY_PATH" value { string_value: "%s" } }
 parameters { key: "FERRYMAN_LIVE_CAP_FILE" value { string_value: "%s" } }
 """
 
 
-def write_model(repository: Path, *, library: Path | None = None, cap: Path | None = None) -> None:
-    """Write the model and its configuration, with the live cap's library where one is given."""
+def write_model(repository: Path, cap: Path | None = None) -> None:
+    """Write the model and its configuration; with the live cap's library if it has a file."""
     digits.write(repository / MODEL)
-    capped = _CAPPED % (library, cap) if library else ""
+    capped = "" if cap is None else _CAPPED % cap
     (repository / MODEL / "config.pbtxt").write_text(_CONFIG + capped)
+    if cap is not None:
+        livecap.build(repository / MODEL)
 
 
 def write_cap(cap: Path, wanted: Batching) -> None:
@@ -321,12 +322,11 @@ async def _run(plan: Plan) -> list[dict[str, Any]]:
     runs = []
     with tempfile.TemporaryDirectory() as folder:
         pictures = write_pictures(Path(folder) / "in.npz")
-        library = livecap.build(Path(folder) / "library")
         for actuator in (IN_PLACE, RELOAD, LIVE_CAP):
             print(f"{actuator.name}: {plan.blocks * plan.changes} changes under load", flush=True)
             home = Path(folder) / actuator.name
             cap = home / "cap" if actuator == LIVE_CAP else None
-            write_model(home / "models", library=library if cap else None, cap=cap)
+            write_model(home / "models", cap)
             if cap is not None:
                 write_cap(cap, _START)
             with TritonServer(home / "models", models=[MODEL]) as server:
