@@ -38,6 +38,14 @@ def write_results(name: str, report: dict[str, Any]) -> None:
     (RESULTS / f"{name}-{report['date']}.json").write_text(json.dumps(report, indent=1) + "\n")
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write a file in a folder that may not be there yet; whoever reads it finds all or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".partial")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
+
+
 def write_section(name: str, text: str) -> None:
     """Replace one section of docs/benchmarks.md; raises ValueError as with_section does."""
     document = DOCUMENT.read_text() if DOCUMENT.exists() else _TITLE

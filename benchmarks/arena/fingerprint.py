@@ -6,15 +6,17 @@ imports, so that a change of the API server's client does not void a simulation.
 
 import ast
 import hashlib
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from benchmarks.common import ROOT
 
 #: Top-level package -> the folder that holds it.
 _SOURCES: Final = {"ferryman": ROOT / "operator", "benchmarks": ROOT}
+#: Names of reasons decide nothing: a new one must not void hours of results.
+_WORDS: Final = frozenset({"ferryman.api.conditions"})
 _LENGTH: Final = 16
 
 
@@ -28,6 +30,15 @@ def of(modules: frozenset[str], *contents: bytes) -> str:
     return digest.hexdigest()[:_LENGTH]
 
 
+def modules_of(*parts: Callable[..., Any] | None) -> frozenset[str]:
+    """Return the modules that functions come from, also those of partial ones."""
+    return frozenset(_unwrapped(part).__module__ for part in parts if part is not None)
+
+
+def _unwrapped(part: Callable[..., Any]) -> Callable[..., Any]:
+    return _unwrapped(part.func) if isinstance(part, partial) else part
+
+
 @cache
 def _closure(module: str) -> frozenset[Path]:
     found: dict[str, Path] = {}
@@ -35,7 +46,7 @@ def _closure(module: str) -> frozenset[Path]:
     while waiting:
         name = waiting.pop()
         path = _path(name)
-        if path is not None and name not in found:
+        if path is not None and name not in found and name not in _WORDS:
             found[name] = path
             waiting += _imports(path)
     return frozenset(found.values())

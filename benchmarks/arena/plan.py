@@ -1,8 +1,8 @@
 """What there is to run: scenarios, contenders and seeds whose results are missing or outdated."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -60,19 +60,12 @@ def inputs(scenario: str, contender: str) -> str:
     modules = {_HARNESS, "ferryman.core.twin.oracle"}
     if contender != ORACLE:
         entry = BY_NAME[contender]
-        parts = (entry.algorithm, entry.start, entry.spec)
-        modules |= {_module(part) for part in parts if part is not None}
+        modules |= fingerprint.modules_of(entry.algorithm, entry.start, entry.spec)
     contents = [path_of(scenario).read_bytes(), contender.encode()]
     trace = load(scenario)[0].arrivals.trace
     if trace is not None:
         contents.append((SCENARIOS / trace.file).read_bytes())
     return fingerprint.of(frozenset(modules), *contents)
-
-
-def _module(part: Callable[..., Any]) -> str:
-    while isinstance(part, partial):
-        part = part.func
-    return part.__module__
 
 
 def jobs(scenarios: Sequence[str], contenders: Sequence[str], seed: int) -> Iterator[Job]:

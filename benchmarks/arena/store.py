@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.common import RESULTS
+from benchmarks import common
 
-FOLDER: Final = RESULTS / "scenarios"
+FOLDER: Final = common.RESULTS / "scenarios"
 
 Result = dict[str, Any]
 
@@ -40,10 +40,7 @@ def add(
         f'  "{seed}": {json.dumps(seeds[seed], separators=(",", ":"))}' for seed in sorted(seeds)
     )
     path = _path(scenario, contender, folder)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".partial")
-    unfinished.write_text(f'{{"inputs": "{inputs}", "seeds": {{\n{lines}\n}}}}\n', encoding="utf-8")
-    unfinished.replace(path)
+    common.write_whole(path, f'{{"inputs": "{inputs}", "seeds": {{\n{lines}\n}}}}\n')
 
 
 def _path(scenario: str, contender: str, folder: Path) -> Path:

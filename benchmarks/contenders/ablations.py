@@ -11,7 +11,7 @@ from typing import Final
 from benchmarks.contenders.base import Contender
 from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import Objectives
+from ferryman.api.objectives import Objectives
 from ferryman.core.guarded.demand import Demand
 from ferryman.core.guarded.drift import Drift
 from ferryman.core.guarded.service_time import Point, ServiceTimes

@@ -11,7 +11,7 @@ from typing import Final
 
 from benchmarks.contenders.base import Contender, Step, within
 from ferryman.api.batching import Batching, BatchingSpec
-from ferryman.api.inference_model import Objectives
+from ferryman.api.objectives import Objectives
 from ferryman.core.window import Window
 
 DECREASE: Final = 0.9

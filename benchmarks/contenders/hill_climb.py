@@ -21,7 +21,7 @@ from typing import Final
 
 from benchmarks.contenders.base import Contender, Step
 from ferryman.api.batching import Batching, BatchingSpec
-from ferryman.api.inference_model import Objectives
+from ferryman.api.objectives import Objectives
 from ferryman.core.window import Window
 
 STABLE_WINDOWS: Final = 3

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.contenders.base import Contender, Step, within
 from ferryman.api.batching import Batching, BatchingSpec
-from ferryman.api.inference_model import Objectives
+from ferryman.api.objectives import Objectives
 from ferryman.core.window import Window
 
 KEPT: Final = 50

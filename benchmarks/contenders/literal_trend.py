@@ -11,7 +11,7 @@ from typing import Final
 
 from benchmarks.contenders.base import Contender, Step, within
 from ferryman.api.batching import Batching, BatchingSpec
-from ferryman.api.inference_model import Objectives
+from ferryman.api.objectives import Objectives
 from ferryman.core.objectives import judge
 from ferryman.core.trend import mann_kendall, sign
 from ferryman.core.trend_tuner import direction_of

@@ -1,9 +1,9 @@
 """What there is to run on a real Triton: scenarios, contenders, seeds, and what they depend on."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -129,15 +129,9 @@ def _code(contender: str) -> str:
 
     What runs is what was loaded then, whatever is edited in the hours that a benchmark takes.
     """
-    modules = {"ferryman.core.twin.oracle", "ferryman.core.twin.loads"}
+    modules = frozenset({"ferryman.core.twin.oracle", "ferryman.core.twin.loads"})
     if contender != ORACLE:
         entry = BY_NAME[contender]
-        modules = {_module(p) for p in (entry.algorithm, entry.start, entry.spec) if p is not None}
+        modules = fingerprint.modules_of(entry.algorithm, entry.start, entry.spec)
     driver = [(common.ROOT / path).read_bytes() for path in _DRIVER]
-    return fingerprint.of(frozenset(modules), *driver)
-
-
-def _module(part: Callable[..., Any]) -> str:
-    while isinstance(part, partial):
-        part = part.func
-    return part.__module__
+    return fingerprint.of(modules, *driver)

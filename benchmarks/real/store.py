@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.common import RESULTS
+from benchmarks import common
 from benchmarks.real.plan import Task
 
-FOLDER: Final = RESULTS / "real"
+FOLDER: Final = common.RESULTS / "real"
 
 Result = dict[str, Any]
 
@@ -29,10 +29,7 @@ def read(task: Task, inputs: str, folder: Path) -> Result | None:
 def write(task: Task, result: Result, folder: Path) -> None:
     """Write a run's result: the whole file or none."""
     path = path_of(task, folder)
-    path.parent.mkdir(parents=True, exist_ok=True)
     lines = ",\n".join(
         f'  "{key}": {json.dumps(value, separators=(",", ":"))}' for key, value in result.items()
     )
-    unfinished = path.with_suffix(".partial")
-    unfinished.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
-    unfinished.replace(path)
+    common.write_whole(path, f"{{\n{lines}\n}}\n")

@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.table import Table
 
 from ferryman.api.batching import Batching
-from ferryman.core.changes import describe
 from ferryman.core.twin.figures import Figures, windows_to_converge
 from ferryman.core.twin.oracle import Static
 from ferryman.core.twin.scenario import Scenario
 from ferryman.core.twin.tuned_run import Run, Shortage
+from ferryman.core.wording import describe
 
 #: Wide enough where the output is no terminal.
 PLAIN_WIDTH = 160

@@ -3,7 +3,7 @@
 from functools import singledispatch
 
 from ferryman.api.batching import Batching
-from ferryman.api.inference_model import Objectives
+from ferryman.api.objectives import Objectives
 from ferryman.cli.tuning_events import (
     Began,
     ChangeBegun,
@@ -15,8 +15,8 @@ from ferryman.cli.tuning_events import (
     Observed,
     Silence,
 )
-from ferryman.core.changes import describe
 from ferryman.core.window import Window
+from ferryman.core.wording import describe
 
 
 def line(entry: Entry) -> str:

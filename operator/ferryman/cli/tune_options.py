@@ -11,9 +11,9 @@ from typing import Any, Final, get_args
 from pydantic import ValidationError
 
 from ferryman.api.batching import Batching, BatchingSpec
-from ferryman.api.inference_model import LatencyObjective, Objectives, Percentile
-from ferryman.api.inference_model import ThroughputObjective as Throughput
 from ferryman.api.names import CONTROL_KEY_NAME, PORT_GRPC, PORT_METRICS
+from ferryman.api.objectives import LatencyObjective, Objectives, Percentile
+from ferryman.api.objectives import ThroughputObjective as Throughput
 from ferryman.cli import field_errors
 
 PERCENTILES: Final[tuple[int, ...]] = get_args(Percentile)

@@ -21,7 +21,7 @@ from ferryman.cli.tuning_events import (
     Reading,
     Silence,
 )
-from ferryman.core.changes import describe
+from ferryman.core.wording import describe
 
 SHOWN_WINDOWS: Final = 10
 SHOWN_CHANGES: Final = 5

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from ferryman.api.batching import Batching
-from ferryman.api.inference_model_status import Actuator, ChangeOutcome
+from ferryman.api.batching import Actuator, Batching
+from ferryman.api.inference_model_status import ChangeOutcome
 from ferryman.core.objectives import Verdict
 from ferryman.core.standalone import Step
 from ferryman.core.window import Window

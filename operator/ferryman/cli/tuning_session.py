@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, cast
 
-from ferryman.api.batching import Batching, BatchingSpec
+from ferryman.api.batching import Actuator, Batching, BatchingSpec
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import Objectives
-from ferryman.api.inference_model_status import Actuator, InferenceModelStatus
+from ferryman.api.inference_model_status import InferenceModelStatus
+from ferryman.api.objectives import Objectives
 from ferryman.api.statistics import ServerModel
 from ferryman.cli.tuning_events import (
     Began,
@@ -47,7 +47,6 @@ from ferryman.handlers.actuate import actuate
 
 #: So many readings in a row may fail before the window is void.
 PATIENCE: Final = 5
-DEFAULT_PERCENTILE: Final = 99
 #: How often a server that is silent after a change is asked what it has in force.
 _ASK_EVERY_S: Final = 0.5
 _SERVER: Final = "server"
@@ -83,12 +82,6 @@ class SessionSettings:
     read_every_s: float = 1.0
     patience_s: float = 300.0
     """For so long the server may be silent."""
-
-    @property
-    def percentile(self) -> int:
-        """Return the percentile that windows tell."""
-        latency = self.objectives.latency
-        return latency.percentile if latency else DEFAULT_PERCENTILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +181,7 @@ class TuningSession:
             self._window,
             samples,
             self.settings.spec.window,
-            percentile=self.settings.percentile,
+            percentile=self.settings.objectives.percentile,
             now_s=self.clock.seconds(),
             changed_at_s=self._changed_at_s,
         )

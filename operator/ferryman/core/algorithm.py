@@ -7,7 +7,7 @@ with a real Triton) keeps the state that it answers with and hands it back with 
 from typing import Any, Protocol
 
 from ferryman.api.batching import Batching, BatchingSpec
-from ferryman.api.inference_model import Objectives
+from ferryman.api.objectives import Objectives
 from ferryman.core.window import Window
 
 

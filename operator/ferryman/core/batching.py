@@ -13,13 +13,14 @@ from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import BatchingStatus
 from ferryman.api.model_source import TritonConfig
 from ferryman.core import times, triton_config
-from ferryman.core.changes import describe, in_force, in_progress, resolve
+from ferryman.core.changes import in_force, in_progress, resolve
 from ferryman.core.limits import clamp, start
 from ferryman.core.situation import BatchingDecision, Rule, Situation
 from ferryman.core.snapshot import ServingState
 from ferryman.core.tuner import TunerState
 from ferryman.core.tuning import let_tuner_step
 from ferryman.core.window import Window
+from ferryman.core.wording import describe
 
 #: A pod that keeps showing another batching than was loaded must not be reloaded for ever.
 MAX_CONVERGENCES_PER_HOUR: Final = 3

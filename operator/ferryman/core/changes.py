@@ -4,15 +4,13 @@ A change is written as ``InProgress`` before it is carried out and with its outc
 that an operator that restarts in between can tell from the pods what came of it.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from ferryman.api.batching import Batching
+from ferryman.api.batching import Actuator, Batching
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model_status import (
-    Actuator,
     BatchingChange,
     BatchingStatus,
     ChangeOutcome,
@@ -20,6 +18,7 @@ from ferryman.api.inference_model_status import (
 )
 from ferryman.core import guardrails, times
 from ferryman.core.snapshot import PodView
+from ferryman.core.wording import describe
 
 MAX_CHANGES: Final = 10
 #: The status holds no more times than the API allows; the budget never allows more.
@@ -51,28 +50,6 @@ class Actuation:
 def clip(message: str) -> str:
     """Return a message that is no longer than the API allows."""
     return message if len(message) <= MAX_MESSAGE else f"{message[: MAX_MESSAGE - 1]}…"
-
-
-def describe(batching: Batching) -> str:
-    """Return a batching in words, for messages."""
-    plural = "" if batching.instances == 1 else "s"
-    parts = (
-        f"batch {batching.max_batch_size}",
-        f"delay {batching.max_queue_delay_microseconds} µs",
-        f"{batching.instances} instance{plural}",
-        *describe_more(batching),
-    )
-    return ", ".join(parts)
-
-
-def describe_more(batching: Batching) -> Iterator[str]:
-    """Yield in words what most batchings leave open: preferred sizes and when requests go."""
-    if batching.preferred_batch_size:
-        yield f"preferred {' and '.join(map(str, batching.preferred_batch_size))}"
-    if batching.default_timeout_microseconds:
-        yield f"rejected after {batching.default_timeout_microseconds} µs"
-    if batching.max_queue_size:
-        yield f"queue of {batching.max_queue_size}"
 
 
 def record_started(
@@ -237,14 +214,3 @@ def interruption(batching: BatchingStatus, now: datetime) -> BatchingChange | No
     if newest is None or newest.outcome != "Interrupted":
         return None
     return newest if now - times.parse(newest.time) < INTERRUPTION_PAUSE else None
-
-
-def cheapest_actuator(before: Batching, after: Batching, *, live_cap: bool = False) -> Actuator:
-    """Return how a change is made.
-
-    A live cap, where there is one, changes the bound alone; Triton changes instances in place,
-    and all else by a reload.
-    """
-    if live_cap and before.with_(max_batch_size=after.max_batch_size) == after:
-        return "LiveCap"
-    return "InPlace" if before.with_(instances=after.instances) == after else "Reload"

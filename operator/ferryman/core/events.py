@@ -5,7 +5,8 @@ from typing import Literal
 
 from ferryman.api.conditions import ConditionType, Reason, find
 from ferryman.api.inference_model_status import ChangeOutcome, InferenceModelStatus
-from ferryman.core.changes import Actuation, clip, describe, explain, in_progress
+from ferryman.core.changes import Actuation, clip, explain, in_progress
+from ferryman.core.wording import describe
 
 EventType = Literal["Normal", "Warning"]
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import LatencyObjective, Objectives, ThroughputObjective
+from ferryman.api.objectives import LatencyObjective, Objectives, ThroughputObjective
 from ferryman.core.trend import Sign, sign
 from ferryman.core.window import Window
 

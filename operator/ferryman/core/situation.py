@@ -4,16 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from ferryman.api.batching import Batching, BatchingSpec
+from ferryman.api.batching import Actuator, Batching, BatchingSpec
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import InferenceModel
-from ferryman.api.inference_model_status import Actuator, BatchingStatus
+from ferryman.api.inference_model_status import BatchingStatus
 from ferryman.api.model_source import TritonConfig
 from ferryman.core import triton_config
+from ferryman.core.actuators import cheapest_actuator
 from ferryman.core.changes import (
     Actuation,
     answers,
-    cheapest_actuator,
     in_force,
     interruption,
     refusal,

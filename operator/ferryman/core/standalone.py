@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from ferryman.api.batching import Batching, Guardrails
-from ferryman.api.inference_model_status import Actuator, BatchingStatus
+from ferryman.api.batching import Actuator, Batching, Guardrails
+from ferryman.api.inference_model_status import BatchingStatus
+from ferryman.core.actuators import cheapest_actuator
 from ferryman.core.algorithm import Decision
 from ferryman.core.changes import (
-    cheapest_actuator,
     interruption,
     refusal,
     why_not_again,

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import Objectives
+from ferryman.api.objectives import Objectives
 from ferryman.core.objectives import Verdict, judge
 from ferryman.core.trend import Bounds, Sign, extend, mann_kendall, sign
 from ferryman.core.tuner_state import MIN_REQUESTS, TuneDecision, TunerState, with_bound

@@ -1,7 +1,7 @@
 """The tuner: what to do about a model's batching after one window."""
 
 from ferryman.api.batching import Batching, BatchingSpec
-from ferryman.api.inference_model import Objectives
+from ferryman.api.objectives import Objectives
 from ferryman.core import trend_tuner
 from ferryman.core.guarded import decision as guarded
 from ferryman.core.tuner_state import MIN_REQUESTS, TuneDecision, TunerState

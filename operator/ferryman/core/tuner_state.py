@@ -23,6 +23,10 @@ class Trial:
     """The mean latency in the window before the change."""
     served_per_s: float
     """Inferences served per second in the window before the change."""
+    service: ServiceTimes
+    """What was known when it was decided: that prediction is judged, not what was learned since."""
+    begun_at_s: float
+    """When it was decided."""
     bad: int = 0
     """Windows in a row that were worse than predicted."""
     good: int = 0

@@ -7,10 +7,10 @@ from typing import Final
 from ferryman.api.batching import Guardrails
 from ferryman.api.conditions import Reason
 from ferryman.core.algorithm import Decision
-from ferryman.core.changes import describe
 from ferryman.core.guardrails import ROLLBACKS, refuse_reload
 from ferryman.core.situation import BatchingDecision, Situation
 from ferryman.core.tuner import TuneDecision, TunerState, tune
+from ferryman.core.wording import describe
 
 #: What an algorithm answers while it has not come to a decision.
 UNDECIDED: Final = (Reason.NO_TRAFFIC, Reason.OBSERVING, Reason.COLLECTING, Reason.LEARNING)

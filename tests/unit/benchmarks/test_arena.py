@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 from functools import partial
 from xml.etree import ElementTree as ET
 
@@ -71,11 +70,16 @@ def test_inputs_of_contenders_differ():
     assert plan.inputs("slack", "trend") != plan.inputs("bursts", "trend")
 
 
-def test_an_algorithm_with_settings_depends_on_its_module(monkeypatch):
-    trend = plan.BY_NAME["trend"]
-    less = replace(trend, name="less", algorithm=partial(partial(trend.algorithm)))
-    monkeypatch.setitem(plan.BY_NAME, "less", less)
-    assert plan._module(less.algorithm) == "ferryman.core.tuner"
+def test_an_algorithm_with_settings_depends_on_its_module():
+    trend = plan.BY_NAME["trend"].algorithm
+    assert fingerprint.modules_of(partial(partial(trend)), None) == {"ferryman.core.tuner"}
+
+
+def test_a_new_word_for_a_reason_voids_no_result():
+    words = next(iter(fingerprint._WORDS))
+    assert fingerprint._path(words) is not None
+    assert fingerprint._closure(words) == frozenset()
+    assert fingerprint._closure("ferryman.core.trend_tuner") != frozenset()
 
 
 # Results in files

@@ -2,7 +2,7 @@ import pytest
 
 from benchmarks.contenders import aimd, hill_climb, least_squares, literal_trend, static
 from ferryman.api.batching import Batching, BatchingSpec
-from ferryman.api.inference_model import Objectives
+from ferryman.api.objectives import Objectives
 from ferryman.core.window import Window
 
 SPEC = BatchingSpec.model_validate(

@@ -195,56 +195,10 @@ def test_an_interruption_makes_a_pause(done, paused):
     assert (changes.interruption(status(*done).batching, NOW) is not None) is paused
 
 
-@pytest.mark.parametrize(
-    ("after", "actuator"),
-    [
-        pytest.param(Batching(max_batch_size=8, instances=2), "InPlace", id="instances: in place"),
-        pytest.param(Batching(max_batch_size=9), "Reload", id="the bound: reload"),
-        pytest.param(
-            Batching(max_batch_size=8, max_queue_delay_microseconds=5), "Reload", id="the delay"
-        ),
-        pytest.param(Batching(max_batch_size=9, instances=2), "Reload", id="both: reload"),
-    ],
-)
-def test_the_cheapest_actuator(after, actuator):
-    assert changes.cheapest_actuator(BEFORE, after) == actuator
-
-
-@pytest.mark.parametrize(
-    ("after", "actuator"),
-    [
-        pytest.param(Batching(max_batch_size=9), "LiveCap", id="the bound alone"),
-        pytest.param(Batching(max_batch_size=8, instances=2), "InPlace", id="instances alone"),
-        pytest.param(Batching(max_batch_size=9, instances=2), "Reload", id="both"),
-        pytest.param(
-            Batching(max_batch_size=9, max_queue_delay_microseconds=5), "Reload", id="the delay too"
-        ),
-    ],
-)
-def test_a_live_cap_changes_the_bound_alone(after, actuator):
-    assert changes.cheapest_actuator(BEFORE, after, live_cap=True) == actuator
-
-
 def test_the_live_cap_counts_as_no_reload():
     begun = changes.record_started(status(), actuation(actuator="LiveCap"), NOW).batching
     assert begun.changes[0].actuator == "LiveCap"
     assert begun.recent_reloads == ()
-
-
-def test_a_batching_in_words():
-    assert changes.describe(Batching(max_batch_size=4, instances=2)).endswith("2 instances")
-
-
-def test_what_is_seldom_set_is_named_only_where_it_is():
-    batching = Batching(
-        max_batch_size=8,
-        preferred_batch_size=(2, 4),
-        default_timeout_microseconds=40_000,
-        max_queue_size=100,
-    )
-    assert changes.describe(batching) == (
-        "batch 8, delay 0 µs, 1 instance, preferred 2 and 4, rejected after 40000 µs, queue of 100"
-    )
 
 
 BACK = {"before": AFTER, "after": BEFORE, "reason": Reason.ROLLED_BACK}

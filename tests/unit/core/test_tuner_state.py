@@ -3,13 +3,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ferryman.api.batching import Batching
+from ferryman.core.guarded.service_time import ServiceTimes
 from ferryman.core.tuner_state import Learned, Trial, TunerState, with_bound
 
 
 @pytest.mark.parametrize(("before", "after", "grew"), [(4, 8, True), (8, 8, False), (8, 4, False)])
 def test_a_trial_says_whether_the_bound_was_raised(before, after, grew):
     trial = Trial(
-        Batching(max_batch_size=before), Batching(max_batch_size=after), mean_ms=1, served_per_s=1
+        Batching(max_batch_size=before),
+        Batching(max_batch_size=after),
+        mean_ms=1,
+        served_per_s=1,
+        service=ServiceTimes(),
+        begun_at_s=0,
     )
     assert trial.grew is grew
 

@@ -1,13 +1,15 @@
 """One window of one model as ``Guarded`` looks at it, and the two answers there are."""
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Final
 
 from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import Objectives
+from ferryman.api.objectives import Objectives
 from ferryman.core.guarded import learning
 from ferryman.core.guarded.prediction import Goal
+from ferryman.core.guarded.reach import Reach
 from ferryman.core.guarded.search import Question
 from ferryman.core.objectives import Verdict
 from ferryman.core.tuner_state import Learned, Trial, TuneDecision, TunerState
@@ -67,21 +69,29 @@ class Case:
         capacity = applied.instances * applied.max_batch_size / self.service_ms * _MS_PER_S
         return self.rate_per_s > SATURATED * capacity
 
-    def question(self) -> Question:
-        """Return what the search needs to know. Raises ValueError where nothing was asked for."""
+    @property
+    def reach(self) -> Reach:
+        """What limits the bound."""
         learned = self.learned
-        return Question(
+        return Reach(
             limits=self.spec.limits,
             present=self.applied,
-            curve_ms=learned.service.curve_ms,
-            load=learned.demand.load(self.window.pods),
-            goal=self.goal,
             seen=learned.service.sizes,
             safe_bound=learned.safe_bound,
-            reject=self.spec.on_overload == "Reject",
             failed=tuple(
                 trial for trial, until_s in learned.failed if until_s > self.window.ended_at_s
             ),
+        )
+
+    def question(self) -> Question:
+        """Return what the search needs to know. Raises ValueError where nothing was asked for."""
+        return Question(
+            reach=self.reach,
+            curve_ms=cache(self.learned.service.curve_ms),
+            load=self.learned.demand.load(self.window.pods),
+            goal=self.goal,
+            latest_per_s=self.learned.demand.latest_per_s / self.window.pods,
+            reject=self.spec.on_overload == "Reject",
         )
 
     def knowing(self, **changes: object) -> "Case":
@@ -99,6 +109,13 @@ class Case:
         """Go to another configuration, and have the effect verified."""
         window = self.window
         mean_ms, served_per_s = window.mean_latency_ms or 0.0, window.inferences_per_s
-        trial = Trial(self.applied, batching, mean_ms, served_per_s)
+        trial = Trial(
+            before=self.applied,
+            after=batching,
+            mean_ms=mean_ms,
+            served_per_s=served_per_s,
+            service=self.learned.service,
+            begun_at_s=window.ended_at_s,
+        )
         after = self.knowing(trial=trial, evaluation=None).state
         return TuneDecision(batching, reason, message, after, needs, if_refused=self.state)

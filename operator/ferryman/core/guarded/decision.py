@@ -12,20 +12,25 @@ from typing import Final
 
 from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import Objectives
+from ferryman.api.objectives import Objectives
 from ferryman.core import trend_tuner
-from ferryman.core.changes import describe
-from ferryman.core.guarded import improvement, judgement, learning, memory, verification
+from ferryman.core.guarded import (
+    improvement,
+    judgement,
+    learning,
+    memory,
+    search,
+    verification,
+)
 from ferryman.core.guarded.case import Case
-from ferryman.core.guarded.prediction import Prediction
 from ferryman.core.tuner_state import (
     MIN_REQUESTS,
-    Learned,
     TuneDecision,
     TunerState,
     with_bound,
 )
 from ferryman.core.window import Window
+from ferryman.core.wording import describe
 
 #: A curve that is further than this from what it was fitted to is not believed.
 MAX_MISFIT: Final = 0.1
@@ -40,15 +45,14 @@ def decide(
 ) -> TuneDecision:
     """Decide about bound, queue delay, preferred sizes, instances and queue policy together."""
     known = verification.settled(state.learned, applied)
-    expected = judgement.foreseen(known, objectives, applied, window)
-    verdict = judgement.judged(known, objectives, applied, window, expected)
+    verdict = judgement.judged(known, objectives, applied, window)
     taught = learning.after(known, applied, window)
     if verdict.met is False:
         taught = replace(taught, missed_at_s=window.ended_at_s)
     if window.requests + window.failures:
         taught = memory.cleared(taught, applied.max_batch_size)
     case = Case(spec, objectives, applied, window, replace(state, learned=taught), verdict)
-    return memory.too_large(case, known) or _unknown(case) or _known(case, known, expected)
+    return memory.too_large(case, known) or _unknown(case) or _known(case)
 
 
 def _unknown(case: Case) -> TuneDecision | None:
@@ -65,29 +69,27 @@ def _unknown(case: Case) -> TuneDecision | None:
     return None
 
 
-def _known(case: Case, known: Learned, expected: Prediction | None) -> TuneDecision:
-    case, regressed = _verified(case, known, expected)
+def _known(case: Case) -> TuneDecision:
+    case, regressed = _verified(case)
     return _taken_back(case) if regressed else _tuned(case)
 
 
-def _verified(case: Case, known: Learned, expected: Prediction | None) -> tuple[Case, bool]:
-    """Hold a change that is on trial against its prediction; say whether it failed."""
-    trial = known.trial
-    if trial is None or expected is None:
+def _verified(case: Case) -> tuple[Case, bool]:
+    """Hold a change that is on trial against its prediction; say whether it failed.
+
+    It is on trial for as long as a better one would have to wait: nothing but a rollback helps
+    when demand finds its weakness only then.
+    """
+    trial, window = case.learned.trial, case.window
+    if trial is None:
         return case, False
-    before, after = trial.before.max_batch_size, trial.after.max_batch_size
-    # Larger batches are still those of the configuration before, which drains.
-    surprise = known.service.surprise(
-        trial.after.instances, case.window.service_times, above=before, upto=after
-    )
-    trial = verification.verified(
-        trial,
-        case.window,
-        expected,
-        missed=case.verdict.met is False,
-        surprise=surprise,
-    )
-    over = trial.good >= verification.WINDOWS
+    expected = learning.expected(trial.service, case.applied, window, case.goal)
+    if expected is None:
+        return case, False
+    trial = verification.verified(trial, window, expected, missed=case.verdict.met is False)
+    waits_s = case.spec.guardrails.min_seconds_between_reloads
+    tried = trial.good >= verification.WINDOWS
+    over = tried and window.ended_at_s - trial.begun_at_s >= waits_s
     return case.knowing(trial=None if over else trial), trial.bad >= verification.WINDOWS
 
 
@@ -95,13 +97,14 @@ def _taken_back(case: Case) -> TuneDecision:
     """Go back to what served before, and remember what failed."""
     trial = case.learned.trial
     assert trial is not None  # noqa: S101  only a trial can have failed
-    message = (
-        f"{describe(trial.after)} did worse than predicted for {trial.bad} windows: "
-        f"{case.verdict.message}"
-    )
     learned = verification.taken_back(case.learned, trial, case.window.ended_at_s)
-    state = replace(case.state, learned=learned)
-    return TuneDecision(trial.before, Reason.ROLLED_BACK, message, state, if_refused=case.state)
+    known = replace(case, state=replace(case.state, learned=learned))
+    refuge = search.refuge(known.question(), trial.before)
+    failed, before = describe(trial.after), describe(trial.before)
+    message = f"{failed} did worse than predicted: {case.verdict.message}"
+    if refuge != trial.before:
+        message += f"; {describe(refuge)} is predicted to do far better than {before} did"
+    return TuneDecision(refuge, Reason.ROLLED_BACK, message, known.state, if_refused=case.state)
 
 
 def _tuned(case: Case) -> TuneDecision:
@@ -119,7 +122,7 @@ def _without_model(case: Case) -> TuneDecision:
     if case.saturated:
         return _grown(case)
     stepped = trend_tuner.step(case.spec, case.applied, case.verdict, case.state)
-    most = case.question().largest_bound
+    most = case.reach.largest_bound
     if stepped.batching.max_batch_size > most:
         return case.hold(Reason.AT_LIMIT, f"the bound may not grow; {case.verdict.message}")
     if stepped.batching == case.applied:
@@ -131,7 +134,7 @@ def _without_model(case: Case) -> TuneDecision:
 
 def _grown(case: Case) -> TuneDecision:
     """Raise the bound as far as the largest batch that was seen allows."""
-    bound, most = case.applied.max_batch_size, case.question().largest_bound
+    bound, most = case.applied.max_batch_size, case.reach.largest_bound
     if bound >= most:
         message = f"saturated at the largest bound that may be tried, {most}"
         return case.hold(Reason.SATURATED, f"{message}; {case.verdict.message}")

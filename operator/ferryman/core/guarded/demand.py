@@ -21,6 +21,8 @@ HISTORY_S: Final = 300.0
 MIN_REQUESTS: Final = 6_000
 #: More take too long to replay: only the latest count.
 MAX_REQUESTS: Final = 20_000
+#: Demand of so long tells the level of the moment, if there are enough requests.
+LATEST_S: Final = 3.0
 #: The history is not repeated more often than this, however few requests it has.
 MAX_ROUNDS: Final = 50
 #: The same demand gives the same arrivals, so that configurations are compared under equal load.
@@ -69,6 +71,16 @@ class Demand:
     def rate_per_s(self) -> float:
         """The mean rate over all pods; 0 without readings."""
         return sum(count for _, count in self.readings) / self.seconds if self.readings else 0.0
+
+    @property
+    def latest_per_s(self) -> float:
+        """The rate of the latest seconds over all pods; 0 without readings."""
+        held_s = held = 0.0
+        for seconds, count in reversed(self.readings):
+            held_s, held = held_s + seconds, held + count
+            if held_s >= LATEST_S:
+                break
+        return held / held_s if held_s else 0.0
 
     def load(self, pods: int) -> Load:
         """Return what one of so many pods would see. Raises ValueError without any request."""

@@ -9,12 +9,12 @@ from math import isfinite
 from typing import Final
 
 from ferryman.api.conditions import Reason
-from ferryman.core.changes import describe
 from ferryman.core.guarded import overload, search
 from ferryman.core.guarded.case import Case
 from ferryman.core.guarded.prediction import Prediction
 from ferryman.core.guarded.search import Answer, Question
 from ferryman.core.tuner_state import Evaluation, TuneDecision
+from ferryman.core.wording import describe
 
 #: Attainment that a change must gain while the objectives stay out of reach.
 WORTH_GAINING: Final = 0.01
@@ -42,7 +42,7 @@ def improve(case: Case) -> TuneDecision:
     found = search.answer(question, economical=False)
     needs, message = _needs(case, question, found)
     reason = Reason.NO_BETTER if needs is None else Reason.NEEDS_CAPACITY
-    if _worth_changing(found, saturated=case.saturated):
+    if _worth_changing(question, found, saturated=case.saturated):
         reason = Reason.PREDICTED_TO_MEET if needs is None else reason
         return case.change(found.best.batching, reason, message, needs=needs)
     return _noted(case, reason, message, needs).hold(reason, message, needs=needs)
@@ -101,8 +101,10 @@ def _policy_missing(case: Case) -> TuneDecision | None:
     return case.change(after, Reason.QUEUE_POLICY, f"onOverload is {case.spec.on_overload}")
 
 
-def _worth_changing(found: Answer, *, saturated: bool) -> bool:
-    if found.best.batching == found.present.batching:
+def _worth_changing(question: Question, found: Answer, *, saturated: bool) -> bool:
+    """Whether to change: not into the unknown for a single burst while the rest is in time."""
+    guessed = found.best.batching.max_batch_size > question.reach.known
+    if found.best.batching == found.present.batching or (guessed and found.present.reaches):
         return False
     gained = found.best.attainment - found.present.attainment
     more_capacity = found.best.capacity_per_s > found.present.capacity_per_s * (1 + WORTH_SAVING)

@@ -6,9 +6,8 @@ from typing import Final
 
 from ferryman.api.batching import Batching
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import Objectives
+from ferryman.api.objectives import Objectives
 from ferryman.core.guarded import learning
-from ferryman.core.guarded.prediction import Prediction
 from ferryman.core.objectives import Verdict, judge
 from ferryman.core.tuner_state import MIN_REQUESTS, Learned
 from ferryman.core.window import QUANTILE_MEMORY_S, Window
@@ -16,27 +15,10 @@ from ferryman.core.window import QUANTILE_MEMORY_S, Window
 _US_PER_MS: Final = 1e3
 
 
-def foreseen(
-    known: Learned, objectives: Objectives, applied: Batching, window: Window
-) -> Prediction | None:
-    """Return what the window should have shown, where that is needed and can be told."""
-    needed = known.trial is not None or _doubted(known, window)
-    if not needed or window.requests < MIN_REQUESTS or not known.service.points:
-        return None
-    goal = learning.goal(objectives, window)
-    return learning.expected(known.service, applied, window, goal)
-
-
-def judged(
-    known: Learned,
-    objectives: Objectives,
-    applied: Batching,
-    window: Window,
-    expected: Prediction | None,
-) -> Verdict:
+def judged(known: Learned, objectives: Objectives, applied: Batching, window: Window) -> Verdict:
     """Judge the window; what was rejected counts as late."""
     delay_ms = applied.max_queue_delay_microseconds / _US_PER_MS
-    believed = _believed(known, window, expected)
+    believed = _believed(known, objectives, applied, window)
     verdict = judge(objectives, believed, queue_delay_ms=delay_ms)
     asked, latency = window.requests + window.rejected, objectives.latency
     allowed = asked if latency is None else asked * (1 - latency.percentile / 100)
@@ -53,12 +35,17 @@ def _doubted(known: Learned, window: Window) -> bool:
     return window.latency_estimated or remembered
 
 
-def _believed(known: Learned, window: Window, expected: Prediction | None) -> Window:
+def _believed(known: Learned, objectives: Objectives, applied: Batching, window: Window) -> Window:
     """Return the window with the twin's percentile where Triton's is not to be believed.
 
     Corrected by the means, which are exact, it comes nearer than an estimate by the mean alone.
     """
-    if expected is None or not isfinite(expected.mean_ms) or not _doubted(known, window):
+    told = window.requests >= MIN_REQUESTS and known.service.points
+    if not told or not _doubted(known, window):
+        return window
+    goal = learning.goal(objectives, window)
+    expected = learning.expected(known.service, applied, window, goal)
+    if expected is None or not isfinite(expected.mean_ms):
         return window
     off = (window.mean_latency_ms or 0.0) / expected.mean_ms
     return replace(window, latency_ms=expected.latency_ms * off)

@@ -5,7 +5,7 @@ from math import exp, inf
 from typing import Final
 
 from ferryman.api.batching import Batching
-from ferryman.api.inference_model import Objectives
+from ferryman.api.objectives import Objectives
 from ferryman.core.guarded.demand import Demand
 from ferryman.core.guarded.drift import Drift
 from ferryman.core.guarded.prediction import Goal, Prediction, predict
@@ -13,8 +13,6 @@ from ferryman.core.guarded.service_time import ServiceTimes
 from ferryman.core.tuner_state import Learned
 from ferryman.core.window import Window
 
-#: Without a latency objective, predictions are made for this percentile.
-DEFAULT_PERCENTILE: Final = 99
 #: A window whose service times deviate by more is not learned from at once.
 SUSPECT: Final = 0.1
 
@@ -38,7 +36,7 @@ def goal(objectives: Objectives, window: Window) -> Goal:
     """Return what predictions are held against; its overhead is what the window shows."""
     latency, throughput = objectives.latency, objectives.throughput
     return Goal(
-        percentile=DEFAULT_PERCENTILE if latency is None else latency.percentile,
+        percentile=objectives.percentile,
         target_ms=inf if latency is None else float(latency.target_milliseconds),
         overhead_ms=overhead_ms(window),
         least_per_s=0.0 if throughput is None else throughput.min_per_second / window.pods,
@@ -68,8 +66,9 @@ def expected(
 def _service(known: Learned, instances: int, window: Window) -> tuple[ServiceTimes, Drift]:
     """Learn service times; when they are no longer what they were, begin at the new level.
 
-    A window that deviates is not learned from before the next ones say whether it is noise or
-    the beginning of a new level: mixing two levels would bend the curve.
+    A window that deviates is not learned from, even if it gives the alarm: it may hold both
+    levels, small batches at one and large ones at the other, which would bend the curve. The
+    curve keeps its shape until the next window tells.
     """
     service = known.service
     error = service.error(instances, window.service_times)
@@ -77,7 +76,7 @@ def _service(known: Learned, instances: int, window: Window) -> tuple[ServiceTim
         return service.with_window(instances, window.service_times), known.drift
     drift = known.drift.with_error(error)
     if drift.alarm:
-        service, drift = service.scaled(exp(error)), Drift()
-    elif abs(error) > SUSPECT:
+        return service.scaled(exp(error)), Drift()
+    if abs(error) > SUSPECT:
         return service, drift
     return service.with_window(instances, window.service_times), drift

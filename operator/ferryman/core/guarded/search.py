@@ -3,8 +3,9 @@
 Three questions, one after the other, each answered by a handful of replays:
 
 1. *Bound*, for safety: among the bounds that matter (the largest allowed, the most efficient,
-   the most efficient whose batches leave time for the target, the present one), the one under
-   which the most requests are answered in time; of equals the one with the most capacity.
+   the most efficient whose batches leave time for the target, the present one, some steps beyond
+   what is known), the one under which the most requests are answered in time; of equals the one
+   with the most capacity, but no further into the unknown than to ample capacity.
 2. *Delay* and *preferred sizes*, for economy: the longest delay under which the objectives are
    still met costs the least device time; where the curve has stairs, so does filling them.
 3. *Instances*: more only if the objectives cannot be met with fewer.
@@ -18,19 +19,20 @@ from itertools import pairwise, takewhile
 from math import inf
 from typing import Final
 
-from ferryman.api.batching import Batching, BatchingLimits
+from ferryman.api.batching import Batching
 from ferryman.core.guarded import overload
 from ferryman.core.guarded.demand import Load
 from ferryman.core.guarded.prediction import MARGIN, Curve, Goal, Prediction, predict
-from ferryman.core.tuner_state import Trial
+from ferryman.core.guarded.reach import Reach
 
-#: A bound may grow to so many times the largest batch that was ever seen: further the curve is
-#: a guess.
-GROWTH: Final = 4
-#: How far a bound may grow towards a knee.
-SMALL_STEP: Final = 1.5
 #: Attainments that differ by less are equal; capacity decides between them.
 EQUAL_ATTAINMENT: Final = 0.002
+#: What served before a change that failed is given up only for so much more attainment.
+FAR_BETTER: Final = 0.1
+#: So many times the mean demand is ample capacity: for more nothing unknown is tried.
+AMPLE: Final = 1.5
+#: Likewise so many times the demand of the latest seconds, which may be a new level.
+SPARE: Final = 1.15
 #: A size is a stair's edge if one more request costs so much more per request.
 STAIR: Final = 1.08
 MAX_PREFERRED: Final = 8
@@ -47,42 +49,14 @@ _US_PER_S: Final = 1e6
 class Question:
     """Everything that decides which configuration is best."""
 
-    limits: BatchingLimits
-    present: Batching
+    reach: Reach
     curve_ms: Curve
     load: Load
     goal: Goal
-    seen: frozenset[int]
-    """The batch sizes that were ever run."""
-    safe_bound: int | None = None
-    """No larger bound: such batches failed."""
+    latest_per_s: float = 0.0
+    """What was asked of the pod in the latest seconds."""
     reject: bool = False
     """Whether requests that cannot be answered in time are to be rejected."""
-    failed: tuple[Trial, ...] = ()
-    """Changes that did worse than predicted."""
-
-    @property
-    def largest_bound(self) -> int:
-        """The largest bound that may be tried: below those that growing to has failed."""
-        limits = self.limits.max_batch_size
-        grown = max(GROWTH * max(self.seen, default=0), self.present.max_batch_size)
-        failed = [each.after.max_batch_size - 1 for each in self.failed if each.grew]
-        safe = [] if self.safe_bound is None else [self.safe_bound]
-        return max(limits.min, min([limits.max, grown, *failed, *safe]))
-
-    @property
-    def sizes(self) -> Sequence[int]:
-        """The bounds that may be tried, ascending.
-
-        Once growing has failed, there is a knee: between where it began and where it failed,
-        sizes that were run, and small steps, are known to lie below.
-        """
-        sizes = range(self.limits.max_batch_size.min, self.largest_bound + 1)
-        began = [each.before.max_batch_size for each in self.failed if each.grew]
-        if not began:
-            return sizes
-        near = SMALL_STEP * max(min(began), self.present.max_batch_size)
-        return [size for size in sizes if size <= near or size in self.seen] or sizes[:1]
 
     def predict(self, batching: Batching) -> Prediction:
         """Replay the load under a configuration."""
@@ -107,29 +81,60 @@ def answer(question: Question, *, economical: bool) -> Answer:
 
     If none meets them, the one under which the most requests are answered in time.
     """
-    limits = question.limits.instances
-    found: list[Prediction] = []
-    for instances in _instances(limits.min, limits.max):
-        found.append(safest(question, instances))
-        if found[-1].meets:
-            break
-    present = question.predict(question.present)
-    best = found[-1] if found[-1].meets else best_effort(found)
+    present, best = question.predict(question.reach.present), _best(question)
     if economical and best.meets:
         best = _economical(question, best)
     return Answer(present, _prefer_present(present, best))
 
 
+def refuge(question: Question, before: Batching) -> Batching:
+    """Return where to go from what failed: to what was before, unless that is no better.
+
+    What was before has served. Only where far more requests are predicted to be answered in
+    time under another configuration is that one taken.
+    """
+    best = _best(question)
+    served = question.predict(before)
+    return best.batching if best.attainment > served.attainment + FAR_BETTER else before
+
+
+def _best(question: Question) -> Prediction:
+    """Return the bound that serves best, with as few instances as that takes."""
+    limits = question.reach.limits.instances
+    found: list[Prediction] = []
+    for instances in _instances(limits.min, limits.max):
+        found.append(safest(question, instances))
+        if found[-1].meets:
+            return found[-1]
+    return best_effort(question, found)
+
+
 def safest(question: Question, instances: int) -> Prediction:
     """Return the bound, without delay, under which the most requests are answered in time."""
-    return best_effort([question.predict(batching) for batching in _bounds(question, instances)])
+    tried = [question.predict(batching) for batching in _bounds(question, instances)]
+    return best_effort(question, tried)
 
 
-def best_effort(predictions: Sequence[Prediction]) -> Prediction:
-    """Return the one with nearly the highest attainment and the most capacity."""
+def best_effort(question: Question, predictions: Sequence[Prediction]) -> Prediction:
+    """Return the one with nearly the highest attainment and the most capacity.
+
+    Beyond what is known, no further than to ample capacity: each step there is a guess, and
+    one beyond a knee costs more than capacity that nobody asks for is worth.
+    """
     highest = max(each.attainment for each in predictions)
     equals = [each for each in predictions if each.attainment >= highest - EQUAL_ATTAINMENT]
-    return max(equals, key=lambda each: (each.capacity_per_s, -each.batching.instances))
+    ample_per_s = max(
+        AMPLE * question.load.rate_per_s,
+        SPARE * question.latest_per_s,
+        question.goal.least_per_s / MARGIN,
+    )
+
+    def rank(each: Prediction) -> tuple[float, ...]:
+        guessed = max(each.batching.max_batch_size, question.reach.known)
+        capacity_per_s = each.capacity_per_s
+        return min(capacity_per_s, ample_per_s), -guessed, capacity_per_s, -each.batching.instances
+
+    return max(equals, key=rank)
 
 
 def _prefer_present(present: Prediction, best: Prediction) -> Prediction:
@@ -139,27 +144,27 @@ def _prefer_present(present: Prediction, best: Prediction) -> Prediction:
     return present if present.capacity_per_s >= best.capacity_per_s * MARGIN else best
 
 
-def _bounds(question: Question, instances: int) -> Iterable[Batching]:
+def _bounds(question: Question, instances: int) -> Sequence[Batching]:
     """Return the bounds that matter, without delay."""
-    least, most = question.sizes[0], question.sizes[-1]
+    reach, sizes = question.reach, question.reach.sizes
+    least, most = sizes[0], sizes[-1]
     curve = question.curve_ms(instances, most)
-    sizes = question.sizes
 
     def efficiency(size: int) -> float:
         return size / curve[size - 1]
 
     room_ms = (question.goal.target_ms - question.goal.overhead_ms) / 2
     in_time = [size for size in sizes if curve[size - 1] <= room_ms]
-    present = min(max(question.present.max_batch_size, least), most)
-    chosen = {most, max(sizes, key=efficiency), present}
+    present = min(max(reach.present.max_batch_size, least), most)
+    chosen = {most, max(sizes, key=efficiency), present, *reach.growths}
     if in_time:
         chosen.add(max(in_time, key=efficiency))
-    delay_us = question.limits.max_queue_delay_microseconds.min
+    delay_us = reach.limits.max_queue_delay_microseconds.min
     plain = (
         Batching(max_batch_size=bound, max_queue_delay_microseconds=delay_us, instances=instances)
         for bound in sorted(chosen)
     )
-    return _untried(question, (_with_policy(question, batching) for batching in plain))
+    return reach.untried([_with_policy(question, batching) for batching in plain])
 
 
 def _with_policy(question: Question, batching: Batching) -> Batching:
@@ -168,19 +173,13 @@ def _with_policy(question: Question, batching: Batching) -> Batching:
     return overload.with_policy(batching, question.curve_ms, question.goal)
 
 
-def _untried(question: Question, batchings: Iterable[Batching]) -> list[Batching]:
-    """Leave out what failed before, unless nothing is left."""
-    each, failed = list(batchings), {trial.after for trial in question.failed}
-    return [batching for batching in each if batching not in failed] or each
-
-
 def _economical(question: Question, safe: Prediction) -> Prediction:
     """Return the cheapest of: as it is, with the longest delay that is possible, with edges."""
     found = [safe, *_with_longest_delay(question, safe)]
     edges = stairs(question.curve_ms(safe.batching.instances, safe.batching.max_batch_size))
     if edges:
         with_edges = [each.batching.with_(preferred_batch_size=edges) for each in found]
-        found += [question.predict(batching) for batching in _untried(question, with_edges)]
+        found += [question.predict(batching) for batching in question.reach.untried(with_edges)]
     return min((each for each in found if each.meets), key=lambda each: each.busy)
 
 
@@ -197,7 +196,7 @@ def _with_longest_delay(question: Question, safe: Prediction) -> list[Prediction
         middle = (least + most) // 2
         batching = safe.batching.with_(max_queue_delay_microseconds=delays[middle])
         prediction = question.predict(batching)
-        if prediction.meets and _untried(question, [batching, safe.batching])[0] == batching:
+        if prediction.meets and question.reach.untried([batching, safe.batching])[0] == batching:
             found = [prediction]
             least = middle + 1
         else:
@@ -207,7 +206,7 @@ def _with_longest_delay(question: Question, safe: Prediction) -> list[Prediction
 
 def delays_us(question: Question) -> tuple[int, ...]:
     """Return the delays in microseconds that may be worth their wait, ascending."""
-    limits, goal = question.limits.max_queue_delay_microseconds, question.goal
+    limits, goal = question.reach.limits.max_queue_delay_microseconds, question.goal
     most_us = min(limits.max, MARGIN * goal.target_ms * _US_PER_MS)
     least_us = max(limits.min, WORTH_WAITING_FOR / question.load.rate_per_s * _US_PER_S)
     ascending = (FIRST_DELAY_US * DELAY_FACTOR**exponent for exponent in range(64))
@@ -239,11 +238,12 @@ def replicas_needed(question: Question, pods: int, most: int) -> int | None:
 
     Each pod gets its share of the load, as random requests of it; by doubling and bisection.
     """
+    limits = question.reach.limits.instances
+    counts = _instances(limits.min, limits.max)
 
     def suffices(count: int) -> bool:
         goal = replace(question.goal, least_per_s=question.goal.least_per_s * pods / count)
         share = replace(question, load=question.load.share(pods / count), goal=goal)
-        counts = _instances(share.limits.instances.min, share.limits.instances.max)
         return any(safest(share, instances).meets for instances in counts)
 
     return _least(suffices, pods + 1, most) if pods < most else None

@@ -25,17 +25,22 @@ Floats = NDArray[np.float64]
 
 #: What one window takes off the weight of everything seen before.
 DECAY: Final = 0.8
-#: A size keeps at least the weight of one execution: a model that has come to run one size only
-#: must not forget what the others cost. A drift alarm does forget them.
-LEAST_WEIGHT: Final = 1.0
 #: With so many executions what they took is believed half, against the curve.
 HALF_BELIEVED: Final = 4.0
+#: Nor does it ever take more than is beyond this many executions: a model that has come to run
+#: a few sizes only, beyond a knee perhaps, must not forget what the others cost.
+KEPT_WEIGHT: Final = HALF_BELIEVED
+#: A size that was not seen before is a surprise already if it was run a few times.
+HALF_SURPRISED: Final = 1.0
 #: Sizes that are needed to tell what a batch costs from what a request adds.
 SIZES_FOR_A_SHAPE: Final = 2
 #: A straight line that is off by no more than this, on average, is straight enough.
 STRAIGHT: Final = 0.02
 #: A point that is further than this from the best parabola lies beyond a knee.
 KNEE: Final = 0.3
+#: So far on the way from one size that was run to the next, by ratio, the curve is bent as at the
+#: lower one: a bound beyond a knee costs far more than one that is too far below it.
+EDGE: Final = 0.25
 #: Groups of sizes, of equally many executions, in which the curve is held against the points.
 GROUPS: Final = 3
 #: No service time is shorter.
@@ -57,7 +62,12 @@ class Point:
 
     def aged(self) -> "Point":
         """Return the point one window later."""
-        return replace(self, weight=max(LEAST_WEIGHT, self.weight * DECAY))
+        return replace(self, weight=max(self.kept_weight, self.weight * DECAY))
+
+    @property
+    def kept_weight(self) -> float:
+        """The weight that neither time nor a drift takes."""
+        return min(self.weight, KEPT_WEIGHT)
 
 
 Points = Mapping[int, Point]
@@ -94,11 +104,11 @@ class ServiceTimes:
         return ServiceTimes({**self.points, instances: aged}) if aged else self
 
     def scaled(self, factor: float) -> "ServiceTimes":
-        """Return this with all times so many times as long, and believed no more than one run."""
+        """Return this with all times so many times as long, and believed little."""
         return ServiceTimes(
             {
                 instances: {
-                    size: Point(LEAST_WEIGHT, point.mean_ms * factor)
+                    size: Point(point.kept_weight, point.mean_ms * factor)
                     for size, point in points.items()
                 }
                 for instances, points in self.points.items()
@@ -142,7 +152,8 @@ class ServiceTimes:
         none. 0.1 means that batches took about 10 % longer.
         """
         own = self.points.get(instances, {})
-        return self._error(instances, {size: counts[size] for size in counts if size in own})
+        seen = {size: counts[size] for size in counts if size in own}
+        return self._error(instances, seen, HALF_BELIEVED)
 
     def surprise(self, instances: int, counts: Counts, *, above: int, upto: int) -> float:
         """Return the same of sizes in a range that were not seen before: how wrong the guess was.
@@ -151,9 +162,9 @@ class ServiceTimes:
         """
         own = self.points.get(instances, {})
         new = {size: counts[size] for size in counts if above < size <= upto and size not in own}
-        return self._error(instances, new) or 0.0
+        return self._error(instances, new, HALF_SURPRISED) or 0.0
 
-    def _error(self, instances: int, counts: Counts) -> float | None:
+    def _error(self, instances: int, counts: Counts, half_believed: float) -> float | None:
         told = {size: (count, ms) for size, (count, ms) in counts.items() if count > 0 and ms > 0}
         if not told or not self.points:
             return None
@@ -161,7 +172,7 @@ class ServiceTimes:
         weights = np.array([count for count, _ in told.values()], dtype=np.float64)
         ratios = np.log([mean / curve[size - 1] for size, (_, mean) in told.items()])
         executions = float(weights.sum())
-        believed = executions / (executions + HALF_BELIEVED)
+        believed = executions / (executions + half_believed)
         return believed * float(np.average(ratios, weights=weights))
 
     def misfit(self, instances: int) -> float:
@@ -232,9 +243,10 @@ def _curve(points: Points, sizes: Floats) -> Floats:
     known = sorted(points)
     fitted = parabola.at(np.array(known, dtype=np.float64))
     bends = [_bend(points[size], at) for size, at in zip(known, fitted.tolist(), strict=True)]
-    # The nearest point's bend, by ratio: between two points lies a knee or nothing, and half a
-    # knee would hide the sizes below it.
-    edges = np.sqrt(np.array(known[:-1], dtype=np.float64) * np.array(known[1:]))
+    # One point's bend or the other's: between two points lies a knee or nothing, and half a knee
+    # would hide the sizes below it.
+    lower, upper = np.array(known[:-1], dtype=np.float64), np.array(known[1:])
+    edges = lower * (upper / lower) ** EDGE
     nearest = np.searchsorted(edges, sizes, side="left")
     curve: Floats = parabola.at(sizes) * np.array(bends)[nearest]
     return curve

@@ -32,16 +32,21 @@ def settled(learned: Learned, applied: Batching) -> Learned:
     return replace(learned, trial=None)
 
 
-def verified(
-    trial: Trial, window: Window, foreseen: Prediction, *, missed: bool, surprise: float
-) -> Trial:
+def verified(trial: Trial, window: Window, foreseen: Prediction, *, missed: bool) -> Trial:
     """Return the trial after one more window.
 
     A window counts against the change when an objective is missed and the model does worse than
     predicted as well as before. It decides at once when batches of a size that was never run
-    before take far longer than was guessed (``surprise``, the mean log ratio): beyond a knee
-    each second makes a backlog that takes many to be worked off.
+    before take far longer than was guessed: beyond a knee each second makes a backlog that takes
+    many to be worked off.
     """
+    # Larger batches are still those of the configuration before, which drains.
+    surprise = trial.service.surprise(
+        trial.after.instances,
+        window.service_times,
+        above=trial.before.max_batch_size,
+        upto=trial.after.max_batch_size,
+    )
     worse = _slower if _backlog(trial, window.pending_before, window) else _later
     if missed and surprise > SURPRISE:
         return replace(trial, bad=WINDOWS, good=0)

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from ferryman.api.base import ApiType
 from ferryman.api.batching import Batching, BatchingSpec
-from ferryman.api.inference_model import Objectives
+from ferryman.api.objectives import Objectives
 from ferryman.core.limits import start
 from ferryman.core.twin.arrival_patterns import Arrivals
 from ferryman.core.twin.service_curve import ServiceTime
@@ -20,7 +20,6 @@ from ferryman.core.twin.service_curve import ServiceTime
 MAX_REQUESTS: Final = 20_000_000
 MAX_REPLICAS: Final = 100
 MAX_SEED: Final = 2**63 - 1
-DEFAULT_PERCENTILE: Final = 99
 
 
 class Reload(ApiType):
@@ -74,12 +73,6 @@ class Scenario(ApiType):
     def start(self) -> Batching:
         """Where tuning starts."""
         return start(self.batching)
-
-    @property
-    def percentile(self) -> int:
-        """The percentile of latency that is watched, 99 where no objective names one."""
-        latency = self.objectives.latency
-        return DEFAULT_PERCENTILE if latency is None else latency.percentile
 
     @property
     def turns_s(self) -> tuple[float, ...]:

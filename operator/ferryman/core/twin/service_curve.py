@@ -1,5 +1,6 @@
 """How long a batch takes on a simulated model, and how that drifts in the course of a run."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated, Self
 
@@ -56,11 +57,7 @@ class ServiceTime(ApiType):
 
     @model_validator(mode="after")
     def _is_a_curve(self) -> Self:
-        if (not self.knots) == (self.coefficients is None):
-            raise ValueError("state exactly one of knots, coefficients")
-        sizes = [knot.batch_size for knot in self.knots or ()]
-        if sizes[:1] not in ([], [1]) or any(left >= right for left, right in pairwise(sizes)):
-            raise ValueError("knots must begin at batchSize 1 and ascend")
+        must_be_a_curve(self.knots, self.coefficients)
         moments = [drift.at_seconds for drift in self.drift]
         if any(left >= right for left, right in pairwise(moments)):
             raise ValueError("drift must ascend in atSeconds")
@@ -73,12 +70,27 @@ class ServiceTime(ApiType):
 
     def curve_s(self, bound: int, *, factor: float = 1.0) -> tuple[float, ...]:
         """Return tau(1), …, tau(bound) in seconds, times a factor of drift."""
-        sizes = np.arange(1, bound + 1, dtype=np.float64)
-        if self.coefficients is not None:
-            formula = self.coefficients
-            times_ms = formula.t0 + formula.a * sizes + formula.g * sizes**2
-        else:
-            knots = self.knots or ()
-            known = [knot.batch_size for knot in knots]
-            times_ms = np.interp(sizes, known, [knot.milliseconds for knot in knots])
-        return tuple((times_ms * (factor / _MS_PER_S)).tolist())
+        times_ms = curve_ms(self.knots, self.coefficients, bound)
+        return tuple((np.array(times_ms) * (factor / _MS_PER_S)).tolist())
+
+
+def must_be_a_curve(knots: Sequence[Knot] | None, coefficients: Coefficients | None) -> None:
+    """Raise ValueError unless there is one of both, and knots begin at 1 and ascend."""
+    if (not knots) == (coefficients is None):
+        raise ValueError("state exactly one of knots, coefficients")
+    sizes = [knot.batch_size for knot in knots or ()]
+    if sizes[:1] not in ([], [1]) or any(left >= right for left, right in pairwise(sizes)):
+        raise ValueError("knots must begin at batchSize 1 and ascend")
+
+
+def curve_ms(
+    knots: Sequence[Knot] | None, coefficients: Coefficients | None, bound: int
+) -> tuple[float, ...]:
+    """Return tau(1), …, tau(bound) in milliseconds: by the formula, or straight between knots."""
+    sizes = np.arange(1, bound + 1, dtype=np.float64)
+    if coefficients is not None:
+        times = coefficients.t0 + coefficients.a * sizes + coefficients.g * sizes**2
+    else:
+        known = [knot.batch_size for knot in knots or ()]
+        times = np.interp(sizes, known, [knot.milliseconds for knot in knots or ()])
+    return tuple(times.tolist())

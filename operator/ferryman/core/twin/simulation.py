@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from ferryman.api.batching import Batching
-from ferryman.core import changes, guardrails, times
+from ferryman.core import guardrails, times
+from ferryman.core.actuators import cheapest_actuator
 from ferryman.core.algorithm import Decision
 from ferryman.core.twin.figures import Floats, measure
 from ferryman.core.twin.pod_log import PodLog
@@ -119,7 +120,7 @@ def _observed(
         standing.window,
         {name: pod.look(now_s) for name, pod in pods.items()},
         scenario.batching.window,
-        percentile=scenario.percentile,
+        percentile=scenario.objectives.percentile,
         now_s=now_s,
         changed_at_s=standing.changes[-1].at_s if standing.changes else None,
     )
@@ -145,7 +146,7 @@ def _begun(
     An algorithm that is refused keeps its state of before, unless it says what else.
     """
     wanted = decision.batching.canonical()
-    actuator = changes.cheapest_actuator(standing.applied, wanted, live_cap=scenario.live_cap)
+    actuator = cheapest_actuator(standing.applied, wanted, live_cap=scenario.live_cap)
     if guarded and actuator == "Reload" and _refused(scenario, standing, decision, now_s):
         kept = standing.tuner if decision.if_refused is None else decision.if_refused
         return replace(standing, tuner=kept)

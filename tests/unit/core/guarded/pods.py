@@ -1,7 +1,7 @@
 """Pods on the digital twin whose service times are known, and what ``Guarded`` sees of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,11 +13,12 @@ from ferryman.api.batching import (
 from ferryman.core.guarded.case import Case
 from ferryman.core.guarded.demand import Demand, Load
 from ferryman.core.guarded.prediction import Goal
+from ferryman.core.guarded.reach import Reach
 from ferryman.core.guarded.search import Question
 from ferryman.core.guarded.service_time import Parabola, ServiceTimes
 from ferryman.core.objectives import judge
 from ferryman.core.tuner import TuneDecision, TunerState, tune
-from ferryman.core.tuner_state import Learned
+from ferryman.core.tuner_state import Learned, Trial
 from ferryman.core.twin import arrivals
 from ferryman.core.twin.pod_log import PodLog
 from ferryman.core.twin.queueing import Batcher
@@ -86,18 +87,28 @@ def knowing(sizes=(1, 2, 4, 8), shape=LINE, executions=200, instances=1):
     return ServiceTimes().with_window(instances, counts)
 
 
+def trial(before, after, **fields):
+    """Return the trial of a change that was decided on what ``knowing`` knows."""
+    values = {"mean_ms": 10.0, "served_per_s": 100.0, "service": knowing(), "begun_at_s": 0.0}
+    return Trial(before, after, **{**values, **fields})
+
+
+def reach(**fields):
+    """Return what limits the bound when batches up to 8, the present bound, were seen."""
+    values = {"limits": limits(), "present": bound(8), "seen": frozenset({1, 2, 4, 8}), **fields}
+    return Reach(**values)
+
+
 def question(**fields):
     """Return a question about LINE at 100 requests/s with p99 of 50 ms wanted."""
-    values = {
-        "limits": limits(),
-        "present": bound(8),
-        "curve_ms": curve(),
-        "load": load(100),
-        "goal": goal(),
-        "seen": frozenset({1, 2, 4, 8}),
-        **fields,
-    }
-    return Question(**values)
+    reaching = {name: fields.pop(name) for name in Reach.__dataclass_fields__ if name in fields}
+    values = {"curve_ms": curve(), "load": load(100), "goal": goal(), **fields}
+    return Question(reach(**reaching), **values)
+
+
+def reaching(asked, **fields):
+    """Return a question whose bound is limited otherwise."""
+    return replace(asked, reach=replace(asked.reach, **fields))
 
 
 def goal(target_ms=50.0, percentile=99, **fields):

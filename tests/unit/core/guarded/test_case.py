@@ -6,13 +6,13 @@ from ferryman.api.conditions import Reason
 from ferryman.core.guarded.case import SATURATED
 from ferryman.core.tuner_state import Evaluation, Learned, Trial
 from tests.factories import objectives, window
-from tests.unit.core.guarded.pods import bound, knowing, limits, shown, spec
+from tests.unit.core.guarded.pods import bound, knowing, limits, shown, spec, trial
 from tests.unit.core.guarded.pods import case as the_case
 
 #: The capacity of LINE at bound 8.
 CAPACITY_PER_S = 8 / 0.013
 EVALUATION = Evaluation(bound(8), 100.0, 13.0, Reason.NO_BETTER, "", None)
-FAILED = Trial(bound(4), bound(16), 10.0, 100.0)
+FAILED = trial(bound(4), bound(16))
 
 
 def offered(per_s, **fields):
@@ -73,12 +73,12 @@ def test_the_question_says_all_that_decides():
         failed=((FAILED, 1000.0), (FAILED, 1000.1)),
     )
     question = given.question()
-    assert question.limits == limits(bound=(2, 24))
-    assert question.present == bound(8)
-    assert question.seen == {1, 4}
-    assert question.safe_bound == 20
+    assert question.reach.limits == limits(bound=(2, 24))
+    assert question.reach.present == bound(8)
+    assert question.reach.seen == {1, 4}
+    assert question.reach.safe_bound == 20
     assert question.reject
-    assert question.failed == (FAILED,)
+    assert question.reach.failed == (FAILED,)
     assert (question.goal.target_ms, question.goal.least_per_s) == (70, 200)
     assert question.load.rate_per_s == pytest.approx(100, rel=0.1)
     assert question.curve_ms(1, 16)[15] == given.learned.service.curve_ms(1, 16)[15]
@@ -97,7 +97,9 @@ def test_a_change_is_put_on_trial_against_the_window_before_it():
     given = the_case(seen=seen, evaluation=EVALUATION)
     decision = given.change(bound(16), Reason.PREDICTED_TO_MEET, "better", needs=2)
     learned = decision.state.learned
-    assert learned.trial == Trial(bound(8), bound(16), 17.0, 321.0)
+    assert learned.trial == Trial(
+        bound(8), bound(16), 17.0, 321.0, given.learned.service, seen.ended_at_s
+    )
     assert learned.evaluation is None
     assert decision.needs_replicas == 2
 

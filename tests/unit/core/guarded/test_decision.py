@@ -9,7 +9,7 @@ from ferryman.api.conditions import Reason
 from ferryman.core.guarded.decision import MAX_MISFIT, decide
 from ferryman.core.guarded.service_time import Parabola, ServiceTimes
 from ferryman.core.guarded.verification import MEMORY_S, WINDOWS
-from ferryman.core.tuner_state import MIN_REQUESTS, Learned, Trial, TunerState
+from ferryman.core.tuner_state import MIN_REQUESTS, Learned, TunerState
 from tests.factories import objectives, window
 from tests.unit.core.guarded.pods import (
     CONVEX,
@@ -21,6 +21,7 @@ from tests.unit.core.guarded.pods import (
     knowing,
     shown,
     spec,
+    trial,
 )
 
 #: No parabola goes through these, and they are too few to be believed without one.
@@ -142,9 +143,17 @@ def test_a_safe_bound_that_did_not_help_is_lifted():
 # The trial of a change
 
 
-def on_trial(seen, *, bad=0, good=0, **learned):
-    trial = Trial(bound(4), bound(8), 5.0, 100.0, bad=bad, good=good)
-    return tuned(bound(8), seen, trial=trial, **learned)
+def on_trial(seen, *, known=None, since_s=0.0, bad=0, good=0, **learned):
+    tried = trial(
+        bound(4),
+        bound(8),
+        mean_ms=5.0,
+        service=knowing() if known is None else known,
+        begun_at_s=seen.ended_at_s - since_s,
+        bad=bad,
+        good=good,
+    )
+    return tuned(bound(8), seen, trial=tried, **learned)
 
 
 def test_a_change_that_did_worse_than_predicted_twice_is_taken_back():
@@ -154,7 +163,7 @@ def test_a_change_that_did_worse_than_predicted_twice_is_taken_back():
     second = on_trial(seen, bad=WINDOWS - 1)
     assert (second.reason, second.batching) == (Reason.ROLLED_BACK, bound(4))
     assert second.message.startswith(
-        "batch 8, delay 0 µs, 1 instance did worse than predicted for 2 windows: p99 90.0 ms"
+        "batch 8, delay 0 µs, 1 instance did worse than predicted: p99 90.0 ms"
     )
     ((failed, until_s),) = second.state.learned.failed
     assert (failed.after, until_s) == (bound(8), seen.ended_at_s + MEMORY_S)
@@ -167,9 +176,33 @@ def test_a_rollback_that_must_wait_is_asked_for_again():
     assert again.reason == Reason.ROLLED_BACK
 
 
-def test_a_change_that_did_as_predicted_is_over_after_two_windows():
-    assert on_trial(shown(bound(8))).state.learned.trial.good == 1
-    assert on_trial(shown(bound(8)), good=WINDOWS - 1).state.learned.trial is None
+def test_a_trial_is_over_when_a_better_change_need_not_wait_and_two_windows_were_good():
+    waits_s = spec().guardrails.min_seconds_between_reloads
+    seen = shown(bound(8))
+    assert on_trial(seen, since_s=waits_s).state.learned.trial.good == 1
+    assert on_trial(seen, since_s=waits_s - 1, good=WINDOWS).state.learned.trial is not None
+    assert on_trial(seen, since_s=waits_s, good=WINDOWS - 1).state.learned.trial is None
+
+
+def test_a_change_is_held_against_what_was_predicted_of_it_not_against_what_is_known_since():
+    """Known since: batches of 8 take so long that waiting is no wonder."""
+    seen = slow(**WAITING)
+    decision = on_trial(seen, service=knowing(shape=Knee(4, 20.0)))
+    # It would change again, were it not for the reload interval.
+    assert decision.if_refused.learned.trial.bad == 1
+
+
+def test_what_is_known_to_be_no_better_is_not_gone_back_to():
+    """From beyond a knee at 5 to one size beyond it: both are hopeless, 5 is not."""
+    seen = shown(bound(6), 400, shape=Knee(5, 40.0))
+    tried = trial(bound(32), bound(6), mean_ms=5.0, bad=WINDOWS - 1, service=knowing())
+    known = knowing((1, 2, 3, 4, 5, 6, 32), Knee(5, 40.0))
+    decision = tuned(bound(6), seen, trial=tried, service=known)
+    assert (decision.reason, decision.batching) == (Reason.ROLLED_BACK, bound(5))
+    assert decision.message.endswith(
+        "batch 5, delay 0 µs, 1 instance is predicted to do far better than "
+        "batch 32, delay 0 µs, 1 instance did"
+    )
 
 
 def test_few_requests_do_not_count_for_or_against_a_change():
@@ -178,18 +211,17 @@ def test_few_requests_do_not_count_for_or_against_a_change():
 
 
 def test_what_is_known_of_no_batch_cannot_be_held_against_a_change():
-    decision = on_trial(shown(bound(8)), service=ServiceTimes())
+    decision = on_trial(replace(shown(bound(8)), arrived=((1.0, 0),)))
     assert decision.state.learned.trial.good == 0
 
 
 def test_batches_of_a_new_size_that_take_far_longer_are_taken_back_at_once():
     seen = slow(service_times={7: (50, 80.0), 4: (50, 9.0)})
-    assert on_trial(seen, service=knowing((1, 2, 4))).reason == Reason.ROLLED_BACK
+    assert on_trial(seen, known=knowing((1, 2, 4))).reason == Reason.ROLLED_BACK
 
 
 def test_a_change_that_somebody_else_undid_is_not_judged():
-    trial = Trial(bound(4), bound(16), 5.0, 100.0, bad=1)
-    decision = tuned(bound(8), slow(**WAITING), trial=trial)
+    decision = tuned(bound(8), slow(**WAITING), trial=trial(bound(4), bound(16), bad=1))
     assert decision.reason != Reason.ROLLED_BACK
 
 

@@ -95,3 +95,13 @@ def test_a_share_of_a_load_is_a_random_part_and_never_nothing():
 
 def test_even_the_least_share_leaves_something_to_replay():
     assert demand((1.0, 1)).load(pods=1000).arrivals_s.size >= 1
+
+
+def test_the_latest_seconds_tell_the_level_of_the_moment():
+    """From 65 to 173 requests/s shortly before the window ended."""
+    demand = Demand(((1.0, 65.0),) * 20 + ((1.0, 173.0),) * 3)
+    assert demand.latest_per_s == pytest.approx(173)
+    assert Demand(((1.0, 65.0),) * 20 + ((2.0, 346.0),)).latest_per_s == pytest.approx(411 / 3)
+    assert Demand(((10.0, 650.0),)).latest_per_s == pytest.approx(65)
+    assert Demand(((1.0, 65.0),)).latest_per_s == pytest.approx(65)
+    assert Demand().latest_per_s == 0

@@ -19,10 +19,11 @@ from ferryman.core.guarded.improvement import (
 )
 from ferryman.core.guarded.prediction import Prediction
 from ferryman.core.guarded.search import Answer
-from ferryman.core.tuner_state import Evaluation, Trial
+from ferryman.core.tuner_state import Evaluation
 from tests.factories import objectives, window
-from tests.unit.core.guarded.pods import CONVEX, bound, knowing, shown, spec
+from tests.unit.core.guarded.pods import CONVEX, bound, knowing, shown, spec, trial
 from tests.unit.core.guarded.pods import case as the_case
+from tests.unit.core.guarded.pods import question as asked
 
 #: Far more than the 865 requests/s that LINE serves with a bound of 32.
 OVERLOAD = 2000
@@ -197,7 +198,17 @@ def predicted(size, attainment=0.5, capacity_per_s=400.0, *, meets=False):
 )
 def test_what_a_change_must_gain(best, saturated, worth):
     found = Answer(predicted(4), best)
-    assert improvement._worth_changing(found, saturated=saturated) is worth
+    assert improvement._worth_changing(asked(), found, saturated=saturated) is worth
+
+
+def test_the_unknown_is_entered_only_where_the_objectives_are_predicted_to_be_missed():
+    """A single burst of which 98 % of the requests are late is no reason."""
+    beyond = predicted(16, 0.9, meets=True)
+    reaching = Answer(replace(predicted(4), reaches=True), beyond)
+    assert not improvement._worth_changing(asked(), reaching, saturated=True)
+    assert improvement._worth_changing(asked(), Answer(predicted(4), beyond), saturated=True)
+    seen = asked(seen=frozenset({16}))
+    assert improvement._worth_changing(seen, reaching, saturated=True)
 
 
 # All objectives are met
@@ -249,9 +260,7 @@ def test_while_nothing_changed_the_search_is_not_repeated(searches):
     "fields",
     [
         pytest.param({"history_s": MIN_HISTORY_S - 15}, id="demand is not known for long"),
-        pytest.param(
-            {"trial": Trial(bound(4), SLACK, 10.0, 100.0)}, id="a change is being verified"
-        ),
+        pytest.param({"trial": trial(bound(4), SLACK)}, id="a change is being verified"),
         pytest.param({"economised_at_s": 10.0 - ECONOMY_INTERVAL_S + 1}, id="it was done lately"),
     ],
 )
@@ -306,7 +315,7 @@ def test_a_queue_policy_that_is_asked_for_is_installed():
 
 
 def test_a_queue_policy_waits_until_a_change_is_verified():
-    given = met(asked=spec("Reject"), trial=Trial(bound(4), SLACK, 10.0, 100.0))
+    given = met(asked=spec("Reject"), trial=trial(bound(4), SLACK))
     assert economise(given) == given.hold(Reason.MET, given.verdict.message)
 
 

@@ -5,15 +5,14 @@ import pytest
 
 from ferryman.api.conditions import Reason
 from ferryman.core.guarded import judgement
-from ferryman.core.guarded.judgement import foreseen
 from ferryman.core.guarded.prediction import Prediction
 from ferryman.core.guarded.service_time import ServiceTimes
-from ferryman.core.tuner_state import MIN_REQUESTS, Learned, Trial
+from ferryman.core.tuner_state import MIN_REQUESTS, Learned
 from ferryman.core.window import QUANTILE_MEMORY_S
 from tests.factories import objectives, window
-from tests.unit.core.guarded.pods import LATENCY, bound, knowing, shown
+from tests.unit.core.guarded.pods import LATENCY, bound, knowing, shown, trial
 
-TRIAL = Trial(bound(4), bound(8), 5.0, 100.0)
+TRIAL = trial(bound(4), bound(8))
 #: It misses the target by Triton's percentile, though the twin says that it cannot.
 EXCURSION = replace(shown(bound(8)), latency_ms=90.0, ended_at_s=500.0)
 
@@ -21,52 +20,12 @@ EXCURSION = replace(shown(bound(8)), latency_ms=90.0, ended_at_s=500.0)
 def judged(seen, wanted=LATENCY, applied=None, **known):
     """Judge a window of a model of which LINE is known."""
     learned, applied = Learned(**{"service": knowing(), **known}), applied or bound(8)
-    expected = foreseen(learned, wanted, applied, seen)
-    return judgement.judged(learned, wanted, applied, seen, expected)
+    return judgement.judged(learned, wanted, applied, seen)
 
 
 def told_ms(verdict):
     """Return the percentile that a verdict tells."""
     return float(verdict.message.split()[1])
-
-
-# What a window should have shown
-
-
-@pytest.mark.parametrize(
-    ("known", "fields"),
-    [
-        pytest.param({"trial": TRIAL}, {}, id="a change is on trial"),
-        pytest.param({}, {"latency_estimated": True}, id="the percentile is an estimate"),
-        pytest.param(
-            {"missed_at_s": 500.0 - QUANTILE_MEMORY_S + 1}, {}, id="it remembers an excursion"
-        ),
-    ],
-)
-def test_a_prediction_is_made_where_it_is_needed(known, fields):
-    learned = Learned(service=knowing(), **known)
-    seen = replace(EXCURSION, **fields)
-    told = foreseen(learned, LATENCY, bound(8), seen)
-    assert told.mean_ms == pytest.approx(seen.mean_latency_ms, rel=0.1)
-
-
-@pytest.mark.parametrize(
-    ("known", "fields"),
-    [
-        pytest.param({"trial": None}, {}, id="Triton's percentile is believed"),
-        pytest.param(
-            {"trial": None, "missed_at_s": 500.0 - QUANTILE_MEMORY_S},
-            {},
-            id="the excursion is past",
-        ),
-        pytest.param({}, {"requests": MIN_REQUESTS - 1}, id="there were few requests"),
-        pytest.param({"service": ServiceTimes()}, {}, id="no batch was ever counted"),
-        pytest.param({}, {"arrived": ((1.0, 0),)}, id="nobody came"),
-    ],
-)
-def test_where_it_is_not_needed_or_cannot_be_told_there_is_none(known, fields):
-    learned = Learned(**{"service": knowing(), "trial": TRIAL, **known})
-    assert foreseen(learned, LATENCY, bound(8), replace(EXCURSION, **fields)) is None
 
 
 # Which percentile is believed
@@ -107,16 +66,24 @@ def test_the_twins_estimate_is_corrected_by_how_far_off_its_mean_is():
     assert corrected == pytest.approx(3 * told, rel=0.3)
 
 
-def test_without_a_curve_the_estimate_from_the_mean_stands():
-    seen = replace(EXCURSION, latency_estimated=True)
-    assert judged(seen, service=ServiceTimes()).message.startswith("p99 90.0 ms (estimated)")
+@pytest.mark.parametrize(
+    ("known", "fields"),
+    [
+        pytest.param({"service": ServiceTimes()}, {}, id="no batch was ever counted"),
+        pytest.param({}, {"requests": MIN_REQUESTS - 1}, id="there were few requests"),
+        pytest.param({}, {"arrived": ((1.0, 0),)}, id="nobody came"),
+    ],
+)
+def test_where_the_twin_cannot_tell_the_estimate_from_the_mean_stands(known, fields):
+    seen = replace(EXCURSION, latency_estimated=True, **fields)
+    assert judged(seen, **known).message.startswith("p99 90.0 ms (estimated)")
 
 
-def test_a_prediction_that_nothing_is_answered_says_nothing_of_what_was():
+def test_a_prediction_that_nothing_is_answered_says_nothing_of_what_was(monkeypatch):
     lost = Prediction(bound(8), inf, inf, 0.0, 0.0, 0.0, meets=False, reaches=False)
+    monkeypatch.setattr(judgement.learning, "expected", lambda *_: lost)
     seen = replace(EXCURSION, latency_estimated=True)
-    verdict = judgement.judged(Learned(service=knowing()), LATENCY, bound(8), seen, lost)
-    assert verdict.message.startswith("p99 90.0 ms (estimated)")
+    assert judged(seen).message.startswith("p99 90.0 ms (estimated)")
 
 
 def test_the_queue_delay_is_no_queue():

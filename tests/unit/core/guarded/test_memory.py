@@ -9,7 +9,7 @@ from ferryman.core.guarded import learning, memory
 from ferryman.core.guarded.decision import decide
 from ferryman.core.guarded.memory import FAILING, cleared
 from ferryman.core.guarded.service_time import ServiceTimes
-from ferryman.core.tuner_state import Learned, Trial, TunerState
+from ferryman.core.tuner_state import Learned, TunerState
 from tests.factories import window
 from tests.unit.core.guarded.pods import (
     CONVEX,
@@ -21,9 +21,10 @@ from tests.unit.core.guarded.pods import (
     knowing,
     shown,
     spec,
+    trial,
 )
 
-RAISED = Trial(bound(8), bound(32), 10.0, 100.0)
+RAISED = trial(bound(8), bound(32))
 
 
 def failing(share, **fields):
@@ -77,12 +78,8 @@ def _state(**known):
         pytest.param({}, {}, 8, id="the largest that ever ran"),
         pytest.param({}, {"service_times": {20: (40, 25.0)}}, 20, id="it ran in this window"),
         pytest.param({"trial": RAISED}, {"service_times": {20: (40, 25.0)}}, 20, id="more than 8"),
-        pytest.param(
-            {"trial": Trial(bound(16), bound(32), 10.0, 100.0)}, {}, 16, id="where it came from"
-        ),
-        pytest.param(
-            {"trial": Trial(bound(64), bound(32), 10.0, 100.0)}, {}, 8, id="it was not raised"
-        ),
+        pytest.param({"trial": trial(bound(16), bound(32))}, {}, 16, id="where it came from"),
+        pytest.param({"trial": trial(bound(64), bound(32))}, {}, 8, id="it was not raised"),
         pytest.param(
             {"service": ServiceTimes()}, {"service_times": {}}, 16, id="none: half the bound"
         ),
@@ -106,7 +103,7 @@ def test_it_goes_back_no_further_than_the_limits():
 
 def test_preferred_sizes_beyond_a_safe_bound_are_dropped():
     applied = bound(32, preferred_batch_size=(4, 16))
-    decision = too_large(applied, failing(0.1), trial=Trial(bound(8), applied, 10.0, 100.0))
+    decision = too_large(applied, failing(0.1), trial=trial(bound(8), applied))
     assert decision.batching == bound(8, preferred_batch_size=(4,))
 
 
@@ -218,9 +215,9 @@ def test_what_memory_cannot_hold_is_left_at_once_and_never_tried_again(holds, sh
 
 def test_a_bound_is_not_taken_for_safe_before_batches_filled_it():
     """Raised to 16 and left in peace at first; when batches of 13 and more come, they fail."""
-    trial = Trial(bound(4), bound(16), 10.0, 100.0)
+    raised = trial(bound(4), bound(16))
     calm = shown(bound(16), 200)
-    after_calm = decide(spec(), LATENCY, bound(16), calm, _state(trial=trial)).state
+    after_calm = decide(spec(), LATENCY, bound(16), calm, _state(trial=raised)).state
     busy = memory_for(12)(shown(bound(16), 750, ended_at_s=20.0), bound(16))
     assert busy.failures > FAILING * busy.requests
     decision = decide(spec(), LATENCY, bound(16), busy, after_calm)

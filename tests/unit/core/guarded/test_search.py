@@ -11,9 +11,7 @@ from ferryman.core.guarded.prediction import MARGIN, Prediction
 from ferryman.core.guarded.search import (
     DELAY_FACTOR,
     EQUAL_ATTAINMENT,
-    GROWTH,
     MAX_PREFERRED,
-    SMALL_STEP,
     STAIR,
     Answer,
     answer,
@@ -24,8 +22,18 @@ from ferryman.core.guarded.search import (
     stairs,
 )
 from ferryman.core.guarded.service_time import Parabola
-from ferryman.core.tuner_state import Trial
-from tests.unit.core.guarded.pods import CONVEX, LARGEST, LINE, bound, curve, goal, limits, load
+from tests.unit.core.guarded.pods import (
+    CONVEX,
+    LARGEST,
+    LINE,
+    bound,
+    curve,
+    goal,
+    limits,
+    load,
+    reaching,
+    trial,
+)
 from tests.unit.core.guarded.pods import question as asked
 
 FEW = settings(deadline=None, max_examples=10, derandomize=True)
@@ -52,7 +60,7 @@ def questions(draw, **fields):
 
 def grid(question):
     """Return the predictions of all bounds and instances without delay: brute force."""
-    bounds, instances = question.limits.max_batch_size, question.limits.instances
+    bounds, instances = question.reach.limits.max_batch_size, question.reach.limits.instances
     return [
         question.predict(bound(size, instances=count))
         for size, count in product(
@@ -76,62 +84,12 @@ def predicted(batching, attainment=1.0, capacity_per_s=100.0, *, busy=0.5, meets
     return Prediction(batching, 10.0, 8.0, attainment, busy, capacity_per_s, meets, meets)
 
 
-def trial(before, after):
-    return Trial(before, after, mean_ms=10.0, served_per_s=100.0)
-
-
-# Which bounds may be tried
-
-
-@pytest.mark.parametrize(
-    ("fields", "largest"),
-    [
-        pytest.param({"seen": frozenset({2, 4})}, 4 * GROWTH, id="some times the largest seen"),
-        pytest.param({"seen": frozenset({32})}, 32, id="never beyond the limit"),
-        pytest.param({"seen": frozenset()}, 8, id="what is applied, when nothing was seen"),
-        pytest.param({"safe_bound": 5}, 5, id="never beyond what is safe"),
-        pytest.param({"failed": (trial(bound(8), bound(16)),)}, 15, id="below what failed"),
-        pytest.param(
-            {"failed": (trial(bound(16), bound(8)),)}, 32, id="failing to shrink is no knee"
-        ),
-        pytest.param(
-            {"limits": limits(bound=(12, 32)), "safe_bound": 5}, 12, id="the least limit, at least"
-        ),
-    ],
-)
-def test_the_largest_bound_that_may_be_tried(fields, largest):
-    question = asked(**fields)
-    assert question.largest_bound == largest
-    assert question.sizes[-1] <= largest
-
-
-def test_all_bounds_may_be_tried_before_anything_failed():
-    assert list(asked(seen=frozenset({4})).sizes) == list(range(1, 4 * GROWTH + 1))
-
-
-def test_behind_a_knee_only_small_steps_and_sizes_that_were_run_are_tried():
-    knee = (trial(bound(8), bound(32)), trial(bound(12), bound(20)))
-    question = asked(failed=knee, seen=frozenset({1, 2, 13, 30}))
-    assert list(question.sizes) == [*range(1, int(8 * SMALL_STEP) + 1), 13]
-
-
-def test_the_steps_towards_a_knee_grow_with_the_bound_that_was_reached():
-    """Never to a bound that growing to has failed."""
-    fields = {"failed": (trial(bound(8), bound(32)),), "seen": frozenset({1, 2, 12})}
-    assert asked(**fields, present=bound(12)).sizes[-1] == 12 * SMALL_STEP
-    assert asked(**fields, present=bound(4)).sizes[-1] == 8 * SMALL_STEP
-    assert asked(**fields, present=bound(24)).sizes[-1] == 31
-
-
 def test_limits_that_were_raised_after_a_failure_leave_the_least_bound_to_try():
     """A failure at 4 to 8 is remembered when somebody sets limits.maxBatchSize.min to 16."""
     question = asked(
         limits=limits(bound=(16, 32)), present=bound(16), failed=(trial(bound(4), bound(8)),)
     )
     assert answer(question, economical=False).best.batching.max_batch_size == 16
-
-
-# The safest configuration
 
 
 @FEW
@@ -144,7 +102,7 @@ def test_the_search_comes_near_to_the_best_of_all_bounds_and_instances(question)
 @FEW
 @given(questions())
 def test_with_room_for_two_full_batches_the_search_meets_what_any_bound_can_meet(question):
-    most = question.limits.max_batch_size.max
+    most = question.reach.limits.max_batch_size.max
     assume(2 * question.curve_ms(1, most)[-1] <= MARGIN * question.goal.target_ms)
     able = any(each.meets for each in grid(question))
     assert answer(question, economical=False).best.meets == able
@@ -155,7 +113,7 @@ def test_with_room_for_two_full_batches_the_search_meets_what_any_bound_can_meet
 def test_a_search_stays_within_the_limits_and_always_answers_the_same(question, economical, reject):
     question = replace(question, reject=reject)
     found = answer(question, economical=economical)
-    assert within(found.best.batching, question.limits)
+    assert within(found.best.batching, question.reach.limits)
     assert found == answer(question, economical=economical)
 
 
@@ -172,7 +130,7 @@ def test_what_is_chosen_is_worth_no_less_than_what_is_applied(question):
 @FEW
 @given(questions(), st.integers(1, 12))
 def test_the_safe_bound_is_never_exceeded(question, safe):
-    safe_one = replace(question, safe_bound=safe, present=bound(min(safe, 2)))
+    safe_one = reaching(question, safe_bound=safe, present=bound(min(safe, 2)))
     for economical in (False, True):
         assert answer(safe_one, economical=economical).best.batching.max_batch_size <= safe
 
@@ -255,7 +213,7 @@ def test_of_equals_the_one_with_the_most_capacity_wins_and_then_the_one_with_few
     large = predicted(bound(8), 0.99 - EQUAL_ATTAINMENT / 2, 600)
     twice = predicted(bound(4, instances=2), 0.99, 600)
     worse = predicted(bound(32), 0.98, 900)
-    assert best_effort([small, large, twice, worse]) == large
+    assert best_effort(asked(), [small, large, twice, worse]) == large
 
 
 # What failed before
@@ -264,7 +222,7 @@ def test_of_equals_the_one_with_the_most_capacity_wins_and_then_the_one_with_few
 def test_what_failed_is_left_out():
     question = asked(load=load(600), present=bound(4))
     first = answer(question, economical=False).best.batching
-    again = replace(question, failed=(trial(bound(4), first),))
+    again = reaching(question, failed=(trial(bound(4), first),))
     second = answer(again, economical=False).best.batching
     assert second.max_batch_size < first.max_batch_size
 
@@ -278,7 +236,7 @@ def test_a_delay_that_failed_is_left_out():
     question = asked(limits=limits(bound=(32, 32)), present=bound(32))
     first = answer(question, economical=True).best.batching
     assert first.max_queue_delay_microseconds > 0
-    again = replace(question, failed=(trial(bound(32), first),))
+    again = reaching(question, failed=(trial(bound(32), first),))
     second = answer(again, economical=True).best.batching
     assert second.max_queue_delay_microseconds < first.max_queue_delay_microseconds
 
@@ -286,11 +244,11 @@ def test_a_delay_that_failed_is_left_out():
 @FEW
 @given(questions(), st.booleans())
 def test_a_batching_that_failed_is_not_chosen_again_while_another_is_left(question, economical):
-    assume(question.limits.max_batch_size.max > 3)
+    assume(question.reach.limits.max_batch_size.max > 3)
     found = answer(question, economical=economical)
-    assume(found.best.batching != question.present)
-    failed = trial(question.present, found.best.batching)
-    again = answer(replace(question, failed=(failed,)), economical=economical)
+    assume(found.best.batching != question.reach.present)
+    failed = trial(question.reach.present, found.best.batching)
+    again = answer(reaching(question, failed=(failed,)), economical=economical)
     assert again.best.batching != failed.after
 
 
@@ -468,3 +426,35 @@ def test_pods_that_are_there_already_share_a_throughput_objective_too():
 @pytest.mark.parametrize("pods", [2, 3])
 def test_where_there_are_as_many_pods_as_may_be_no_more_are_counted(pods):
     assert replicas_needed(asked(load=load(3000, 3000), goal=goal(60.0)), pods, 2) is None
+
+
+# Into the unknown
+
+
+@pytest.mark.parametrize(
+    ("rate_per_s", "latest_per_s", "chosen"),
+    [
+        pytest.param(100, 0, 8, id="what is known has ample capacity"),
+        pytest.param(400, 0, 16, id="a step beyond has"),
+        pytest.param(590, 0, 32, id="only the largest has"),
+        pytest.param(5000, 0, 32, id="none has: the most there is"),
+        pytest.param(100, 600, 16, id="the latest seconds may be a new level"),
+    ],
+)
+def test_beyond_what_is_known_no_further_than_to_ample_capacity(rate_per_s, latest_per_s, chosen):
+    question = asked(load=load(rate_per_s), latest_per_s=latest_per_s)
+    equals = [predicted(bound(size), 1.0, rate) for size, rate in ((8, 400), (16, 700), (32, 900))]
+    assert best_effort(question, equals).batching == bound(chosen)
+
+
+def test_a_throughput_objective_is_ample_with_its_margin():
+    question = asked(load=load(100), goal=goal(least_per_s=600.0))
+    equals = [predicted(bound(size), 1.0, rate) for size, rate in ((8, 400), (16, 700), (32, 900))]
+    assert best_effort(question, equals).batching == bound(16)
+
+
+def test_up_to_what_is_known_the_most_capacity_wins():
+    """A burst that has not come yet may need it, and nothing is a guess."""
+    question = asked(load=load(10), present=bound(32))
+    equals = [predicted(bound(size), 1.0, rate) for size, rate in ((8, 400), (16, 700), (32, 900))]
+    assert best_effort(question, equals).batching == bound(32)

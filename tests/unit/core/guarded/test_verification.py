@@ -9,27 +9,31 @@ from ferryman.core.guarded.prediction import Prediction
 from ferryman.core.guarded.verification import (
     MEMORY_S,
     NOISE_MS,
-    SURPRISE,
     TOLERANCE,
     WINDOWS,
     settled,
     taken_back,
     verified,
 )
-from ferryman.core.tuner_state import Evaluation, Learned, Trial
+from ferryman.core.tuner_state import Evaluation, Learned
 from tests.factories import window
-from tests.unit.core.guarded.pods import bound
+from tests.unit.core.guarded.pods import bound, knowing, trial
 
 BEFORE, AFTER = bound(4), bound(16)
-TRIAL = Trial(BEFORE, AFTER, mean_ms=10.0, served_per_s=400.0)
+TRIAL = trial(BEFORE, AFTER, served_per_s=400.0, service=knowing((1, 2, 4)))
 FORESEEN = Prediction(AFTER, 30.0, 20.0, 1.0, 0.5, 700.0, meets=True, reaches=True)
 #: The least mean that counts as later than 20 ms.
 LATE_MS = 20.0 * (1 + TOLERANCE) + 0.1
 FULL = {"pending_before": 100, "pending": 100}
 
 
-def judged(trial=TRIAL, *, missed=True, surprise=0.0, foreseen=FORESEEN, **fields):
-    return verified(trial, window(**fields), foreseen, missed=missed, surprise=surprise)
+def judged(trial=TRIAL, *, missed=True, foreseen=FORESEEN, **fields):
+    return verified(trial, window(**{"service_times": {}, **fields}), foreseen, missed=missed)
+
+
+def beyond(ratio, executions=100, size=8):
+    """Return what is counted of batches that take so many times what was guessed."""
+    return {4: (50, 9.0), size: (executions, (5 + size) * ratio)}
 
 
 def test_a_trial_of_what_is_applied_goes_on():
@@ -108,20 +112,36 @@ def test_windows_in_a_row_are_counted_and_begin_anew():
 
 
 def test_batches_that_take_far_longer_than_was_guessed_decide_at_once():
-    knee = {"mean_latency_ms": 5.0, "surprise": SURPRISE + 0.01}
+    knee = {"mean_latency_ms": 5.0, "service_times": beyond(2.1)}
     assert judged(**knee).bad == WINDOWS
     assert judged(**knee, missed=False).bad == 0
-    assert judged(mean_latency_ms=5.0, surprise=SURPRISE).bad == 0
+    assert judged(mean_latency_ms=5.0, service_times=beyond(1.9)).bad == 0
+    assert judged(mean_latency_ms=5.0, service_times=beyond(9, executions=0)).bad == 0
+
+
+def test_so_do_a_few_that_take_four_times_as_long():
+    assert judged(mean_latency_ms=5.0, service_times=beyond(3.9, executions=1)).bad == 0
+    assert judged(mean_latency_ms=5.0, service_times=beyond(3.9, executions=2)).bad == WINDOWS
+
+
+def test_they_count_in_each_window_of_the_trial_against_the_same_guess():
+    later = judged(mean_latency_ms=5.0)
+    assert judged(later, mean_latency_ms=5.0, service_times=beyond(2.1)).bad == WINDOWS
+
+
+def test_batches_of_the_configuration_before_are_no_surprise():
+    shrunk = replace(TRIAL, before=AFTER, after=BEFORE)
+    assert judged(shrunk, mean_latency_ms=5.0, service_times=beyond(9)).bad == 0
 
 
 @settings(deadline=None)
-@given(st.floats(0, 100), st.floats(0, 2000), st.integers(0, 200), st.floats(-1, 1))
+@given(st.floats(0, 100), st.floats(0, 2000), st.integers(0, 200), st.floats(0.1, 10))
 def test_while_no_objective_is_missed_nothing_counts_against_a_change(
-    mean_ms, served_per_s, pending, surprise
+    mean_ms, served_per_s, pending, ratio
 ):
     trial = judged(
         missed=False,
-        surprise=surprise,
+        service_times=beyond(ratio),
         mean_latency_ms=mean_ms,
         inferences_per_s=served_per_s,
         pending_before=pending,

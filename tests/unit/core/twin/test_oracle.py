@@ -1,7 +1,7 @@
 import pytest
 
 from ferryman.api.batching import Batching
-from ferryman.api.inference_model import Objectives
+from ferryman.api.objectives import Objectives
 from ferryman.core.twin import loads, oracle
 from ferryman.core.twin.figures import Figures
 from ferryman.core.twin.oracle import Static

@@ -39,12 +39,6 @@ def test_without_a_latency_objective_every_latency_is_good():
     assert scenario(objectives={"throughput": {"minPerSecond": 5}}).target_ms == inf
 
 
-def test_without_a_latency_objective_the_99th_percentile_is_watched():
-    assert scenario(objectives={"throughput": {"minPerSecond": 5}}).percentile == 99
-    latency = {"percentile": 90, "targetMilliseconds": 50}
-    assert scenario(objectives={"latency": latency}).percentile == 90
-
-
 def test_load_and_service_time_turn_at_moments_within_the_run():
     steps = [{"seconds": s, "ratePerSecond": 1} for s in (100, 100, 5000, 1)]
     curve = {
