@@ -39,7 +39,7 @@ test: test-unit test-integration test-e2e ## Run all tests: unit, integration, e
 
 .PHONY: test-unit
 test-unit: $(READY) ## Run the unit tests, with branch coverage of the decisions.
-	$(BIN)/coverage run -m pytest tests/unit
+	$(BIN)/coverage run -m pytest tests/unit examples
 	$(BIN)/coverage report --skip-covered
 
 .PHONY: test-integration
@@ -102,6 +102,10 @@ bench-live: $(READY) ## Measure live changes, reloads and the twin against a rea
 	$(BIN)/python -m benchmarks.live_changes
 	$(BIN)/python -m benchmarks.reloads
 	$(BIN)/python -m benchmarks.twin_validation
+
+.PHONY: bench-placement
+bench-placement: $(READY) ## Place random fleets by Ferryman and by simpler rules, beside a proven bound (15 minutes).
+	$(BIN)/python -m benchmarks.placement
 
 .PHONY: clean
 clean: ## Remove the virtual environment and build output (not the caches).

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from ferryman.agent import measurement
 from ferryman.agent.closed_loop import HttpServer
 from ferryman.agent.measurement import Round
-from ferryman.agent.triton_http import TritonConnection, TritonError
+from ferryman.agent.triton_http import TritonConnection, TritonError, TritonMemoryError
 from ferryman.api.names import CONTROL_KEY_NAME
 from ferryman.api.node_profile import BenchmarkPoint
 
@@ -45,10 +45,15 @@ class Table:
 
     points: tuple[BenchmarkPoint, ...]
     max_instances: int | None
+    note: str = ""
+    """Why the table ends before the largest batch size, if it does."""
 
 
 class Server(Protocol):
-    """The server under measurement; every method may raise TritonError."""
+    """The server under measurement; every method may raise TritonError.
+
+    ``play`` raises TritonMemoryError where the batch is what did not fit.
+    """
 
     def largest_batch(self) -> int | None:
         """Return the model's batch size bound; 0 takes no batches, None is not known."""
@@ -81,10 +86,10 @@ def measure(
     """Measure the table within the time limit. Raises TritonError when no row could be had."""
     start_s = clock()
     sweep = _Rounds(settings, server, report, clock)
-    points = sweep.points(start_s + SWEEP_SHARE * settings.time_limit_s)
+    points, note = sweep.points(start_s + SWEEP_SHARE * settings.time_limit_s)
     best = measurement.peak(points)
     report(f"peak {best.images_per_second:g} images/s at batch size {best.batch_size}")
-    return Table(points, sweep.instances(best, start_s + settings.time_limit_s))
+    return Table(points, sweep.instances(best, start_s + settings.time_limit_s), note)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +99,33 @@ class _Rounds:
     report: Report
     clock: Clock
 
-    def points(self, deadline_s: float) -> tuple[BenchmarkPoint, ...]:
-        """Measure batch size after batch size; each may use an equal share of the time left."""
+    def points(self, deadline_s: float) -> tuple[tuple[BenchmarkPoint, ...], str]:
+        """Measure batch size after batch size; each may use an equal share of the time left.
+
+        Returns the rows, and why the sweep ended before the largest size ("" where it did not).
+        Raises TritonError when not even the first size could be measured, or when a size failed
+        for anything but memory.
+        """
         sizes = self._sizes()
         points: list[BenchmarkPoint] = []
         for index, size in enumerate(sizes):
             left_s = deadline_s - self.clock()
             if points and left_s <= 0:
-                self.report(f"time is up before batch size {size}")
-                break
-            rounds = self._until_stable(size, 1, self.clock() + left_s / (len(sizes) - index))
+                return tuple(points), self._noted(f"time is up before batch size {size}")
+            try:
+                rounds = self._until_stable(size, 1, self.clock() + left_s / (len(sizes) - index))
+            except TritonMemoryError as error:
+                if not points:
+                    raise
+                note = f"batch size {size} does not fit into memory: {error}"
+                return tuple(points), self._noted(note)
             points.append(measurement.to_point(size, rounds))
-            self.report(_describe(points[-1], len(rounds)))
-        return tuple(points)
+            self.report(_describe(points[-1]))
+        return tuple(points), ""
+
+    def _noted(self, note: str) -> str:
+        self.report(note)
+        return note
 
     def instances(self, best: BenchmarkPoint, deadline_s: float) -> int | None:
         """Add instances while that raises the throughput; None without model control.
@@ -142,12 +161,10 @@ class _Rounds:
         return measurement.batch_sizes(bound)
 
     def _until_stable(self, size: int, workers: int, deadline_s: float) -> list[Round]:
-        """Warm up, then repeat rounds until three agree or the share of time is spent."""
+        """Warm up, then repeat rounds until their mean is known or the share of time is spent."""
         self._play(size, workers, WARM_UP_S, 1, deadline_s)
         rounds: list[Round] = []
-        while not rounds or (
-            self.clock() < deadline_s and not measurement.is_stable(_rates(rounds))
-        ):
+        while not rounds or (self.clock() < deadline_s and not measurement.is_stable(rounds)):
             rounds.append(
                 self._play(size, workers, self.settings.round_s, ROUND_REQUESTS, deadline_s)
             )
@@ -169,7 +186,7 @@ def run(settings: Settings, result: Path, report: Report = print) -> int:
     """Measure, write the result, and return the exit status: 1 with an ``error`` in the result."""
     try:
         table = _measure_over_http(settings, report)
-        text = measurement.result(table.points, table.max_instances)
+        text = measurement.result(table.points, table.max_instances, table.note)
     except (TritonError, ValueError) as error:
         report(f"failed: {error}")
         result.write_text(measurement.failure(str(error)), encoding="utf-8")
@@ -186,13 +203,11 @@ def _measure_over_http(settings: Settings, report: Report) -> Table:
         return measure(settings, HttpServer(connection, settings.model), report)
 
 
-def _rates(rounds: Sequence[Round]) -> list[float]:
-    return [each.images_per_second for each in rounds]
-
-
-def _describe(point: BenchmarkPoint, rounds: int) -> str:
+def _describe(point: BenchmarkPoint) -> str:
+    interval = point.images_per_second_half_width
+    known = "" if interval is None else f" ± {interval:g}"
     return (
-        f"batch size {point.batch_size}: {point.images_per_second:g} images/s, "
+        f"batch size {point.batch_size}: {point.images_per_second:g}{known} images/s, "
         f"p50 {point.latency_p50_milliseconds:g} ms, p99 {point.latency_p99_milliseconds:g} ms, "
-        f"{rounds} rounds"
+        f"{point.ended} after {point.rounds} rounds"
     )

@@ -27,12 +27,22 @@ class NodeCgroup:
     cpu: Path
     memory: Path
     version: int
+    limits: tuple[Path, ...] = ()
+    """The folders whose CPU limits bind the node: its own and those above it."""
 
     def cpu_usage_ns(self) -> int:
         """Return the CPU time used so far, in nanoseconds. Raises OSError, ValueError."""
         if self.version == 1:
             return int((self.cpu / "cpuacct.usage").read_text())
         return _fields(self.cpu / "cpu.stat")["usage_usec"] * 1_000
+
+    def quota_millicores(self) -> int | None:
+        """Return the least CPU limit on the way down to the node; None without any.
+
+        A limit is quota over period. Raises OSError, ValueError.
+        """
+        quota = _quota_v1 if self.version == 1 else _quota_v2
+        return min((q for q in map(quota, self.limits) if q is not None), default=None)
 
     def working_set_bytes(self) -> int:
         """Return memory in use less inactive file cache, as the kubelet counts it."""
@@ -56,14 +66,26 @@ def find(root: Path, pod_uid: str = "") -> NodeCgroup:
     """
     if (root / "cgroup.controllers").exists():
         node = _node_folder(root, pod_uid)
-        return NodeCgroup(cpu=node, memory=node, version=2)
+        return NodeCgroup(cpu=node, memory=node, version=2, limits=_upwards(root, node))
     cpu = next((root / name for name in ("cpuacct", "cpu,cpuacct") if (root / name).is_dir()), None)
     if cpu is None or not (root / "memory").is_dir():
         raise CgroupUnknownError(
             f"{root} is not a cgroup file system: mount the node's /sys/fs/cgroup there"
         )
-    memory = _node_folder(root / "memory", pod_uid)
-    return NodeCgroup(cpu=_node_folder(cpu, pod_uid), memory=memory, version=1)
+    memory, usage = _node_folder(root / "memory", pod_uid), _node_folder(cpu, pod_uid)
+    return NodeCgroup(cpu=usage, memory=memory, version=1, limits=_limits_v1(root, cpu, usage))
+
+
+def _limits_v1(root: Path, mount: Path, node: Path) -> tuple[Path, ...]:
+    """Return the node's folders in the hierarchy ``cpu``; usage may be accounted in another."""
+    cpu = next((root / name for name in ("cpu", "cpu,cpuacct") if (root / name).is_dir()), None)
+    return () if cpu is None else _upwards(cpu, cpu / node.relative_to(mount))
+
+
+def _upwards(base: Path, folder: Path) -> tuple[Path, ...]:
+    """Return the folder and those above it, up to and with the base."""
+    above = [parent for parent in folder.parents if parent == base or base in parent.parents]
+    return (folder, *above)
 
 
 def _node_folder(base: Path, pod_uid: str) -> Path:
@@ -116,6 +138,23 @@ def _folders(folder: Path) -> list[Path]:
         )
     except OSError:
         return []  # cgroups come and go while one looks
+
+
+def _quota_v1(folder: Path) -> int | None:
+    file = folder / "cpu.cfs_quota_us"
+    if not file.exists():
+        return None  # the controller's root has none
+    quota_us = int(file.read_text())
+    period_us = int((folder / "cpu.cfs_period_us").read_text())
+    return None if quota_us <= 0 else max(1, quota_us * 1_000 // period_us)
+
+
+def _quota_v2(folder: Path) -> int | None:
+    file = folder / "cpu.max"
+    if not file.exists():
+        return None  # the machine's root cgroup has none
+    quota_us, period_us = file.read_text().split()
+    return None if quota_us == "max" else max(1, int(quota_us) * 1_000 // int(period_us))
 
 
 def _working_set_v2(folder: Path) -> int:

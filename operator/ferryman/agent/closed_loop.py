@@ -1,15 +1,26 @@
 """Triton over HTTP as the server under measurement: requests in a closed loop, in threads."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from ferryman.agent.measurement import Round
-from ferryman.agent.triton_http import TritonConnection, TritonError, random_request
-from ferryman.clients.inference import Request
+from ferryman.agent.triton_http import (
+    TritonConnection,
+    TritonError,
+    TritonLostError,
+    TritonMemoryError,
+    random_request,
+)
+from ferryman.clients.inference import Request, Signature
 
 SEED: Final = 1
+#: A request is held about three times while it is built; the client may use 1 GiB.
+MAX_REQUEST_BYTES: Final = 256 * 2**20
+#: A Triton that was killed is started again by the kubelet, and loads the model anew.
+RESTART_S: Final = 120.0
 
 
 class HttpServer:
@@ -39,7 +50,11 @@ class HttpServer:
         least_requests: int,
         deadline_s: float,
     ) -> Round:
-        """Send requests in a closed loop. Raises TritonError."""
+        """Send requests in a closed loop. Raises TritonError, TritonMemoryError.
+
+        A server that goes away and comes back counts as out of memory: that is what the kernel's
+        killer looks like from here.
+        """
         request = self._request_of(batch_size)
         start_s = time.monotonic()
 
@@ -50,7 +65,11 @@ class HttpServer:
         def work(connection: TritonConnection) -> list[float]:
             return list(_closed_loop(lambda: connection.infer(self._model, request), is_over))
 
-        latencies = work(self._connection) if workers == 1 else self._in_parallel(work, workers)
+        try:
+            latencies = work(self._connection) if workers == 1 else self._in_parallel(work, workers)
+        except TritonLostError as error:
+            self._connection.wait_ready(self._model, RESTART_S)
+            raise TritonMemoryError(f"Triton was killed and started again: {error}") from error
         return Round(batch_size * len(latencies), time.monotonic() - start_s, tuple(latencies))
 
     def set_instances(self, count: int) -> None:
@@ -74,12 +93,23 @@ class HttpServer:
         """Build the request once per batch size; only one is kept, as they can be large."""
         if self._request is None or self._request[0] != batch_size:
             self._request = None
+            size = batch_size * image_bytes(self._signature)
+            if size > MAX_REQUEST_BYTES:
+                raise TritonMemoryError(f"a request of {size >> 20} MiB is too much for the client")
             batched = self.largest_batch() != 0
             self._request = (
                 batch_size,
                 random_request(self._signature, batch_size if batched else None, SEED),
             )
         return self._request[1]
+
+
+def image_bytes(signature: Signature) -> int:
+    """Return the size of one image's inputs; dimensions of any size count as 1."""
+    return sum(
+        math.prod(max(1, size) for size in tensor.shape) * tensor.dtype.itemsize
+        for tensor in signature.inputs
+    )
 
 
 def with_instances(config: dict[str, Any], count: int) -> dict[str, Any]:

@@ -7,17 +7,18 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import fmean
 from typing import Final
 
+from ferryman.agent import confidence
 from ferryman.api.node_profile import BenchmarkPoint
 
 #: Kubernetes keeps so much of a container's termination message.
 MAX_RESULT_BYTES: Final = 4096
-MAX_ERROR: Final = 1000
+MAX_ERROR_BYTES: Final = 3000
 MAX_POINTS: Final = 16
-STABLE_ROUNDS: Final = 3
-STABLE_WITHIN: Final = 0.10
+#: Bytes of the result that a note may take: sixteen of the longest rows leave so much.
+MAX_NOTE_BYTES: Final = 500
 GROWTH: Final = 0.05
 _SIGNIFICANT: Final = 4
 
@@ -42,18 +43,18 @@ def batch_sizes(bound: int) -> tuple[int, ...]:
     return doubled if doubled[-1] == bound else (*doubled, bound)
 
 
-def is_stable(rates: Sequence[float]) -> bool:
-    """Say whether the last three rounds agree: each within 10 % of their median."""
-    last = rates[-STABLE_ROUNDS:]
-    middle = median(last) if last else 0.0
-    return len(last) == STABLE_ROUNDS and all(
-        abs(rate - middle) <= STABLE_WITHIN * middle for rate in last
-    )
+def is_stable(rounds: Sequence[Round]) -> bool:
+    """Say whether no more rounds are needed: see ``confidence.is_narrow``."""
+    return confidence.is_narrow([each.images_per_second for each in rounds])
 
 
 def throughput(rounds: Sequence[Round]) -> float:
-    """Return the median images per second of the last three rounds."""
-    return median(each.images_per_second for each in rounds[-STABLE_ROUNDS:])
+    """Return the mean images per second of the last rounds."""
+    return fmean(_rates(rounds))
+
+
+def _rates(rounds: Sequence[Round]) -> list[float]:
+    return [each.images_per_second for each in rounds[-confidence.LAST_ROUNDS :]]
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -63,13 +64,18 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def to_point(batch_size: int, rounds: Sequence[Round]) -> BenchmarkPoint:
-    """Return one row of the load performance table, from the last three rounds."""
-    latencies = [latency for each in rounds[-STABLE_ROUNDS:] for latency in each.latencies_ms]
+    """Return one row of the load performance table, from the last rounds (at least one)."""
+    last = rounds[-confidence.LAST_ROUNDS :]
+    latencies = [latency for each in last for latency in each.latencies_ms]
+    half_width = confidence.half_width(_rates(rounds))
     return BenchmarkPoint(
         batch_size=batch_size,
         images_per_second=_round(throughput(rounds)),
         latency_p50_milliseconds=_round(percentile(latencies, 50)),
         latency_p99_milliseconds=_round(percentile(latencies, 99)),
+        images_per_second_half_width=None if half_width is None else _round(half_width),
+        rounds=len(last),
+        ended="Stable" if is_stable(rounds) else "TimeUp",
     )
 
 
@@ -83,16 +89,25 @@ def peak(points: Sequence[BenchmarkPoint]) -> BenchmarkPoint:
     return max(points, key=lambda point: (point.images_per_second, -point.batch_size))
 
 
-def result(points: Sequence[BenchmarkPoint], max_instances: int | None) -> str:
+def result(points: Sequence[BenchmarkPoint], max_instances: int | None, note: str = "") -> str:
     """Return the result as one line of JSON that fits a termination message."""
     rows = [point.as_dict() for point in points[:MAX_POINTS]]
-    return _line({"points": rows, "maxInstances": max_instances})
+    said = {"note": _plain(note, MAX_NOTE_BYTES)} if note else {}
+    return _line({"points": rows, "maxInstances": max_instances, **said})
 
 
 def failure(message: str) -> str:
     """Return a failure as one line of JSON that fits a termination message."""
-    words = "".join(c if c.isprintable() else " " for c in message).split()
-    return _line({"error": " ".join(words)[:MAX_ERROR] or "unknown"})
+    return _line({"error": _plain(message, MAX_ERROR_BYTES) or "unknown"})
+
+
+def _plain(message: str, most_bytes: int) -> str:
+    """Return the message on one line, cut to what its JSON text may take."""
+    words = " ".join("".join(c if c.isprintable() else " " for c in message).split())
+    # A quotation mark or backslash takes two bytes in JSON, any other at most what UTF-8 takes.
+    while len(json.dumps(words, ensure_ascii=False).encode()) - 2 > most_bytes:
+        words = words[: len(words) * 9 // 10]
+    return words
 
 
 def _line(value: object) -> str:

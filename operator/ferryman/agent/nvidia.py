@@ -1,27 +1,24 @@
-"""The processor class ``gpu``: NVIDIA GPUs as NVML sees them."""
+"""The processor class ``gpu``: NVIDIA GPUs as NVML sees them, and as the Node's labels tell."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
+from ferryman.agent import pci
+from ferryman.agent.gpu_labels import GpuLabels
 from ferryman.agent.processors import Discovery, Host, Sample, Utilisation
-from ferryman.api.node_profile import Processor
+from ferryman.api.node_profile import Partition, Processor
+from ferryman.clients import nvml as nvml_client
 from ferryman.clients.nvml import Gpu, Nvml, NvmlUnavailableError
 
 CLASS: Final = "gpu"
-VENDOR: Final = "0x10de"
-#: PCI class 03: display controllers, which data centre GPUs (3D controllers) are too.
-DISPLAY: Final = "0x03"
-SHARING_LABEL: Final = "nvidia.com/gpu.sharing-strategy"
 UNKNOWN_PRODUCT: Final = "NVIDIA GPU (unknown)"
 _MIB: Final = 2**20
 #: Drivers differ by a few MiB in what they reserve: twins must agree all the same.
 _MEMORY_STEP_MIB: Final = 256
+_MAX_REASON: Final = 256
+_MAX_PARTITIONS: Final = 32
 _SILENT: Final = Discovery()
-
-Sharing = Literal["none", "mig", "time-slicing", "mps"]
-_STRATEGIES: Final[dict[str, Sharing]] = {"time-slicing": "time-slicing", "mps": "mps"}
 
 
 class NvidiaProcessors:
@@ -29,14 +26,14 @@ class NvidiaProcessors:
 
     def __init__(self, host: Host, nvml: Nvml | None = None) -> None:
         self._host = host
-        self._nvml = nvml or Nvml()
-        self._known: dict[int, Gpu] = {}
+        self._labels = GpuLabels.read(host.labels)
+        self._nvml = nvml or nvml_client.shared()
         self._found = False
 
     def discover(self) -> Discovery:
         """Return the GPUs; silence where there is none, a note where one cannot be read."""
         try:
-            gpus = self._read()
+            gpus, driver = self._nvml.gpus(), self._nvml.driver()
         except NvmlUnavailableError as error:
             self._found = False
             return _unreadable(self._host.sys, error)
@@ -44,44 +41,63 @@ class NvidiaProcessors:
         if not gpus:
             return _SILENT
         products = sorted({_product(gpu) for gpu in gpus})
-        notes = ("GPUs of several products count as one class here",) if len(products) > 1 else ()
-        return Discovery((self._processor(gpus, products),), tuple(map(_device, gpus)), notes)
+        processor = self._processor(gpus, products, driver)
+        return Discovery(
+            (processor,), tuple(map(_device, gpus)), tuple(self._notes(gpus, products, driver))
+        )
 
     def sample(self, now_s: float) -> Sample:  # noqa: ARG002  NVML averages by itself
         """Return the mean use over the GPUs; unknown as soon as one GPU's is."""
         if not self._found:
             return {}
         try:
-            gpus = self._read()
+            gpus = self._nvml.gpus()
         except NvmlUnavailableError as error:
-            return {CLASS: Utilisation(unavailable=f"NVML stopped answering: {error}")}
+            why = f"NVML stopped answering ({error}): see whether the driver is loaded"
+            return {CLASS: Utilisation(unavailable=why)}
         used = [_memory_share(gpu) for gpu in gpus]
         return {
-            CLASS: Utilisation(_mean([gpu.utilisation for gpu in gpus]), _mean(used), _lost(gpus))
+            CLASS: Utilisation(
+                _mean([gpu.utilisation for gpu in gpus]), _mean(used), _unusable(gpus)
+            )
         }
 
-    def _read(self) -> tuple[Gpu, ...]:
-        """Read all GPUs; a lost one keeps the product and memory it had."""
-        gpus = tuple(self._remembered(gpu) for gpu in self._nvml.gpus())
-        self._known |= {gpu.index: gpu for gpu in gpus if gpu.lost is None}
-        return gpus
-
-    def _remembered(self, gpu: Gpu) -> Gpu:
-        known = self._known.get(gpu.index)
-        if gpu.lost is None or known is None:
-            return gpu
-        return replace(gpu, product=known.product, memory_bytes=known.memory_bytes, mig=known.mig)
-
-    def _processor(self, gpus: Sequence[Gpu], products: Sequence[str]) -> Processor:
-        mig = any(gpu.mig for gpu in gpus)
-        label = self._host.labels.get(SHARING_LABEL, "none")
+    def _processor(
+        self, gpus: Sequence[Gpu], products: Sequence[str], driver: str | None
+    ) -> Processor:
+        mig, labels = any(gpu.mig for gpu in gpus), self._labels
+        version = labels.driver or driver
         return Processor(
             processor_class=CLASS,
             product=" + ".join(products)[:256],
             count=len(gpus),
             memory_bytes=sum(gpu.memory_bytes or 0 for gpu in gpus),
-            sharing="mig" if mig else _STRATEGIES.get(label, "none"),
-            unavailable=_lost(gpus),
+            sharing="mig" if mig else labels.sharing,
+            replicas=labels.replicas,
+            mig_strategy=labels.mig_strategy,
+            partitions=_partitions(gpus),
+            driver=None if version is None else version[:128],
+            unavailable=_unusable(gpus),
+        )
+
+    def _notes(
+        self, gpus: Sequence[Gpu], products: Sequence[str], driver: str | None
+    ) -> Iterator[str]:
+        mig = any(gpu.mig for gpu in gpus)
+        if len(products) > 1:
+            yield "GPUs of several products count as one class here"
+        if mig and not all(gpu.mig for gpu in gpus):
+            yield "some GPUs are divided by MIG and some are whole: they count as one class here"
+        if mig:
+            yield "GPU utilisation is unknown: NVML does not measure it under MIG"
+        if mig and self._labels.sharing != "none":
+            yield f"MIG instances are shared further by {self._labels.sharing}"
+        for gpu in gpus:
+            if gpu.blind is not None and gpu.unusable is None:
+                yield f"XID errors of GPU {gpu.index} cannot be seen: {gpu.blind}"
+        seen = frozenset(gpu.product for gpu in gpus if gpu.product is not None)
+        yield from self._labels.disagreements(
+            products=seen, count=len(gpus), driver=driver, mig=mig
         )
 
 
@@ -92,7 +108,23 @@ def _product(gpu: Gpu) -> str:
 def _device(gpu: Gpu) -> str:
     """Return the GPU's line of the hardware fingerprint."""
     mib = (gpu.memory_bytes or 0) // _MIB // _MEMORY_STEP_MIB * _MEMORY_STEP_MIB
-    return f"{CLASS} {_product(gpu)[:200]}{' MIG' if gpu.mig else ''} {mib}"
+    layout = "+".join(f"{each.count}x{each.profile}" for each in gpu.profiles)
+    mig = f" MIG {layout}".rstrip() if gpu.mig else ""
+    return f"{CLASS} {_product(gpu)[:150]}{mig[:80]} {mib}"
+
+
+def _partitions(gpus: Iterable[Gpu]) -> tuple[Partition, ...]:
+    """Return the MIG instances of all GPUs by profile; an unequal memory counts as the least."""
+    counts: dict[str, int] = {}
+    memory: dict[str, int] = {}
+    for each in (profile for gpu in gpus for profile in gpu.profiles):
+        size = each.memory_bytes or 0
+        counts[each.profile] = counts.get(each.profile, 0) + each.count
+        memory[each.profile] = min(size, memory.get(each.profile, size))
+    return tuple(
+        Partition(profile=name[:64], count=counts[name], memory_bytes=memory[name])
+        for name in sorted(counts)[:_MAX_PARTITIONS]
+    )
 
 
 def _memory_share(gpu: Gpu) -> float | None:
@@ -106,29 +138,20 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known and len(known) == len(values) else None
 
 
-def _lost(gpus: Iterable[Gpu]) -> str | None:
-    """Return why the class must not be used: a lost GPU needs the node to be drained."""
-    lost = [f"GPU {gpu.index} does not answer: {gpu.lost}" for gpu in gpus if gpu.lost is not None]
-    return "; ".join(lost)[:256] or None
+def _unusable(gpus: Iterable[Gpu]) -> str | None:
+    """Return why the class must not be used: pods cannot choose among the node's GPUs."""
+    why = [f"GPU {gpu.index} {gpu.unusable}" for gpu in gpus if gpu.unusable is not None]
+    return "; ".join(why)[:_MAX_REASON] or None
 
 
 def _unreadable(sys: Path, error: NvmlUnavailableError) -> Discovery:
-    devices = _pci_devices(sys)
+    devices = [
+        each.address
+        for each in pci.devices(sys)
+        if each.vendor == pci.NVIDIA and each.kind.startswith(pci.DISPLAY)
+    ]
     if not devices:
         return _SILENT
     return Discovery(
         notes=(f"NVIDIA device {', '.join(devices)} is there but NVML is not: {error}",)
     )
-
-
-def _pci_devices(sys: Path) -> list[str]:
-    """Return the PCI addresses of NVIDIA display controllers."""
-    return [
-        folder.name
-        for folder in sorted((sys / "bus/pci/devices").glob("*"))
-        if _starts(folder / "vendor", VENDOR) and _starts(folder / "class", DISPLAY)
-    ]
-
-
-def _starts(file: Path, prefix: str) -> bool:
-    return file.exists() and file.read_text().startswith(prefix)

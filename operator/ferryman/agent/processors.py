@@ -6,13 +6,16 @@ an object with ``discover`` and ``sample``. See docs/processors.md for a worked 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Final, Protocol
 
-from ferryman.api.node_profile import Processor
+from ferryman.agent import pci
+from ferryman.api.node_profile import CpuTopology, Processor
 
 GROUP: Final = "ferryman.processors"
+_BUILT_IN: Final = frozenset({"cpu", "gpu"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,9 @@ class Discovery:
     devices: tuple[str, ...] = ()
     """One ``CLASS PRODUCT MEMORY_MiB`` per device: part of the hardware fingerprint."""
     notes: tuple[str, ...] = ()
+    """What could not be seen and why, for people."""
+    cpu: CpuTopology | None = None
+    """What is known of the machine's CPU: the built-in plug-in ``cpu`` alone fills it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +87,16 @@ Factory = Callable[[Host], Processors]
 class Inventory:
     """All plug-ins of the node; the failure of one is a note and hides no other."""
 
-    def __init__(self, plugins: Mapping[str, Processors], notes: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        plugins: Mapping[str, Processors],
+        notes: tuple[str, ...] = (),
+        unclaimed: Callable[[], tuple[str, ...]] = tuple,
+    ) -> None:
+        """Hold the plug-ins; ``unclaimed`` notes the accelerators that none might show."""
         self._plugins = dict(sorted(plugins.items()))
         self._notes = notes
+        self._unclaimed = unclaimed
 
     @classmethod
     def load(cls, host: Host) -> "Inventory":
@@ -100,13 +113,14 @@ class Inventory:
                 plugins[name] = factory(host)
             except Exception as error:  # noqa: BLE001  foreign code: its failure is reported
                 notes.append(_failure(name, "start", error))
-        return cls(plugins, tuple(notes))
+        return cls(plugins, tuple(notes), partial(pci.unclaimed, host.sys))
 
     def discover(self) -> Discovery:
         """Return what all plug-ins found; of two with the same class, the first by name counts."""
         processors: dict[str, Processor] = {}
         devices: list[str] = []
         notes = list(self._notes)
+        cpu: CpuTopology | None = None
         for name, plugin in self._plugins.items():
             try:
                 found = plugin.discover()
@@ -115,13 +129,16 @@ class Inventory:
                 continue
             notes += found.notes
             devices += found.devices
+            cpu = cpu or found.cpu
             for processor in found.processors:
                 if processor.processor_class in processors:
                     notes.append(
                         f"plug-in {name}: class {processor.processor_class} is already taken"
                     )
                 processors.setdefault(processor.processor_class, processor)
-        return Discovery(tuple(processors.values()), tuple(sorted(devices)), tuple(notes))
+        if not processors.keys() - _BUILT_IN:
+            notes += self._unclaimed()
+        return Discovery(tuple(processors.values()), tuple(sorted(devices)), tuple(notes), cpu)
 
     def sample(self, now_s: float) -> tuple[Sample, tuple[str, ...]]:
         """Return each class's utilisation, and the notes of plug-ins that failed."""

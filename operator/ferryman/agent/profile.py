@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from ferryman.agent.processors import Discovery, Utilisation
-from ferryman.api.node_profile import Hardware, NodeProfileStatus, Processor
+from ferryman.api.node_profile import CpuTopology, Hardware, NodeProfileStatus, Processor
 
 MAX_NODE_TYPE: Final = 63
 MEMORY_STEP_BYTES: Final = 256 * 2**20
@@ -32,24 +32,29 @@ def fingerprint(
     cpu_millicores: int,
     memory_bytes: int,
     devices: Iterable[str] = (),
+    cpu: CpuTopology | None = None,
 ) -> Hardware:
-    """Return the hardware fingerprint; memory is rounded down to 256 MiB so that twins agree."""
+    """Return the hardware; memory is rounded down to 256 MiB so that twins agree.
+
+    ``cpu`` is for people to read: it is no part of the fingerprint (see ``agent/topology.py``).
+    """
     return Hardware(
         architecture=architecture[:32],
         cpu_model=_printable(cpu_model)[:256],
         cpu_millicores=cpu_millicores,
         memory_bytes=max(1, memory_bytes // MEMORY_STEP_BYTES * MEMORY_STEP_BYTES),
         devices=tuple(sorted(_printable(device)[:256] for device in devices)[:64]),
+        cpu=cpu,
     )
 
 
 def node_type(hardware: Hardware) -> str:
-    """Return a readable label value that is the same for equal hardware, and only then.
+    """Return a readable label value that is the same for equal fingerprints, and only then.
 
     ``<device>-x<count>-…`` or ``cpu-<model>-…``, then cores, memory and eight hexadecimal
     digits of the fingerprint's SHA-256; at most 63 characters.
     """
-    canonical = json.dumps(hardware.as_dict(), sort_keys=True, ensure_ascii=True)
+    canonical = json.dumps(hardware.with_(cpu=None).as_dict(), sort_keys=True, ensure_ascii=True)
     digest = hashlib.sha256(canonical.encode()).hexdigest()[:_HASH]
     tail = f"{_cores(hardware.cpu_millicores)}-{_memory(hardware.memory_bytes)}-{digest}"
     head = _head(hardware)[: MAX_NODE_TYPE - len(tail) - 1].strip("-")

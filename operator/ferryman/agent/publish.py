@@ -1,4 +1,4 @@
-"""The agent's loop: sample every few seconds, write only what changed or a heartbeat."""
+"""The agent's loop: sample every few seconds, write as ``pacing`` says."""
 
 import logging
 import random
@@ -11,6 +11,7 @@ from typing import Final
 from ferryman.agent import profile
 from ferryman.agent.cluster import Cluster, ClusterError, Node, ProfileMissingError
 from ferryman.agent.cpu import UNKNOWN_MODEL, read_cpu_model
+from ferryman.agent.pacing import REFILL_SHARE, Allowance, Written, is_due
 from ferryman.agent.processors import Discovery, Host, Inventory, Sample, Utilisation
 from ferryman.agent.smoothing import quantise, smooth
 from ferryman.api.node_profile import NodeProfileStatus
@@ -28,25 +29,9 @@ class Settings:
     cgroup_root: Path = Path("/sys/fs/cgroup")
     pod_uid: str = ""
     sample_interval_s: float = 5.0
-    heartbeat_s: float = 30.0
-    """The operator takes a profile for stale after 90 s without one."""
+    heartbeat_s: float = 60.0
+    """The operator takes a profile for stale when it is older than ``core.filters.STALE_AFTER``."""
     time_constant_s: float = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """The last status that reached the API server, and when."""
-
-    status: NodeProfileStatus
-    node_uid: str
-    at_s: float
-
-
-def is_due(
-    written: Written | None, current: NodeProfileStatus, now_s: float, heartbeat_s: float
-) -> bool:
-    """Say whether to write: never written, something a reader would see changed, or heartbeat."""
-    return written is None or written.status != current or now_s - written.at_s >= heartbeat_s
 
 
 def retry_delay_s(failures: int) -> float:
@@ -111,6 +96,7 @@ class Agent:
         self._sample_notes: tuple[str, ...] = ()
         self._written: Written | None = None
         self._heartbeat_s = settings.heartbeat_s
+        self._allowance = Allowance(REFILL_SHARE * settings.heartbeat_s)
         self._failures = 0
         self._retry_at_s = 0.0
 
@@ -137,10 +123,17 @@ class Agent:
     def _synchronise(self, now_s: float, now: datetime) -> None:
         """Refresh the Node when it is old; write the profile when that is due."""
         node = self._node
-        if node is None or now_s - self._node_read_s >= self._settings.heartbeat_s:
+        if node is None or now_s - self._node_read_s >= self._settings.heartbeat_s / 2:
             node = self._refresh(now_s)
         current = observed(node, self._discovery, self._smoothed.shown, self._sample_notes)
-        if is_due(self._written, current, now_s, self._heartbeat_s):
+        self._allowance = self._allowance.at(now_s)
+        if is_due(
+            self._written,
+            current,
+            now_s,
+            heartbeat_s=self._heartbeat_s,
+            allowance=self._allowance,
+        ):
             self._write(node, current, now_s, now)
 
     def _refresh(self, now_s: float) -> Node:
@@ -174,7 +167,7 @@ class Agent:
             self._cluster.apply_status(node.name, body)
         if before is None or before.status.node_type != current.node_type:
             LOG.info("published", extra={"node": node.name, "node_type": current.node_type})
-        self._written = Written(current, node.uid, now_s)
+        self._written, self._allowance = Written(current, node.uid, now_s), self._allowance.spent()
         self._heartbeat_s = self._settings.heartbeat_s * self._rng.uniform(1 - JITTER, 1)
 
     def _failed(self, error: ClusterError, now_s: float) -> None:
@@ -205,6 +198,7 @@ def observed(
         cpu_millicores=node.cpu_millicores,
         memory_bytes=node.memory_bytes,
         devices=discovery.devices,
+        cpu=discovery.cpu,
     )
     return profile.status(
         hardware, profile.processors_of(discovery, shown), discovery.notes + notes

@@ -19,6 +19,15 @@ from ferryman.clients.inference import Request, Signature, Tensor
 POLL_S: Final = 0.5
 _OK: Final = 200
 _MAX_WORDS: Final = 600
+#: ONNX Runtime, CUDA, TensorRT, PyTorch, the C++ library and Linux, in this order.
+_MEMORY_SIGNS: Final = (
+    "failed to allocate memory",
+    "out of memory",
+    "outofmemory",
+    "memoryallocation",
+    "bad_alloc",
+    "cannot allocate memory",
+)
 _JSON: Final = {"Content-Type": "application/json"}
 
 
@@ -28,6 +37,20 @@ class TritonError(Exception):
 
 class TritonRefusedError(TritonError):
     """The server answered that it will not; the message is its own."""
+
+
+class TritonLostError(TritonError):
+    """The connection broke: the server went away while it was asked."""
+
+
+class TritonMemoryError(TritonError):
+    """A request did not fit into the memory of the client, the server or its device."""
+
+
+def is_about_memory(words: str) -> bool:
+    """Say whether a refusal speaks of memory, in the words of the libraries that backends use."""
+    lowered = words.lower()
+    return any(sign in lowered for sign in _MEMORY_SIGNS)
 
 
 class TritonConnection:
@@ -93,8 +116,16 @@ class TritonConnection:
         self._call("POST", f"/v2/repository/models/{model}/load", body, {**_JSON, **self._control})
 
     def infer(self, model: str, request: Request) -> None:
-        """Ask for one inference and read the whole answer. Raises TritonError."""
-        self._call("POST", f"/v2/models/{model}/infer", request.body, request.headers)
+        """Ask for one inference and read the whole answer.
+
+        Raises TritonError; TritonMemoryError where the server says that memory was too small.
+        """
+        try:
+            self._call("POST", f"/v2/models/{model}/infer", request.body, request.headers)
+        except TritonRefusedError as error:
+            if is_about_memory(str(error)):
+                raise TritonMemoryError(str(error)) from error
+            raise
 
     def _call(
         self,
@@ -109,7 +140,9 @@ class TritonConnection:
             data = answer.read()
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            raise TritonError(f"{method} {path}: {type(error).__name__}: {error}") from error
+            lost = isinstance(error, ConnectionError | http.client.HTTPException)
+            kind = TritonLostError if lost else TritonError
+            raise kind(f"{method} {path}: {type(error).__name__}: {error}") from error
         if answer.status != _OK:
             raise TritonRefusedError(
                 f"{method} {path}: {answer.status} {data[:_MAX_WORDS].decode(errors='replace')}"

@@ -8,6 +8,7 @@ heartbeat) and the operator (benchmarks). See docs/decisions for why.
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 
 from ferryman.api import resources
 from ferryman.api.base import ApiType, Message, Metadata, Time
@@ -27,8 +28,27 @@ NodeType = Annotated[
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
+class CpuTopology(ApiType):
+    """What else is known of the machine's CPU; no part of the fingerprint."""
+
+    sockets: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """CPU packages of the machine."""
+    numa_nodes: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """NUMA nodes of the machine."""
+    cores: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    """Physical cores that are online."""
+    threads: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    """Hardware threads that are online."""
+    instruction_sets: Annotated[
+        tuple[Annotated[str, Field(max_length=32)], ...], Field(max_length=32)
+    ] = ()
+    """Those that matter to inference, in the kernel's words, for example avx512_vnni."""
+    quota_millicores: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    """The CPU that the node's cgroup allows; absent where it has no limit or none is seen."""
+
+
 class Hardware(ApiType):
-    """The hardware fingerprint: nodes that agree in all of it are one node type."""
+    """The hardware fingerprint: nodes that agree in it (``cpu`` apart) are one node type."""
 
     architecture: Annotated[str, Field(max_length=32)]
     """As Kubernetes writes it, for example ``amd64``."""
@@ -40,6 +60,19 @@ class Hardware(ApiType):
     """Allocatable memory, rounded down to 256 MiB so that twins agree."""
     devices: Annotated[tuple[Annotated[str, Field(max_length=256)], ...], Field(max_length=64)] = ()
     """Accelerators, one ``CLASS PRODUCT MEMORY_MiB`` each, sorted."""
+    cpu: CpuTopology | None = None
+    """Sockets, cores, instruction sets and quota; twins may differ in them."""
+
+
+class Partition(ApiType):
+    """The MIG instances of one profile, over all GPUs of the node."""
+
+    profile: Annotated[str, Field(max_length=64)]
+    """NVIDIA's name of the profile, for example ``1g.10gb``."""
+    count: Annotated[int, Field(ge=1, le=1024)]
+    """How many instances there are."""
+    memory_bytes: Annotated[int, Field(ge=0, le=2**50)] = 0
+    """The memory of one instance; 0 when unknown."""
 
 
 class Processor(ApiType):
@@ -59,6 +92,16 @@ class Processor(ApiType):
     """Share of its memory in use, 0 to 1; null when unknown."""
     sharing: Literal["none", "mig", "time-slicing", "mps"] = "none"
     """How one device is divided among pods."""
+    replicas: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Under time-slicing and MPS, how many pods share one device; absent when unknown."""
+    mig_strategy: Literal["unknown", "none", "single", "mixed"] = "unknown"
+    """How MIG instances are offered to pods; unknown where GPU feature discovery does not say."""
+    partitions: Annotated[
+        tuple[Partition, ...], Field(max_length=32, json_schema_extra=keyed_by("profile"))
+    ] = ()
+    """The MIG instances, one entry per profile."""
+    driver: Annotated[str, Field(max_length=128)] | None = None
+    """The version of the class's driver; absent when unknown."""
     unavailable: Annotated[str, Field(max_length=256)] | None = None
     """Why the processor must not be used (a lost GPU), or absent."""
 
@@ -74,6 +117,13 @@ class BenchmarkPoint(ApiType):
     """Median request duration."""
     latency_p99_milliseconds: Annotated[float, Field(gt=0, le=1e7)]
     """99th percentile of the request duration."""
+    images_per_second_half_width: Annotated[float, Field(ge=0, le=1e9)] | None = None
+    """Half the width of the throughput's 95 % confidence interval; absent: one round only."""
+    rounds: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Rounds that throughput, interval and latencies come from."""
+    # Absent, but never null: an API server would want null among the words.
+    ended: Literal["Stable", "TimeUp"] | SkipJsonSchema[None] = None
+    """Why no more rounds were played: the interval was narrow enough, or the time was up."""
 
 
 class Benchmark(ApiType):
@@ -99,6 +149,10 @@ class Benchmark(ApiType):
     """Why the last measurement failed, or absent; rows of an earlier one may stand beside it."""
     failures: Annotated[int, Field(ge=0, le=1000)] = 0
     """Measurements in a row that failed: the next is tried the later, the more there are."""
+    driver: Annotated[str, Field(max_length=128)] | None = None
+    """The device driver's version that was measured under; absent where none is known."""
+    note: Message | None = None
+    """What the table lacks, or what it was measured under that is unusual."""
 
 
 class NodeProfileStatus(ApiType):

@@ -37,7 +37,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--kubeconfig", help="instead of the pod's own credentials")
     parser.add_argument("--sample-interval-seconds", type=float, default=5.0)
-    parser.add_argument("--heartbeat-seconds", type=float, default=30.0)
+    parser.add_argument("--heartbeat-seconds", type=float, default=60.0)
     _add_cgroup(parser)
 
 

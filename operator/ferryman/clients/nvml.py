@@ -1,33 +1,26 @@
-"""NVIDIA's management library: what its GPUs are and how busy they are.
+"""NVIDIA's management library: what its GPUs are, how busy they are, and which are out of use."""
 
-``Library`` is the boundary: the functions of ``pynvml`` (nvidia-ml-py) that are used, so that a
-test can stand in for a driver. Meanings: NVIDIA's NVML API reference.
-"""
-
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeVar
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, Final
 
-T = TypeVar("T")
+from ferryman.clients import nvml_library, xid
+from ferryman.clients.nvml_library import (
+    ERROR_INVALID_ARGUMENT,
+    ERROR_NOT_FOUND,
+    MIG_ENABLED,
+    Library,
+    ask,
+    code,
+    out_of_use,
+    text,
+)
 
-MIG_ENABLED: Final = 1
-#: nvmlReturn_t in nvml.h.
-NVML_ERROR_GPU_IS_LOST: Final = 15
-
-
-class Library(Protocol):
-    """The functions of ``pynvml`` that are called; every one may raise ``NVMLError``."""
-
-    NVMLError: type[Exception]
-
-    def nvmlInit(self) -> None: ...  # noqa: D102, N802
-    def nvmlShutdown(self) -> None: ...  # noqa: D102, N802
-    def nvmlDeviceGetCount(self) -> int: ...  # noqa: D102, N802
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> Any: ...  # noqa: ANN401, D102, N802
-    def nvmlDeviceGetName(self, handle: Any) -> str | bytes: ...  # noqa: ANN401, D102, N802
-    def nvmlDeviceGetMemoryInfo(self, handle: Any) -> Any: ...  # noqa: ANN401, D102, N802
-    def nvmlDeviceGetUtilizationRates(self, handle: Any) -> Any: ...  # noqa: ANN401, D102, N802
-    def nvmlDeviceGetMigMode(self, handle: Any) -> list[int]: ...  # noqa: ANN401, D102, N802
+_GONE: Final = "is no longer listed by NVML: see the node's kernel log; if it was taken out, "
+_GONE_ADVICE: Final = "restart the agent's pod, else drain the node and restart it"
+_UNKNOWN_PROFILE: Final = "unknown"
 
 
 class NvmlUnavailableError(Exception):
@@ -35,36 +28,65 @@ class NvmlUnavailableError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class MigProfile:
+    """The MIG instances of one profile on one GPU."""
+
+    profile: str
+    """For example ``1g.10gb``."""
+    memory_bytes: int | None
+    """The memory of one instance; None where NVML does not say."""
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Gpu:
     """One GPU at one moment; None where NVML does not say."""
 
     index: int
+    uuid: str | None = None
     product: str | None = None
     memory_bytes: int | None = None
     memory_used_bytes: int | None = None
     utilisation: float | None = None
-    """Share of the last sample period in which a kernel ran, 0 to 1."""
+    """Share of the last sample period in which a kernel ran, 0 to 1; never known under MIG."""
     mig: bool = False
-    lost: str | None = None
-    """Why the GPU does not answer, in NVML's words."""
+    profiles: tuple[MigProfile, ...] = ()
+    """The MIG instances, by profile."""
+    unusable: str | None = None
+    """Why the GPU must not be used, and what to do; reads on after ``GPU 0 …``."""
+    blind: str | None = None
+    """Why its XID errors cannot be seen, in NVML's words."""
 
 
 class Nvml:
-    """Reads all GPUs; starts the library at the first use and again after it failed."""
+    """Reads all GPUs; starts the library at the first use and again after it failed.
+
+    It remembers each GPU that it saw, so that one that is lost keeps its product and memory.
+    """
 
     def __init__(self, load: Callable[[], Library] | None = None) -> None:
-        self._load = load or _load
+        self._load = load or nvml_library.load
         self._library: Library | None = None
+        self._known: dict[int, Gpu] = {}
+        self._gone: dict[str, Gpu] = {}
+        self._xids = xid.XidWatch()
 
     def gpus(self) -> tuple[Gpu, ...]:
-        """Return every GPU. Raises NvmlUnavailableError when NVML does not work at all."""
+        """Return every GPU there is or was. Raises NvmlUnavailableError when NVML fails."""
         library = self._library or self._start()
         try:
             count = library.nvmlDeviceGetCount()
         except library.NVMLError as error:
             self._stop(library)
             raise NvmlUnavailableError(str(error)) from error
-        return tuple(_gpu(library, index) for index in range(count))
+        seen = tuple(self._gpu(library, index) for index in range(count))
+        return seen + tuple(_out(gpu, _GONE + _GONE_ADVICE) for gpu in self._missing(seen))
+
+    def driver(self) -> str | None:
+        """Return the driver's version, or None. Raises NvmlUnavailableError when NVML fails."""
+        library = self._library or self._start()
+        version, _ = ask(library, library.nvmlSystemGetDriverVersion)
+        return None if version is None else text(version)
 
     def _start(self) -> Library:
         try:
@@ -81,48 +103,100 @@ class Nvml:
     def _stop(self, library: Library) -> None:
         """Forget the library, so that the next reading starts it anew (a reloaded driver)."""
         self._library = None
-        _ask(library, library.nvmlShutdown)
+        self._xids.close(library)
+        ask(library, library.nvmlShutdown)
+
+    def _gpu(self, library: Library, index: int) -> Gpu:
+        """Read one GPU; one that is out of use is what it was, and why."""
+        try:
+            handle = library.nvmlDeviceGetHandleByIndex(index)
+            product = text(library.nvmlDeviceGetName(handle))
+        except library.NVMLError as error:
+            return self._judged(library, Gpu(index, unusable=out_of_use(error)))
+        answer, _ = ask(library, lambda: library.nvmlDeviceGetUUID(handle))
+        uuid = self._known.get(index, Gpu(index)).uuid if answer is None else text(answer)
+        gpu = Gpu(index, uuid, product)
+        self._xids.watch(library, _key(gpu), handle)
+        return self._judged(library, _measured(library, handle, gpu))
+
+    def _missing(self, seen: tuple[Gpu, ...]) -> list[Gpu]:
+        """Remember what is there, and return what was there and is not; numbers may have moved."""
+        present = {_key(gpu) for gpu in seen}
+        self._gone |= {_key(gpu): gpu for gpu in self._known.values()}
+        self._gone = {key: gpu for key, gpu in self._gone.items() if key not in present}
+        self._known = {gpu.index: gpu for gpu in seen if gpu.product is not None}
+        return sorted(self._gone.values(), key=lambda gpu: gpu.index)
+
+    def _judged(self, library: Library, gpu: Gpu) -> Gpu:
+        """Return the GPU with what is remembered of it and of its XID errors."""
+        if gpu.unusable is not None:
+            known = self._known.get(gpu.index, gpu)
+            gpu = _out(known, gpu.unusable)
+        number = self._xids.poll(library, _key(gpu))
+        if number is not None:  # that says more than that it does not answer
+            return _out(gpu, xid.reason(number))
+        return replace(gpu, blind=self._xids.blind(_key(gpu)))
 
 
-def _gpu(library: Library, index: int) -> Gpu:
-    """Read one GPU; whatever NVML does not support there stays None."""
-    try:
-        handle = library.nvmlDeviceGetHandleByIndex(index)
-        name = library.nvmlDeviceGetName(handle)
-    except library.NVMLError as error:
-        return Gpu(index, lost=str(error))
-    memory, lost = _ask(library, lambda: library.nvmlDeviceGetMemoryInfo(handle))
-    mode, _ = _ask(library, lambda: library.nvmlDeviceGetMigMode(handle))
-    mig = bool(mode) and mode is not None and mode[0] == MIG_ENABLED
+@cache
+def shared() -> Nvml:
+    """Return the process's one reader: what it remembers outlives the plug-in that asks."""
+    return Nvml()
+
+
+def _key(gpu: Gpu) -> str:
+    return gpu.uuid or str(gpu.index)
+
+
+def _measured(library: Library, handle: Any, gpu: Gpu) -> Gpu:  # noqa: ANN401
+    """Return the GPU with its memory, its use, and its MIG instances."""
+    memory, lost = ask(library, lambda: library.nvmlDeviceGetMemoryInfo(handle))
+    mode, _ = ask(library, lambda: library.nvmlDeviceGetMigMode(handle))
+    mig = mode is not None and mode[0] == MIG_ENABLED
     # Under MIG the whole device's utilisation is not defined: NVML refuses, or says 0.
     rates, also_lost = (
-        (None, None)
-        if mig
-        else _ask(library, lambda: library.nvmlDeviceGetUtilizationRates(handle))
+        (None, None) if mig else ask(library, lambda: library.nvmlDeviceGetUtilizationRates(handle))
     )
-    if lost or also_lost:
-        return Gpu(index, lost=lost or also_lost)
-    return Gpu(
-        index=index,
-        product=name.decode() if isinstance(name, bytes) else name,
+    return replace(
+        gpu,
         memory_bytes=None if memory is None else int(memory.total),
         memory_used_bytes=None if memory is None else int(memory.used),
         utilisation=None if rates is None else rates.gpu / 100,
         mig=mig,
+        profiles=_profiles(library, handle) if mig else (),
+        unusable=lost or also_lost,
     )
 
 
-def _ask(library: Library, call: Callable[[], T]) -> tuple[T | None, str | None]:
-    """Return the answer, or None; and NVML's words when the reason is that the GPU is lost."""
-    try:
-        return call(), None
-    except library.NVMLError as error:
-        lost = getattr(error, "value", None) == NVML_ERROR_GPU_IS_LOST
-        return None, str(error) if lost else None
+def _profiles(library: Library, handle: Any) -> tuple[MigProfile, ...]:  # noqa: ANN401
+    """Return the MIG instances of a GPU, counted by profile."""
+    most, _ = ask(library, lambda: library.nvmlDeviceGetMaxMigDeviceCount(handle))
+    memory: dict[str, int | None] = {}
+    counts: Counter[str] = Counter()
+    for index in range(most or 0):
+        try:
+            instance = library.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)
+        except library.NVMLError as error:
+            if code(error) in {ERROR_NOT_FOUND, ERROR_INVALID_ARGUMENT}:
+                continue  # a place that no instance takes
+            return ()
+        profile, memory_bytes = _instance(library, instance)
+        memory.setdefault(profile, memory_bytes)
+        counts[profile] += 1
+    return tuple(MigProfile(name, memory[name], counts[name]) for name in sorted(counts))
 
 
-def _load() -> Library:
-    import pynvml  # noqa: PLC0415  only nodes with an NVIDIA device pay for it
+def _instance(library: Library, handle: Any) -> tuple[str, int | None]:  # noqa: ANN401
+    """Return an instance's profile, from a name like ``NVIDIA A100 MIG 1g.5gb``, and memory."""
+    name, _ = ask(library, lambda: library.nvmlDeviceGetName(handle))
+    memory, _ = ask(library, lambda: library.nvmlDeviceGetMemoryInfo(handle))
+    _, marker, profile = ("" if name is None else text(name)).rpartition(" MIG ")
+    return (
+        profile.strip() if marker else _UNKNOWN_PROFILE,
+        None if memory is None else int(memory.total),
+    )
 
-    library: Library = pynvml
-    return library
+
+def _out(gpu: Gpu, why: str) -> Gpu:
+    """Return what a GPU was, out of use: what was measured of it no longer holds."""
+    return replace(gpu, memory_used_bytes=None, utilisation=None, unusable=why)

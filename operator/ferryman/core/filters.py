@@ -16,8 +16,8 @@ from ferryman.core.fit import misfit
 from ferryman.core.snapshot import NodeView
 from ferryman.core.workload import seconds_per_image
 
-#: The agent reports every 30 s; three reports missed make what it said worthless.
-STALE_AFTER = timedelta(seconds=90)
+#: The agent reports every 60 s; three reports missed make what it said worthless.
+STALE_AFTER = timedelta(seconds=180)
 
 
 @dataclass(frozen=True, slots=True)

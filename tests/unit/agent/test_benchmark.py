@@ -5,9 +5,16 @@ import pytest
 
 from ferryman.agent import benchmark
 from ferryman.agent.benchmark import Settings, measure
-from ferryman.agent.closed_loop import with_instances
+from ferryman.agent.closed_loop import HttpServer, with_instances
 from ferryman.agent.measurement import Round
-from ferryman.agent.triton_http import TritonError, TritonRefusedError, random_request
+from ferryman.agent.triton_http import (
+    TritonError,
+    TritonLostError,
+    TritonMemoryError,
+    TritonRefusedError,
+    is_about_memory,
+    random_request,
+)
 from ferryman.clients.inference import Signature, Tensor
 
 
@@ -104,19 +111,20 @@ def test_a_model_that_takes_no_batches_has_one_row():
     assert [point.batch_size for point in table_of(Curve(largest=0)).points] == [1]
 
 
-def test_rounds_go_on_until_three_agree():
-    # A warm-up, four rounds of which no three agree, and three that do.
-    server = Curve(noise=[1, 1, 2, 1, 3])
-    table_of(server, max_batch_size=1, max_instances=1)
+def test_rounds_go_on_until_the_mean_is_known():
+    # A warm-up, four rounds that differ, and so many that only the last two of them count.
+    server = Curve(noise=[1, 1, 2, 1, 1.05])
+    table = table_of(server, max_batch_size=1, max_instances=1)
     warm_up, quiet_rounds = 1, 3
     instances = warm_up + quiet_rounds
-    assert server.played.count((1, 1)) == warm_up + 4 + quiet_rounds + instances
+    assert table.points[0].ended == "Stable"
+    assert server.played.count((1, 1)) == warm_up + 4 + 8 + instances
 
 
 def test_a_server_that_never_agrees_costs_its_share_of_the_time_and_no_more():
     server = Curve(noise=[1, 3] * 10_000)
     table = table_of(server, time_limit_s=60)
-    assert len(table.points) == 4
+    assert [point.ended for point in table.points] == ["TimeUp"] * 4
     assert server.now_s <= 60 * 1.1
 
 
@@ -127,7 +135,105 @@ def test_time_that_is_up_ends_the_table_with_the_rows_there_are():
     table = table_of(server, lines, time_limit_s=30)
     assert 1 <= len(table.points) < 4
     assert table.max_instances is None
-    assert any(line.startswith("time is up before batch size") for line in lines)
+    assert table.note.startswith("time is up before batch size")
+    assert table.note in lines
+
+
+def fail_at(server, size, error):
+    """Let the server fail at a batch size and beyond."""
+    play = server.play
+
+    def fail(batch_size, **how):
+        if batch_size >= size:
+            raise error
+        return play(batch_size, **how)
+
+    server.play = fail
+    return server
+
+
+def test_a_batch_that_does_not_fit_ends_the_table_with_the_rows_there_are():
+    server, lines = Curve(cores=1.0), []
+    table = table_of(fail_at(server, 4, TritonMemoryError("CUDA out of memory")), lines)
+    assert [point.batch_size for point in table.points] == [1, 2]
+    assert table.note == "batch size 4 does not fit into memory: CUDA out of memory"
+    assert table.note in lines
+    assert table.max_instances == 1, "and the number of instances is measured all the same"
+
+
+@pytest.mark.parametrize(
+    ("size", "error"),
+    [
+        pytest.param(1, TritonMemoryError("out of memory"), id="not even one image fits"),
+        pytest.param(4, TritonRefusedError("400 wrong shape"), id="something else than memory"),
+    ],
+)
+def test_any_other_failure_is_the_benchmarks(size, error):
+    with pytest.raises(type(error), match=str(error)):
+        table_of(fail_at(Curve(), size, error))
+
+
+@pytest.mark.parametrize(
+    ("words", "about"),
+    [
+        pytest.param("Failed to allocate memory for requested buffer", True, id="ONNX Runtime"),
+        pytest.param("CUDA failure 2: out of memory", True, id="CUDA"),
+        pytest.param("cudaErrorMemoryAllocation", True, id="CUDA by name"),
+        pytest.param("std::bad_alloc", True, id="the C++ library"),
+        pytest.param("OutOfMemory (Requested size was 9 bytes.)", True, id="TensorRT"),
+        pytest.param("unexpected shape for input", False, id="a shape"),
+        pytest.param("memory type is not supported", False, id="a kind of memory"),
+    ],
+)
+def test_a_refusal_for_want_of_memory_is_recognised(words, about):
+    assert is_about_memory(words) is about
+
+
+class Connection:
+    """A connection to a Triton whose inferences fail in a given way."""
+
+    def __init__(self, error, *, returns=True):
+        self.error = error
+        self.returns = returns
+        self.waited = []
+
+    def signature(self, _model):
+        return Signature((Tensor("image", "FP32", (-1, 3, 224, 224)),), ())
+
+    def config(self, _model):
+        return {"max_batch_size": 1024}
+
+    def infer(self, _model, _request):
+        raise self.error
+
+    def wait_ready(self, model, timeout_s):
+        self.waited.append((model, timeout_s))
+        if not self.returns:
+            raise TritonError("model m is not ready")
+
+
+def ask(connection, batch_size=1):
+    server = HttpServer(connection, "m")
+    server.play(batch_size, workers=1, least_s=0, least_requests=1, deadline_s=0)
+
+
+def test_a_server_that_is_killed_and_comes_back_was_out_of_memory():
+    connection = Connection(TritonLostError("POST: ConnectionResetError: "))
+    with pytest.raises(TritonMemoryError, match="killed and started again: POST: Connection"):
+        ask(connection)
+    assert connection.waited == [("m", 120.0)]
+
+
+def test_a_server_that_does_not_come_back_is_lost():
+    with pytest.raises(TritonError, match="not ready") as found:
+        ask(Connection(TritonLostError("reset"), returns=False))
+    assert not isinstance(found.value, TritonMemoryError)
+
+
+def test_a_batch_that_is_too_large_for_the_client_is_never_built():
+    connection = Connection(AssertionError("it was sent"))
+    with pytest.raises(TritonMemoryError, match="a request of 294 MiB is too much"):
+        ask(connection, batch_size=512)
 
 
 def test_instances_are_set_in_every_group_and_the_batcher_is_left_out():

@@ -90,3 +90,40 @@ def test_both_controllers_in_one_mount_are_found(tmp_path):
     v1(tmp_path)
     (tmp_path / "cpuacct").rename(tmp_path / "cpu,cpuacct")
     assert find(tmp_path).cpu == tmp_path / "cpu,cpuacct"
+
+
+def limit_v1(folder, quota_us, period_us=100_000):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "cpu.cfs_quota_us").write_text(f"{quota_us}\n")
+    (folder / "cpu.cfs_period_us").write_text(f"{period_us}\n")
+
+
+@pytest.mark.parametrize(
+    ("own", "above", "millicores"),
+    [
+        pytest.param(None, None, None, id="no limit"),
+        pytest.param(50_000, None, 500, id="the node's own"),
+        pytest.param(None, 150_000, 1_500, id="one above the node"),
+        pytest.param(200_000, 150_000, 1_500, id="the lesser of two"),
+    ],
+)
+def test_the_cpu_quota_is_the_least_limit_on_the_way_down(tmp_path, own, above, millicores):
+    old = v1(tmp_path / "v1", "docker/a", "kubepods")
+    new = v2(tmp_path / "v2", "docker/a", "kubepods")
+    (old / "cpu").mkdir()
+    for path, quota_us in (("docker/a", own), ("docker", above)):
+        limit_v1(old / "cpu" / path, quota_us or -1)
+        (new / path / "cpu.max").write_text(f"{quota_us or 'max'} 100000\n")
+    assert find(old).quota_millicores() == millicores
+    assert find(new).quota_millicores() == millicores
+
+
+def test_the_quota_is_found_where_cpu_and_cpuacct_are_one_mount(tmp_path):
+    v1(tmp_path)
+    (tmp_path / "cpuacct").rename(tmp_path / "cpu,cpuacct")
+    limit_v1(tmp_path / "cpu,cpuacct", 25_000, 50_000)
+    assert find(tmp_path).quota_millicores() == 500
+
+
+def test_without_the_cpu_controller_there_is_no_quota_to_see(tmp_path):
+    assert find(v1(tmp_path)).quota_millicores() is None

@@ -6,6 +6,9 @@ from tests.unit.agent.cgroups import v1
 
 XEON = "processor\t: 0\nvendor_id\t: GenuineIntel\nmodel name\t: Intel(R) Xeon(R)  CPU @ 2.20GHz\n"
 GRAVITON = "processor: 0\nCPU implementer\t: 0x41\nCPU variant: 0x3\nCPU part: 0xd0c\n"
+EPYC = "cpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\n"
+CLOUD = "cpu family\t: 6\nmodel\t\t: 85\nmodel name\t: Intel(R) Xeon(R) CPU @ 2.00GHz\n"
+NUMBERED = "cpu family\t: 25\nmodel\t\t: 1\nmodel name\t: AMD EPYC 7763\n"
 POWER = "processor\t: 0\ncpu\t\t: POWER9, altivec supported\n"
 
 
@@ -13,6 +16,13 @@ POWER = "processor\t: 0\ncpu\t\t: POWER9, altivec supported\n"
     ("cpuinfo", "model"),
     [
         pytest.param(XEON, "Intel(R) Xeon(R) CPU @ 2.20GHz", id="x86 names its model"),
+        pytest.param(EPYC, "AMD EPYC (family 25 model 17)", id="no generation in the name"),
+        pytest.param(
+            CLOUD,
+            "Intel(R) Xeon(R) CPU @ 2.00GHz (family 6 model 85)",
+            id="a clock rate is no generation",
+        ),
+        pytest.param(NUMBERED, "AMD EPYC 7763", id="a name with a number says enough"),
         pytest.param(GRAVITON, "Arm implementer 0x41 part 0xd0c variant 0x3", id="Arm names parts"),
         pytest.param(POWER, "POWER9, altivec supported", id="POWER names its cpu"),
         pytest.param("", "unknown", id="nothing is unknown"),
@@ -28,7 +38,7 @@ def test_cpu_model(cpuinfo, model):
 def host(tmp_path):
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/cpuinfo").write_text(XEON)
-    return Host(500, 1_000, cgroup_root=tmp_path / "cgroup", proc=tmp_path / "proc")
+    return Host(500, 1_000, cgroup_root=tmp_path / "cgroup", proc=tmp_path / "proc", sys=tmp_path)
 
 
 def test_the_cpu_is_one_processor_with_the_allocatable_memory(host):
@@ -43,6 +53,37 @@ def test_use_is_the_nodes_own_over_what_it_can_allocate(host):
     assert cpu.sample(10.0) == {"cpu": Utilisation(None, 0.25)}  # a rate needs two readings
     v1(host.cgroup_root, usage_ns=8_000_000_000, used=400, cache=150)
     assert cpu.sample(14.0) == {"cpu": Utilisation(0.5, 0.25)}  # 0.25 of 0.5 cores
+
+
+def test_a_quota_below_the_allocatable_is_noted_and_bounds_what_can_be_used(host):
+    v1(host.cgroup_root, usage_ns=0)
+    (host.cgroup_root / "cpu").mkdir()
+    (host.cgroup_root / "cpu/cpu.cfs_quota_us").write_text("20000\n")
+    (host.cgroup_root / "cpu/cpu.cfs_period_us").write_text("100000\n")
+    cpu = CpuProcessors(host)
+    found = cpu.discover()
+    assert found.cpu.quota_millicores == 200
+    assert found.notes[-1] == (
+        "the node's cgroup allows 200 millicores, but the Node offers 500 to pods: "
+        "let the kubelet reserve the rest (kubeReserved)"
+    )
+    cpu.sample(0.0)
+    v1(host.cgroup_root, usage_ns=100_000_000)
+    assert cpu.sample(1.0)["cpu"].processor == 0.5  # 0.1 of the 0.2 cores that it can have
+
+
+def test_a_quota_that_suffices_is_recorded_without_a_note(host):
+    v1(host.cgroup_root)
+    (host.cgroup_root / "cpu").mkdir()
+    (host.cgroup_root / "cpu/cpu.cfs_quota_us").write_text("50000\n")
+    (host.cgroup_root / "cpu/cpu.cfs_period_us").write_text("100000\n")
+    found = CpuProcessors(host).discover()
+    assert found.cpu.quota_millicores == 500
+    assert not any("kubeReserved" in note for note in found.notes)
+
+
+def test_without_a_cgroup_the_quota_is_absent(host):
+    assert CpuProcessors(host).discover().cpu.quota_millicores is None
 
 
 def test_use_beyond_the_allocatable_counts_as_full(host):

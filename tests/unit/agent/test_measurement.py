@@ -24,22 +24,6 @@ def test_the_largest_bound_fits_the_table():
 
 
 @pytest.mark.parametrize(
-    ("rates", "stable"),
-    [
-        pytest.param([], False, id="nothing was measured"),
-        pytest.param([100, 100], False, id="two rounds are too few"),
-        pytest.param([100, 91, 109], True, id="three within 10 % of their median"),
-        pytest.param([100, 89, 100], False, id="one too low"),
-        pytest.param([100, 100, 111], False, id="one too high"),
-        pytest.param([10, 500, 100, 100, 100], True, id="only the last three count"),
-        pytest.param([100, 100, 100, 50], False, id="a change after agreement"),
-    ],
-)
-def test_is_stable(rates, stable):
-    assert measurement.is_stable(rates) is stable
-
-
-@pytest.mark.parametrize(
     ("before", "after", "grows"),
     [
         pytest.param(0, 1, True, id="the first instance"),
@@ -59,20 +43,32 @@ def test_percentiles_are_nearest_rank(percent, expected):
     assert measurement.percentile(range(100, 0, -1), percent) == expected
 
 
-def test_a_point_is_the_median_and_the_latencies_of_the_last_three_rounds():
-    rounds = [
-        Round(1, 1.0, (1_000.0,)),
-        Round(100, 1.0, (10.0,) * 50),
-        Round(110, 1.0, (11.0,) * 49),
-        Round(90, 1.0, (90.12345,)),
-    ]
+def rounds_of(*rates, latency_ms=10.0):
+    return [Round(rate, 1.0, (latency_ms,) * rate) for rate in rates]
+
+
+def test_a_point_is_the_mean_and_the_latencies_of_the_last_ten_rounds():
+    cold = [Round(1, 1.0, (1_000.0,))]
+    rounds = [*cold, *rounds_of(*[90] * 5, latency_ms=9.0), *rounds_of(*[110] * 5, latency_ms=11.0)]
     point = measurement.to_point(8, rounds)
-    assert point == BenchmarkPoint(
-        batch_size=8,
-        images_per_second=100,
-        latency_p50_milliseconds=10,
-        latency_p99_milliseconds=11,
-    )
+    assert (point.batch_size, point.images_per_second, point.rounds) == (8, 100, 10)
+    assert (point.latency_p50_milliseconds, point.latency_p99_milliseconds) == (11, 11)
+    assert point.ended == "TimeUp"
+
+
+@pytest.mark.parametrize(
+    ("rates", "half_width", "ended"),
+    [
+        pytest.param([100], None, "TimeUp", id="one round has no interval"),
+        pytest.param([100, 100], 0, "TimeUp", id="two rounds are too few, however alike"),
+        pytest.param([100, 99, 101], 2.484, "Stable", id="three that agree"),
+        pytest.param([100, 90, 110], 24.84, "TimeUp", id="three that do not"),
+    ],
+)
+def test_a_point_says_how_well_it_is_known_and_why_no_more_was_measured(rates, half_width, ended):
+    point = measurement.to_point(1, rounds_of(*rates))
+    assert (point.images_per_second_half_width, point.ended) == (half_width, ended)
+    assert point.rounds == len(rates)
 
 
 def test_the_peak_is_the_smallest_of_equally_fast_batch_sizes():
@@ -94,10 +90,14 @@ def test_the_largest_result_fits_a_termination_message():
         images_per_second=1234567.0,
         latency_p50_milliseconds=123456.7,
         latency_p99_milliseconds=1234567.0,
+        images_per_second_half_width=123456.7,
+        rounds=10,
+        ended="Stable",
     )
-    text = measurement.result([point] * 40, 64)
+    text = measurement.result([point] * 40, 64, note='"龍" ' * 1_000)
     assert len(text.encode()) <= 4096
     assert len(json.loads(text)["points"]) == 16
+    assert json.loads(text)["note"].startswith('"龍" "龍"')
 
 
 def test_the_result_has_the_fields_of_the_load_performance_table():
@@ -109,6 +109,8 @@ def test_the_result_has_the_fields_of_the_load_performance_table():
                 "imagesPerSecond": 3.333,
                 "latencyP50Milliseconds": 12.35,
                 "latencyP99Milliseconds": 12.35,
+                "rounds": 1,
+                "ended": "TimeUp",
             }
         ],
         "maxInstances": None,

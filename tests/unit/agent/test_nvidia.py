@@ -3,10 +3,16 @@ import pytest
 
 from ferryman.agent.nvidia import NvidiaProcessors
 from ferryman.agent.processors import Discovery, Host, Utilisation
+from ferryman.api.node_profile import Partition
 from ferryman.clients.nvml import Nvml
-from tests.unit.agent.simulated_nvml import SimulatedGpu, SimulatedLibrary
+from tests.unit.agent.simulated_nvml import (
+    SimulatedGpu,
+    SimulatedInstance,
+    SimulatedLibrary,
+)
 
 LOST = pynvml.NVML_ERROR_GPU_IS_LOST
+LOST_REASON = "GPU 1 does not answer (GPU is lost): drain the node and restart it"
 UNSUPPORTED = pynvml.NVML_ERROR_NOT_SUPPORTED
 
 
@@ -34,11 +40,73 @@ def test_two_healthy_gpus_are_one_processor_with_the_sum_of_their_memory(tmp_pat
     assert gpus.sample(1.0) == {"gpu": Utilisation(processor=0.5, memory=0.1)}
 
 
+ONE, THREE = SimulatedInstance(), SimulatedInstance("X MIG 3g.40gb", 42_144_366_592)
+
+
 def test_under_mig_utilisation_is_unknown_and_never_zero(tmp_path):
     gpus = plugin(SimulatedLibrary(SimulatedGpu(mig=1)), tmp_path)
     found = gpus.discover()
     assert found.processors[0].sharing == "mig"
     assert found.devices == ("gpu NVIDIA A100-SXM4-80GB MIG 81920",)
+    assert found.notes == ("GPU utilisation is unknown: NVML does not measure it under MIG",)
+    assert gpus.sample(1.0)["gpu"].processor is None
+
+
+def test_mig_instances_are_counted_by_profile_over_all_gpus(tmp_path):
+    first = SimulatedGpu(mig=1, instances=(ONE, None, THREE, ONE))
+    second = SimulatedGpu(uuid="GPU-1", mig=1, instances=(ONE,))
+    found = plugin(SimulatedLibrary(first, second), tmp_path).discover()
+    assert found.processors[0].partitions == (
+        Partition(profile="1g.10gb", count=3, memory_bytes=10_200_547_328),
+        Partition(profile="3g.40gb", count=1, memory_bytes=42_144_366_592),
+    )
+    assert found.devices == (
+        "gpu NVIDIA A100-SXM4-80GB MIG 2x1g.10gb+1x3g.40gb 81920",
+        "gpu NVIDIA A100-SXM4-80GB MIG 1x1g.10gb 81920",
+    )
+
+
+def test_another_mig_layout_is_another_node_type(tmp_path):
+    layouts = [(ONE,) * 7, (THREE, THREE), ()]
+    devices = {
+        plugin(SimulatedLibrary(SimulatedGpu(mig=1, instances=each)), tmp_path).discover().devices
+        for each in layouts
+    }
+    assert len(devices) == 3
+
+
+@pytest.mark.parametrize(
+    ("instance", "partition"),
+    [
+        pytest.param(
+            SimulatedInstance(errors={"memory": UNSUPPORTED}),
+            Partition(profile="1g.10gb", count=1, memory_bytes=0),
+            id="no memory: unknown",
+        ),
+        pytest.param(
+            SimulatedInstance(name=b"NVIDIA A100"),
+            Partition(profile="unknown", count=1, memory_bytes=10_200_547_328),
+            id="no profile in its name: unknown",
+        ),
+    ],
+)
+def test_a_mig_instance_that_tells_little_counts_all_the_same(tmp_path, instance, partition):
+    library = SimulatedLibrary(SimulatedGpu(mig=1, instances=(instance,)))
+    assert plugin(library, tmp_path).discover().processors[0].partitions == (partition,)
+
+
+def test_mig_instances_that_may_not_be_listed_are_none_and_utilisation_stays_unknown(tmp_path):
+    denied = {"instance": pynvml.NVML_ERROR_NO_PERMISSION}
+    library = SimulatedLibrary(SimulatedGpu(mig=1, instances=(ONE,), errors=denied))
+    gpus = plugin(library, tmp_path)
+    assert gpus.discover().processors[0].partitions == ()
+    assert gpus.sample(1.0)["gpu"].processor is None
+
+
+def test_a_whole_gpu_beside_a_divided_one_is_a_note(tmp_path):
+    library = SimulatedLibrary(SimulatedGpu(mig=1), SimulatedGpu(uuid="GPU-1"))
+    gpus = plugin(library, tmp_path)
+    assert "some are whole" in gpus.discover().notes[0]
     assert gpus.sample(1.0)["gpu"].processor is None
 
 
@@ -72,18 +140,18 @@ def test_a_gpu_that_gets_lost_makes_the_class_unavailable_but_keeps_the_fingerpr
     before = gpus.discover()
     library.gpus[1].errors = {function: LOST}
     sample = gpus.sample(1.0)["gpu"]
-    assert sample.unavailable == "GPU 1 does not answer: GPU is lost"
+    assert sample.unavailable == LOST_REASON
     assert sample.processor is None
     after = gpus.discover()
     assert after.devices == before.devices
-    assert after.processors[0].unavailable == "GPU 1 does not answer: GPU is lost"
+    assert after.processors[0].unavailable == LOST_REASON
 
 
 def test_a_gpu_that_was_lost_from_the_start_is_named_unknown(tmp_path):
     gpus = plugin(SimulatedLibrary(SimulatedGpu(errors={"handle": LOST})), tmp_path)
     (processor,) = gpus.discover().processors
     assert processor.product == "NVIDIA GPU (unknown)"
-    assert processor.unavailable == "GPU 0 does not answer: GPU is lost"
+    assert processor.unavailable == LOST_REASON.replace("1", "0")
 
 
 def test_a_gpu_that_comes_back_is_available_again(tmp_path):
@@ -138,7 +206,9 @@ def test_a_driver_that_stops_answering_makes_the_class_unavailable_and_is_starte
     gpus = plugin(library, tmp_path)
     gpus.discover()
     library.count_error = pynvml.NVML_ERROR_UNKNOWN
-    assert gpus.sample(1.0)["gpu"].unavailable == "NVML stopped answering: Unknown Error"
+    assert gpus.sample(1.0)["gpu"].unavailable == (
+        "NVML stopped answering (Unknown Error): see whether the driver is loaded"
+    )
     library.count_error = None
     assert gpus.sample(2.0)["gpu"].processor == 0.4
     assert library.calls == ["init", "shutdown", "init"]
@@ -151,11 +221,62 @@ def test_gpus_of_several_products_are_named_together(tmp_path):
     assert found.notes == ("GPUs of several products count as one class here",)
 
 
+GFD = {
+    "nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB-SHARED",
+    "nvidia.com/gpu.count": "1",
+    "nvidia.com/cuda.driver-version.full": "550.54.015",
+    "nvidia.com/mig.strategy": "none",
+    "nvidia.com/gpu.replicas": "4",
+}
+
+
 @pytest.mark.parametrize("strategy", ["time-slicing", "mps"])
-def test_the_device_plugins_label_tells_how_a_gpu_is_shared(tmp_path, strategy):
-    labels = {"nvidia.com/gpu.sharing-strategy": strategy}
+def test_the_labels_tell_how_a_gpu_is_shared_and_by_how_many(tmp_path, strategy):
+    labels = GFD | {"nvidia.com/gpu.sharing-strategy": strategy}
     found = plugin(SimulatedLibrary(SimulatedGpu()), tmp_path, labels).discover()
-    assert found.processors[0].sharing == strategy
+    (processor,) = found.processors
+    assert (processor.sharing, processor.replicas) == (strategy, 4)
+    assert (processor.mig_strategy, processor.driver) == ("none", "550.54.015")
+    assert found.notes == ()
+
+
+def test_mig_instances_that_are_time_sliced_are_recorded_as_both(tmp_path):
+    labels = GFD | {
+        "nvidia.com/gpu.sharing-strategy": "time-slicing",
+        "nvidia.com/mig.strategy": "single",
+        "nvidia.com/gpu.count": "7",
+        "nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB-MIG-1g.10gb-SHARED",
+    }
+    found = plugin(
+        SimulatedLibrary(SimulatedGpu(mig=1, instances=(ONE,) * 7)), tmp_path, labels
+    ).discover()
+    (processor,) = found.processors
+    assert (processor.sharing, processor.replicas, processor.mig_strategy) == ("mig", 4, "single")
+    assert found.notes[1:] == ("MIG instances are shared further by time-slicing",)
+
+
+def test_without_labels_the_driver_is_what_nvml_says(tmp_path):
+    library = SimulatedLibrary(SimulatedGpu())
+    assert plugin(library, tmp_path).discover().processors[0].driver == "550.54.15"
+    library.driver = None
+    assert plugin(library, tmp_path).discover().processors[0].driver is None
+
+
+def test_where_labels_and_nvml_disagree_a_note_says_which_counts(tmp_path):
+    labels = GFD | {
+        "nvidia.com/cuda.driver-version.full": "535.104.5",
+        "nvidia.com/gpu.product": "Tesla-T4",
+        "nvidia.com/gpu.count": "2",
+    }
+    found = plugin(SimulatedLibrary(SimulatedGpu()), tmp_path, labels).discover()
+    (processor,) = found.processors
+    assert (processor.driver, processor.count) == ("535.104.5", 1)
+    assert processor.product == "NVIDIA A100-SXM4-80GB"
+    assert [note.rpartition(": ")[2] for note in found.notes] == [
+        "the label counts; it may be from before an upgrade",
+        "NVML counts",
+        "NVML counts",
+    ]
 
 
 def test_the_real_library_is_asked_by_default_and_needs_no_driver_to_be_there(tmp_path):

@@ -92,3 +92,46 @@ def test_of_two_plugins_with_one_class_the_first_by_name_counts():
     found = Inventory({"b": Npu(), "a": Npu()}).discover()
     assert len(found.processors) == 1
     assert "plug-in b: class npu is already taken" in found.notes
+
+
+def add_pci_device(sys, vendor, kind, address="0000:00:0b.0"):
+    folder = sys / "bus/pci/devices" / address
+    folder.mkdir(parents=True)
+    (folder / "vendor").write_text(f"{vendor}\n")
+    (folder / "device").write_text("0x7d1d\n")
+    (folder / "class").write_text(f"{kind}\n")
+
+
+UNCLAIMED = (
+    "no plug-in shows the accelerator 0000:00:0b.0 (vendor 0x8086, device 0x7d1d): "
+    "docs/processors.md tells how"
+)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "kind", "noted"),
+    [
+        pytest.param("0x8086", "0x120000", True, id="a processing accelerator"),
+        pytest.param("0x8086", "0x030200", True, id="another maker's GPU without a display"),
+        pytest.param("0x8086", "0x030000", False, id="a graphics adapter"),
+        pytest.param("0x10de", "0x030200", False, id="NVIDIA's, which its own plug-in notes"),
+        pytest.param("0x8086", "0x020000", False, id="a network card"),
+    ],
+)
+def test_an_accelerator_that_no_plugin_shows_is_a_note(tmp_path, vendor, kind, noted):
+    add_pci_device(tmp_path, vendor, kind)
+    host = Host(2_000, 2**32, sys=tmp_path)
+    assert (UNCLAIMED in Inventory.build({}, host).discover().notes) is noted
+
+
+def test_a_device_that_vanishes_while_one_looks_is_passed_over(tmp_path):
+    add_pci_device(tmp_path, "0x8086", "0x120000")
+    (tmp_path / "bus/pci/devices/0000:00:0b.0/class").unlink()
+    assert Inventory.build({}, Host(1, 1, sys=tmp_path)).discover().notes == ()
+
+
+def test_an_accelerator_that_a_plugin_shows_is_no_note(tmp_path):
+    add_pci_device(tmp_path, "0x8086", "0x120000")
+    host = Host(2_000, 2**32, sys=tmp_path)
+    assert Inventory.build({"npu": lambda _: Npu()}, host).discover().notes == ("seen",)
+    assert UNCLAIMED in Inventory.build({"gpu": lambda _: Npu("gpu")}, host).discover().notes

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ferryman.agent import profile
 from ferryman.agent.processors import Discovery, Utilisation
-from ferryman.api.node_profile import Processor
+from ferryman.api.node_profile import CpuTopology, Processor
 
 LABEL_VALUE = re.compile(r"^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$")
 GIB = 2**30
@@ -69,6 +69,14 @@ def test_another_allocatable_cpu_is_another_type(model, cpu, other):
 def test_a_cpu_model_that_is_cut_from_the_name_still_makes_another_type():
     first, second = (hardware("x" * 100 + tail) for tail in "ab")
     assert profile.node_type(first) != profile.node_type(second)
+
+
+def test_what_a_kernel_or_a_quota_changes_splits_no_twins():
+    plain = hardware()
+    described = plain.with_(
+        cpu=CpuTopology(sockets=2, instruction_sets=("avx2",), quota_millicores=500)
+    )
+    assert profile.node_type(described) == profile.node_type(plain)
 
 
 def test_notes_are_said_once_and_fit():

@@ -8,7 +8,7 @@ import pytest
 from ferryman.agent.cluster import ClusterError, Node, ProfileMissingError
 from ferryman.agent.processors import Discovery, Inventory, Utilisation
 from ferryman.agent.publish import Agent, Settings, retry_delay_s
-from ferryman.api.node_profile import Processor
+from ferryman.api.node_profile import CpuTopology, Processor
 
 START = datetime(2026, 11, 21, 13, 0, tzinfo=UTC)
 STEP_S = 5.0
@@ -48,14 +48,16 @@ class FakeCluster:
 class FakeCpu:
     def __init__(self):
         self.busy = 0.2
+        self.lost = None
         self.samples = 0
 
     def discover(self):
-        return Discovery((Processor(processor_class="cpu", product="x"),))
+        processor = Processor(processor_class="cpu", product="x")
+        return Discovery((processor,), cpu=CpuTopology(sockets=2, instruction_sets=("avx2",)))
 
     def sample(self, now_s):
         self.samples += 1
-        return {"cpu": Utilisation(self.busy, 0.5)}
+        return {"cpu": Utilisation(self.busy, 0.5, self.lost)}
 
 
 class World:
@@ -96,11 +98,12 @@ def test_the_first_tick_publishes_the_profile_owned_by_the_node(world):
     assert status["heartbeatTime"] == "2026-11-21T13:00:05Z"
     assert status["hardware"]["cpuMillicores"] == 2_000
     assert status["processors"][0]["utilisation"] == 0.2
+    assert status["hardware"]["cpu"] == {"sockets": 2, "instructionSets": ["avx2"]}
     assert world.hosts[0].cpu_millicores == 2_000
 
 
 def test_an_idle_node_writes_only_heartbeats(world):
-    world.run(300)
+    world.run(600)
     assert 10 <= len(world.cluster.statuses) <= 12
     bodies = [{**status, "heartbeatTime": ""} for status in world.cluster.statuses]
     assert all(body == bodies[0] for body in bodies)
@@ -121,6 +124,29 @@ def test_a_change_of_load_is_written_before_the_heartbeat_and_smoothed(world):
     assert 0.3 <= world.shown <= 0.5
     world.run(180)
     assert world.shown == 1.0
+
+
+def test_a_load_that_never_rests_is_written_as_the_allowance_permits(world):
+    for minute in range(20):
+        for step in range(12):
+            world.cpu.busy = (minute * 12 + step) % 5 / 5
+            world.run(STEP_S)
+    assert 20 <= len(world.cluster.statuses) <= 2 + 20 * 60 / 54
+
+
+def test_a_processor_that_gets_lost_is_written_though_the_allowance_is_spent(world):
+    for busy in (0.2, 1.0, 0.2, 1.0):
+        world.cpu.busy = busy
+        world.run(STEP_S)
+    spent = len(world.cluster.statuses)
+    assert spent == 2
+    world.cpu.lost = "GPU 0 is lost"
+    world.run(STEP_S)
+    assert len(world.cluster.statuses) == spent + 1
+    assert world.cluster.statuses[-1]["processors"][0]["unavailable"] == "GPU 0 is lost"
+    world.cpu.lost = None
+    world.run(2 * STEP_S)
+    assert len(world.cluster.statuses) == spent + 1  # its return can wait
 
 
 def test_unknown_utilisation_is_absent_at_once_never_zero(world):
@@ -171,7 +197,7 @@ def test_without_the_node_nothing_is_published_and_nothing_breaks(world):
 def test_a_profile_that_somebody_deleted_is_made_again(world):
     world.run(STEP_S)
     world.cluster.profile = None
-    world.run(35)
+    world.run(65)
     assert world.cluster.profile == "u-1"
     assert len(world.cluster.statuses) == 2
 
