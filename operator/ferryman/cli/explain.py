@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from ferryman.cli import explain_view, snapshot_file
+from ferryman.cli.errors import GatherError
 from ferryman.cli.explain_view import Explanation
 from ferryman.cli.snapshot_file import SnapshotError
 from ferryman.core import placement
@@ -95,7 +96,7 @@ def _snapshot(args: argparse.Namespace) -> tuple[Snapshot, datetime]:
 
 def _gathered(args: argparse.Namespace) -> Snapshot:
     # Imported here: the Kubernetes client takes a second that --snapshot need not wait for.
-    from ferryman.cli.gather import GatherError, gather_snapshot  # noqa: PLC0415
+    from ferryman.cli.gather import gather_snapshot  # noqa: PLC0415
 
     try:
         return gather_snapshot(args.namespace, args.model, args.context)

@@ -11,7 +11,7 @@ from rich.text import Text
 from ferryman.api.batching import Batching
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import CandidateStatus, ObservedStatus, PlacementStatus
-from ferryman.core.changes import describe_more
+from ferryman.core.wording import describe_more
 
 NOTHING = "-"
 SHOWN_CHANGES = 3

@@ -17,7 +17,8 @@ from urllib3.exceptions import HTTPError
 
 from ferryman.api import names
 from ferryman.api.inference_model import InferenceModel
-from ferryman.core.snapshot import Snapshot
+from ferryman.cli.errors import GatherError
+from ferryman.core.snapshot import NodeView, Snapshot
 from ferryman.handlers import cache, gather
 from ferryman.handlers.ledger import Ledger
 
@@ -28,17 +29,13 @@ TIMEOUT_S = 10
 _NOT_FOUND = 404
 
 
-class GatherError(Exception):
-    """The cluster cannot be read; the text says why and what may help."""
-
-
 def gather_snapshot(namespace: str | None, name: str, context: str | None) -> Snapshot:
     """Return the snapshot of an InferenceModel.
 
     Without a namespace that of the kubeconfig's context is used. Raises GatherError when there
     is no such model, no cluster, or no permission.
     """
-    cluster = _connect(context)
+    cluster = connect(context)
     namespace = namespace or _default_namespace(context)
     try:
         return _gather(cluster, namespace, name)
@@ -46,22 +43,46 @@ def gather_snapshot(namespace: str | None, name: str, context: str | None) -> Sn
         raise GatherError(f"the API server does not answer: {error}") from error
 
 
-def _gather(cluster: "_Cluster", namespace: str, name: str) -> Snapshot:
+def gather_nodes(context: str | None) -> tuple[NodeView, ...]:
+    """Return every node as placement sees it, with its profile and what all models reserve.
+
+    Raises GatherError when there is no cluster, or no permission.
+    """
+    cluster = connect(context)
+    try:
+        indices = _common_indices(cluster)
+    except HTTPError as error:
+        raise GatherError(f"the API server does not answer: {error}") from error
+    loads = _ledger(indices).loads((), now_s=0.0)
+    return gather.node_views(cache.Cache(indices), loads)
+
+
+def _gather(cluster: "Cluster", namespace: str, name: str) -> Snapshot:
     model = cluster.model(namespace, name)
-    pods = cluster.pods()
     indices = {
+        **_common_indices(cluster),
         "models": {},
         "runtimes": _index(cluster.custom_objects("inferenceruntimes"), cache.trim_runtime),
+        "deployments": _by_model(cluster.deployments(namespace, name), cache.trim_deployment),
+    }
+    loads = _ledger(indices).loads((model.key,), now_s=0.0)
+    return gather.snapshot(cache.Cache(indices), model, loads, {})
+
+
+def _common_indices(cluster: "Cluster") -> dict[str, dict[Any, Any]]:
+    """Return what is known of all nodes, and the pods of all models on them."""
+    return {
         "profiles": _index(cluster.custom_objects("nodeprofiles"), cache.trim_profile),
         "nodes": _index(cluster.nodes(), cache.trim_node),
-        "deployments": _by_model(cluster.deployments(namespace, name), cache.trim_deployment),
-        "pods": _by_model(pods, cache.trim_pod),
+        "pods": _by_model(cluster.pods(), cache.trim_pod),
     }
+
+
+def _ledger(indices: dict[str, dict[Any, Any]]) -> Ledger:
     ledger = Ledger()
     for key, own in indices["pods"].items():
         ledger.update(key, own)
-    loads = ledger.loads(model.key, now_s=0.0)
-    return gather.snapshot(cache.Cache(indices), model, loads, {})
+    return ledger
 
 
 def _index(objects: list[Manifest], trim: Trim) -> dict[Any, Any]:
@@ -75,9 +96,10 @@ def _by_model(objects: list[Manifest], trim: Trim) -> dict[Any, Any]:
     return dict(found)
 
 
-def _connect(context: str | None) -> "_Cluster":
+def connect(context: str | None) -> "Cluster":
+    """Return the cluster that kubectl would use. Raises GatherError when there is none."""
     try:
-        return _Cluster(config.new_client_from_config(context=context))  # type: ignore[no-untyped-call]
+        return Cluster(config.new_client_from_config(context=context))  # type: ignore[no-untyped-call]
     except ConfigException as error:
         raise GatherError(
             f"no cluster: {error}; set KUBECONFIG or --context, or decide offline with --snapshot"
@@ -90,14 +112,18 @@ def _default_namespace(context: str | None) -> str:
     return str(chosen.get("context", {}).get("namespace") or "default")
 
 
-class _Cluster:
-    """Reads objects, each as the JSON values that the API server sends."""
+class Cluster:
+    """Reads objects, each as the JSON values that the API server sends.
+
+    Every method raises GatherError when the API server refuses, and HTTPError when it is silent.
+    """
 
     def __init__(self, api: client.ApiClient) -> None:
         self._api = api
         self._custom = client.CustomObjectsApi(api)
 
     def model(self, namespace: str, name: str) -> InferenceModel:
+        """Return one InferenceModel."""
         where = (names.GROUP, names.VERSION, namespace, "inferencemodels", name)
         manifest = self._ask(self._custom.get_namespaced_custom_object, *where)
         try:
@@ -106,10 +132,44 @@ class _Cluster:
             raise GatherError(f"InferenceModel {namespace}/{name} is malformed: {error}") from error
 
     def custom_objects(self, plural: str) -> list[Manifest]:
+        """Return all objects of one of our cluster-scoped kinds."""
         where = (names.GROUP, names.VERSION, plural)
         return self._items(self._custom.list_cluster_custom_object, *where)
 
+    def custom_object(self, plural: str, name: str) -> Manifest:
+        """Return an object of one of our cluster-scoped kinds."""
+        where = (names.GROUP, names.VERSION, plural, name)
+        return self._ask(self._custom.get_cluster_custom_object, *where)
+
+    def annotate(self, plural: str, name: str, annotations: dict[str, str]) -> None:
+        """Set annotations of an object of one of our cluster-scoped kinds."""
+        body = {"metadata": {"annotations": annotations}}
+        where = (names.GROUP, names.VERSION, plural, name, body)
+        self._ask(self._custom.patch_cluster_custom_object, *where)
+
+    def jobs(self, namespace: str, selector: str) -> list[Manifest]:
+        """Return the Jobs with these labels."""
+        batch = client.BatchV1Api(self._api)
+        return self._items(batch.list_namespaced_job, namespace, label_selector=selector)
+
+    def pods_of(self, namespace: str, selector: str) -> list[Manifest]:
+        """Return the pods with these labels."""
+        core = client.CoreV1Api(self._api)
+        return self._items(core.list_namespaced_pod, namespace, label_selector=selector)
+
+    def log(self, namespace: str, pod: str, container: str) -> str:
+        """Return what a container has said so far."""
+        core = client.CoreV1Api(self._api)
+        # The client would take text for JSON, or bytes for their Python notation.
+        raw: dict[str, Any] = {"_preload_content": False, "_request_timeout": TIMEOUT_S}
+        try:
+            answer: Any = core.read_namespaced_pod_log(pod, namespace, container=container, **raw)
+        except ApiException as error:
+            raise GatherError(_refusal(error)) from error
+        return bytes(answer.data).decode(errors="replace")
+
     def nodes(self) -> list[Manifest]:
+        """Return all Nodes."""
         return self._items(client.CoreV1Api(self._api).list_node)
 
     def pods(self) -> list[Manifest]:
@@ -118,6 +178,7 @@ class _Cluster:
         return self._items(core.list_pod_for_all_namespaces, label_selector=names.LABEL_MODEL)
 
     def deployments(self, namespace: str, model: str) -> list[Manifest]:
+        """Return the Deployments that serve a model."""
         selector = f"{names.LABEL_MODEL}={model}"
         apps = client.AppsV1Api(self._api)
         return self._items(apps.list_namespaced_deployment, namespace, label_selector=selector)
@@ -125,7 +186,7 @@ class _Cluster:
     def _items(self, ask: Callable[..., Any], *where: str, **query: str) -> list[Manifest]:
         return list(self._ask(ask, *where, **query)["items"])
 
-    def _ask(self, ask: Callable[..., Any], *where: str, **query: str) -> Manifest:
+    def _ask(self, ask: Callable[..., Any], *where: object, **query: str) -> Manifest:
         try:
             answer = ask(*where, **query, _request_timeout=TIMEOUT_S)
         except ApiException as error:

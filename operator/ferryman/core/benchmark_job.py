@@ -6,9 +6,9 @@ from dataclasses import asdict
 from hashlib import sha256
 from typing import Any, Final
 
-from ferryman.api import names
+from ferryman.api import names, quantity
 from ferryman.api.inference_runtime import InferenceRuntime, ReferenceBenchmark, RuntimeProcessor
-from ferryman.core.benchmarking import Measurement
+from ferryman.core.benchmarking import CLIENT_MIB, CLIENT_MILLICORES, Measurement
 from ferryman.core.render import pod
 
 Manifest = dict[str, Any]
@@ -18,6 +18,8 @@ ANNOTATION_MEASUREMENT: Final = f"{names.GROUP}/measurement"
 #: The reference model's name inside Triton.
 MODEL_NAME: Final = "reference"
 CONTAINER_BENCHMARK: Final = "benchmark"
+#: Where the measurement's CPU is bounded, the client's share of it: a tenth, but no more than …
+MAX_CLIENT_MILLICORES: Final = 1_000
 #: Pulling Triton's image and the model may take this much longer than measuring.
 PULL_SLACK_S: Final = 900
 #: A finished Job stays so long for a person to look at it.
@@ -119,6 +121,7 @@ def _pod(
     triton = pod.triton_container(
         MODEL_NAME, entry, storage_uri=source.storage_uri, pull_policy=pull_policy
     )
+    triton_limit, client_limit = _cpu_limits(measurement.cpu_limit_millicores)
     return {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -126,8 +129,8 @@ def _pod(
         "terminationGracePeriodSeconds": 5,
         "securityContext": pod.pod_security(),
         "affinity": _only_on(measurement.node),
-        "initContainers": [layout, _sidecar(triton)],
-        "containers": [_client(benchmark, image, pull_policy)],
+        "initContainers": [layout, _bounded(_sidecar(triton), triton_limit)],
+        "containers": [_bounded(_client(benchmark, image, pull_policy), client_limit)],
         "volumes": pod.volumes(source.storage_uri, pull_policy=pull_policy),
     }
 
@@ -160,6 +163,29 @@ def _sidecar(triton: Manifest) -> Manifest:
     return {**kept, "args": [*kept["args"], *loopback], "restartPolicy": "Always"}
 
 
+def _cpu_limits(whole: int) -> tuple[int, int]:
+    """Divide what serving models leave (millicores; 0: no bound) between Triton and the client."""
+    if not whole:
+        return 0, 0
+    client = min(MAX_CLIENT_MILLICORES, max(CLIENT_MILLICORES, whole // 10))
+    return whole - client, client
+
+
+def _bounded(container: Manifest, limit: int) -> Manifest:
+    """Return the container with a CPU limit in millicores: never below its request.
+
+    A stricter limit of its own stays; 0 bounds nothing.
+    """
+    resources = container["resources"]
+    requests, limits = resources.get("requests", {}), resources.get("limits", {})
+    if not limit:
+        return container
+    bound = max(limit, quantity.to_millicores(requests.get("cpu", 0)))
+    if "cpu" in limits:
+        bound = min(bound, quantity.to_millicores(limits["cpu"]))
+    return {**container, "resources": {**resources, "limits": {**limits, "cpu": f"{bound}m"}}}
+
+
 def _client(benchmark: ReferenceBenchmark, image: str, pull_policy: str) -> Manifest:
     return {
         "name": CONTAINER_BENCHMARK,
@@ -174,7 +200,7 @@ def _client(benchmark: ReferenceBenchmark, image: str, pull_policy: str) -> Mani
             f"--time-limit-seconds={benchmark.time_limit_seconds}",
         ],
         "resources": {
-            "requests": {"cpu": "100m", "memory": "256Mi"},
+            "requests": {"cpu": f"{CLIENT_MILLICORES}m", "memory": f"{CLIENT_MIB}Mi"},
             "limits": {"memory": "1Gi"},
         },
         "securityContext": {

@@ -17,14 +17,19 @@ class _Error(ApiType):
     error: str | None = None
 
 
-class _Result(ApiType):
+class Result(ApiType):
+    """What a benchmark found: the rows by batch size, and what it has to add."""
+
     points: Annotated[tuple[BenchmarkPoint, ...], Field(min_length=1, max_length=16)]
     max_instances: Annotated[int, Field(ge=1, le=64)] | None = None
+    """The largest useful number of instances; None where it was not measured."""
+    note: str | None = None
+    """Why the rows end before the largest batch size, if they do."""
 
 
 def succeeded(measurement: Measurement, text: str, now: datetime) -> Benchmark:
     """Return the table that a benchmark's result describes. Raises ValueError as parse_result."""
-    points, max_instances = parse_result(text)
+    result = parse_result(text)
     return Benchmark(
         processor_class=measurement.processor,
         runtime=measurement.runtime,
@@ -32,8 +37,10 @@ def succeeded(measurement: Measurement, text: str, now: datetime) -> Benchmark:
         node_type=measurement.node_type,
         measured_on=measurement.node,
         measured_at=times.text(now),
-        points=points,
-        max_instances=max_instances,
+        points=result.points,
+        max_instances=result.max_instances,
+        driver=measurement.driver or None,
+        note="; ".join(filter(None, (result.note, _bound(measurement)))) or None,
     )
 
 
@@ -56,27 +63,35 @@ def failed(
         max_instances=previous.max_instances if previous else None,
         error=error or "the benchmark gave no reason",
         failures=min(MAX_FAILURES, previous.failures + 1 if previous else 1),
+        # What stands beside the rows describes the rows.
+        driver=previous.driver if previous else measurement.driver or None,
+        note=previous.note if previous else None,
     )
 
 
-def parse_result(text: str) -> tuple[tuple[BenchmarkPoint, ...], int | None]:
-    """Return the load performance table and the largest useful number of instances.
+def _bound(measurement: Measurement) -> str:
+    """Say that the measurement did not have the whole node, where it had not."""
+    cores = measurement.cpu_limit_millicores / 1_000
+    return f"measured with {cores:g} CPUs: serving models have reserved the rest" if cores else ""
 
-    ``text`` is what the benchmark wrote: ``{"points": [{"batchSize": …, "imagesPerSecond": …,
-    "latencyP50Milliseconds": …, "latencyP99Milliseconds": …}], "maxInstances": …}``, or
-    ``{"error": "…"}``. Raises ValueError, with words for a person, for anything else.
+
+def parse_result(text: str) -> Result:
+    """Return what the benchmark wrote, its rows by batch size.
+
+    That is ``{"points": [{"batchSize": …, "imagesPerSecond": …, "latencyP50Milliseconds": …,
+    "latencyP99Milliseconds": …}], "maxInstances": …, "note": …}``, or ``{"error": "…"}``. Raises
+    ValueError, with words for a person, for anything else.
     """
     try:
         error = _Error.model_validate_json(text, strict=True).error
         if error:
             raise ValueError(error)
-        result = _Result.model_validate_json(text, strict=True)
+        result = Result.model_validate_json(text, strict=True)
     except ValidationError as wrong:
         raise ValueError(_words(wrong, text)) from wrong
     if len({point.batch_size for point in result.points}) < len(result.points):
         raise ValueError("the benchmark's result has two points of one batch size")
-    points = sorted(result.points, key=lambda point: point.batch_size)
-    return tuple(points), result.max_instances
+    return result.with_(points=tuple(sorted(result.points, key=lambda point: point.batch_size)))
 
 
 def _words(wrong: ValidationError, text: str) -> str:

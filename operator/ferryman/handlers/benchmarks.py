@@ -5,10 +5,10 @@ What is due, and which profile gets which table, is decided in ``core.benchmarki
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from ferryman.api import names
 from ferryman.api.inference_runtime import InferenceRuntime
@@ -16,10 +16,17 @@ from ferryman.api.node_profile import Benchmark, NodeProfile
 from ferryman.clients import pbtxt
 from ferryman.clients.kubernetes import Kubernetes
 from ferryman.clients.kubernetes_errors import ConflictError, KubernetesError, NotFoundError
-from ferryman.core import benchmark_job, benchmark_result, benchmarking
-from ferryman.core.benchmark_job import CONTAINER_BENCHMARK
+from ferryman.core import (
+    benchmark_job,
+    benchmark_result,
+    benchmark_tables,
+    benchmarking,
+    shortage,
+)
 from ferryman.core.benchmarking import Measurement
+from ferryman.core.shortage import Shortage
 from ferryman.handlers import gather
+from ferryman.handlers.benchmark_jobs import BenchmarkJob, ending, read, termination_message
 from ferryman.handlers.cache import Cache, Manifest, trim_profile
 from ferryman.handlers.ledger import Ledger
 
@@ -29,7 +36,6 @@ PERIOD_S: Final = 10.0
 #: Events come in bursts; a look at all profiles a second is enough.
 LEAST_PAUSE_S: Final = 1.0
 _SELECTOR: Final = f"{names.LABEL_BENCHMARK},{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
-_NO_OWNER: Final = ("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +44,6 @@ class Settings:
 
     namespace: str
     image: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """A benchmark Job and what it measures."""
-
-    name: str
-    measurement: Measurement
-    manifest: Manifest
-
-    @property
-    def ended(self) -> bool:
-        """Whether it succeeded or failed for good."""
-        return _ending(self.manifest) is not None
 
 
 class Benchmarks:
@@ -107,8 +99,9 @@ class Benchmarks:
         profiles = await self._publish(runtimes, profiles, measured)
         for job in finished:
             await self._kubernetes.delete_job(self._settings.namespace, job.name)
-        running = [job.measurement for job in jobs if not job.ended]
-        await self._start(runtimes, profiles, running)
+        shortages = self._shortages()
+        running = await self._give_way(jobs, runtimes, shortages)
+        await self._start(runtimes, profiles, running, shortages)
 
     async def _pause(self) -> None:
         try:
@@ -149,25 +142,57 @@ class Benchmarks:
         else:
             _log.info("node labelled", extra={"node": name, "node_type": node_type})
 
-    async def _jobs(self) -> list[_Job]:
+    async def _jobs(self) -> list[BenchmarkJob]:
         manifests = await self._kubernetes.list_jobs(self._settings.namespace, _SELECTOR)
-        return [job for manifest in manifests if (job := _read(manifest)) is not None]
+        return [job for manifest in manifests if (job := read(manifest)) is not None]
 
-    async def _result(self, job: _Job, profiles: Sequence[NodeProfile]) -> Benchmark:
+    async def _result(self, job: BenchmarkJob, profiles: Sequence[NodeProfile]) -> Benchmark:
         selector = f"batch.kubernetes.io/job-name={job.name}"
         pods = await self._kubernetes.list_pods(self._settings.namespace, selector)
-        text = next(filter(None, map(_termination_message, pods)), "")
+        text = next(filter(None, map(termination_message, pods)), "")
         measurement, now = job.measurement, self._now()
         extra = {"job": job.name, "measurement": str(measurement)}
         try:
             table = benchmark_result.succeeded(measurement, text, now)
         except ValueError as error:
-            why = str(error) if text else _ending(job.manifest) or str(error)
+            why = str(error) if text else ending(job.manifest) or str(error)
             _log.warning("benchmark failed", extra=extra | {"why": why})
-            known = benchmarking.newest(profiles, measurement.subject, measurement.image)
+            known = benchmark_tables.newest(profiles, measurement.subject, measurement.image)
             return benchmark_result.failed(measurement, why, now, known)
         _log.info("benchmark finished", extra=extra)
         return table
+
+    def _shortages(self) -> list[Shortage]:
+        """Return what serving pods lack that no node has room for."""
+        models = ((key, self._cache.model(key) or {}) for key in self._cache.model_keys())
+        placed = (
+            (key, (model.get("status", {}).get("placement") or {}).get("nodeType"))
+            for key, model in models
+        )
+        return [
+            found
+            for key, node_type in placed
+            if node_type
+            for found in shortage.shortages(node_type, self._cache.pods(key))
+        ]
+
+    async def _give_way(
+        self,
+        jobs: Iterable[BenchmarkJob],
+        runtimes: Iterable[InferenceRuntime],
+        shortages: Sequence[Shortage],
+    ) -> list[Measurement]:
+        """Delete the Jobs that hold what serving pods wait for; return what still runs.
+
+        Nothing is recorded of them: they are due again once nobody waits.
+        """
+        running = {job.measurement: job.name for job in jobs if not job.ended}
+        for measurement in benchmarking.given_up(running, runtimes, shortages):
+            name = running.pop(measurement)
+            await self._kubernetes.delete_job(self._settings.namespace, name)
+            extra = {"job": name, "measurement": str(measurement)}
+            _log.info("benchmark gave way to a serving pod", extra=extra)
+        return list(running)
 
     async def _publish(
         self,
@@ -176,7 +201,7 @@ class Benchmarks:
         measured: Sequence[Benchmark],
     ) -> list[NodeProfile]:
         """Write the tables that differ; return the profiles as they are then."""
-        wanted = benchmarking.tables(runtimes, profiles, measured)
+        wanted = benchmark_tables.tables(runtimes, profiles, measured)
         return [
             await self._write(profile, wanted[profile.metadata.name])
             if profile.metadata.name in wanted
@@ -201,12 +226,13 @@ class Benchmarks:
         runtimes: Sequence[InferenceRuntime],
         profiles: Sequence[NodeProfile],
         running: Sequence[Measurement],
+        shortages: Sequence[Shortage],
     ) -> None:
         if not self._measures(runtimes):
             return
-        nodes = gather.node_views(self._cache, self._ledger.loads(_NO_OWNER, self._seconds()))
+        nodes = gather.node_views(self._cache, self._ledger.loads((), self._seconds()))
         by_name = {runtime.name: runtime for runtime in runtimes}
-        due = benchmarking.due(runtimes, profiles, nodes, running, self._now())
+        due = benchmarking.due(runtimes, profiles, nodes, running, self._now(), shortages=shortages)
         created = [await self._create(m, by_name[m.runtime], profiles) for m in due]
         impossible = [failure for failure in created if failure is not None]
         if impossible:
@@ -227,36 +253,9 @@ class Benchmarks:
         except ValueError as error:
             extra = {"runtime": runtime.name, "why": str(error)}
             _log.warning("the runtime's benchmark cannot be run", extra=extra)
-            known = benchmarking.newest(profiles, measurement.subject, measurement.image)
+            known = benchmark_tables.newest(profiles, measurement.subject, measurement.image)
             why = f"the runtime's benchmark cannot be run: {error}"
             return benchmark_result.failed(measurement, why, self._now(), known)
         await self._kubernetes.create_job(manifest)
         _log.info("benchmark started", extra={"measurement": str(measurement)})
         return None
-
-
-def _read(manifest: Manifest) -> _Job | None:
-    name = manifest["metadata"]["name"]
-    try:
-        return _Job(name, benchmark_job.describe(manifest), manifest)
-    except ValueError as error:
-        _log.warning("a Job is not one of ours", extra={"job": name, "why": str(error)})
-        return None
-
-
-def _ending(job: Manifest) -> str | None:
-    """Return in words how a Job ended, or None while it runs."""
-    for condition in job.get("status", {}).get("conditions") or ():
-        if condition["type"] in {"Complete", "Failed"} and condition["status"] == "True":
-            words = condition.get("message") or condition.get("reason") or ""
-            return f"the Job ended: {condition['type']} {words}".strip()
-    return None
-
-
-def _termination_message(pod: Manifest) -> str:
-    statuses: Sequence[Mapping[str, Any]] = pod.get("status", {}).get("containerStatuses") or ()
-    for container in statuses:
-        if container["name"] == CONTAINER_BENCHMARK:
-            ended = container.get("state", {}).get("terminated") or {}
-            return str(ended.get("message") or "")
-    return ""

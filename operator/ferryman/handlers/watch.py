@@ -122,7 +122,10 @@ class Concerned:
             changed = self._changed(index, body, deleted=deleted)
             return (self._cache.model_keys() if changed else self._unplaced()), changed
         key = cache.model_key(body)
-        return ([] if key is None else [key]), False
+        if key is None:
+            return [], False
+        # A benchmark may be what keeps a pod from a node.
+        return [key], index == "pods" and not deleted and not body["spec"].get("nodeName")
 
     def _served_by(self, runtime: str) -> list[Key]:
         return [

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -153,6 +154,43 @@ def test_triton_has_the_resources_that_serving_has():
         "limits": {"memory": "1Gi"},
     }
     assert container("triton", GPU)["resources"]["limits"] == {"nvidia.com/gpu": 1}
+
+
+@pytest.mark.parametrize(
+    ("limit", "triton", "client"),
+    [
+        pytest.param(0, None, None, id="nobody else has reserved CPU: no limit"),
+        pytest.param(3000, "2700m", "300m", id="a tenth for the client"),
+        pytest.param(30_000, "29000m", "1000m", id="one core for the client at most"),
+        pytest.param(600, "500m", "100m", id="what it requests at least"),
+        pytest.param(550, "500m", "100m", id="never below what is requested"),
+    ],
+)
+def test_the_measurement_has_the_cpu_that_serving_models_leave(limit, triton, client):
+    measured = replace(CPU, cpu_limit_millicores=limit)
+    assert container("triton", measured)["resources"]["limits"].get("cpu") == triton
+    assert container("benchmark", measured)["resources"]["limits"].get("cpu") == client
+    assert container("triton", measured)["resources"]["limits"]["memory"] == "1Gi"
+    assert describe(render(measured)) == measured
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        pytest.param("2", "2000m", id="stricter: it stays"),
+        pytest.param("8", "2700m", id="wider: what is left counts"),
+    ],
+)
+def test_a_limit_of_the_runtimes_own_counts_where_it_is_stricter(own, expected):
+    limited = runtime_processor("cpu", resources=ResourceRequirements(limits={"cpu": own}))
+    served = runtime(processors=[limited], benchmark=REFERENCE)
+    manifest = render(replace(CPU, cpu_limit_millicores=3000), served)
+    [triton] = [
+        each
+        for each in manifest["spec"]["template"]["spec"]["initContainers"]
+        if each["name"] == "triton"
+    ]
+    assert triton["resources"] == {"limits": {"cpu": expected}}
 
 
 def test_the_client_measures_within_the_limits():

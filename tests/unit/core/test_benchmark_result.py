@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -26,9 +27,10 @@ def result(*rows, **fields):
 
 
 def test_a_result_is_read_and_sorted_by_batch_size():
-    rows, max_instances = parse_result(result(row(4), row(1, extra="ignored"), maxInstances=2))
-    assert [(point.batch_size, point.images_per_second) for point in rows] == [(1, 12.5), (4, 12.5)]
-    assert max_instances == 2
+    found = parse_result(result(row(4), row(1, extra="ignored"), maxInstances=2))
+    rows = [(point.batch_size, point.images_per_second) for point in found.points]
+    assert rows == [(1, 12.5), (4, 12.5)]
+    assert found.max_instances == 2
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,7 @@ def test_a_result_is_read_and_sorted_by_batch_size():
     ],
 )
 def test_the_number_of_instances_may_be_unknown(text):
-    assert parse_result(text)[1] is None
+    assert parse_result(text).max_instances is None
 
 
 @pytest.mark.parametrize(
@@ -110,6 +112,42 @@ def test_success_becomes_a_table():
     }
 
 
+def test_a_row_keeps_its_interval_its_rounds_and_why_it_ended():
+    known = row(imagesPerSecondHalfWidth=0.5, rounds=3, ended="Stable")
+    [point] = succeeded(MEASUREMENT, result(known), NOW).points
+    assert point.as_dict() == known
+    with pytest.raises(ValueError, match=r"wrong at points\.0\.ended"):
+        parse_result(result(row(ended="Bored")))
+
+
+def test_a_table_says_under_which_driver_it_was_measured():
+    assert succeeded(replace(MEASUREMENT, driver="550.54"), result(row()), NOW).driver == "550.54"
+
+
+@pytest.mark.parametrize(
+    ("note", "limit", "words"),
+    [
+        pytest.param(None, 0, None, id="nothing to say"),
+        pytest.param("no memory", 0, "no memory", id="the client's words"),
+        pytest.param(
+            None,
+            2500,
+            "measured with 2.5 CPUs: serving models have reserved the rest",
+            id="a part of the node",
+        ),
+        pytest.param(
+            "no memory",
+            2000,
+            "no memory; measured with 2 CPUs: serving models have reserved the rest",
+            id="both",
+        ),
+    ],
+)
+def test_a_table_says_what_it_lacks(note, limit, words):
+    measurement = replace(MEASUREMENT, cpu_limit_millicores=limit)
+    assert succeeded(measurement, result(row(), note=note), NOW).note == words
+
+
 def test_success_with_garbage_is_an_error():
     with pytest.raises(ValueError, match="not a JSON object"):
         succeeded(MEASUREMENT, "garbage", NOW)
@@ -132,6 +170,14 @@ def test_the_rows_of_before_outlive_a_failure():
     table = failed(MEASUREMENT, "node was busy", NOW, benchmark(50.0))
     assert (table.points, table.max_instances) == (points(25.0, 50.0), 2)
     assert table.error == "node was busy"
+
+
+def test_the_driver_of_the_rows_outlives_a_failure_under_another():
+    before = benchmark(50.0, driver="535.1", note="small")
+    table = failed(replace(MEASUREMENT, driver="550.54"), "no", NOW, before)
+    assert (table.driver, table.note) == ("535.1", "small")
+    first = failed(replace(MEASUREMENT, driver="550.54"), "no", NOW)
+    assert (first.driver, first.note) == ("550.54", None)
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ferryman.api import names
-from ferryman.core.benchmarking import MAX_TABLES, Measurement, due, newest, tables
+from ferryman.core.benchmarking import Measurement, due, given_up
+from ferryman.core.shortage import Shortage
 from tests.factories import (
     CPU_IMAGE,
+    GPU_IMAGE,
     NOW,
     at,
     benchmark,
@@ -154,6 +156,8 @@ def test_a_failure_is_tried_again_after_a_while(failures, age_s, again):
         pytest.param(at(-3599), True, id="after the last measurement"),
         pytest.param(at(-3600), False, id="answered by the last measurement"),
         pytest.param("please", False, id="not a time"),
+        pytest.param(at(0), True, id="this very moment"),
+        pytest.param(at(1), False, id="later: not yet"),
     ],
 )
 def test_a_measurement_is_repeated_on_request(requested, again):
@@ -169,90 +173,193 @@ def test_a_request_does_not_wait_for_the_back_off():
     assert to_measure([asked]) == (measurement(),)
 
 
-def test_newest_of_a_subject_and_image():
-    old, new = benchmark(1.0, measured_at=at(-9)), benchmark(2.0, measured_at=at(-1))
-    others = [benchmark(3.0, image="other"), benchmark(4.0, runtime="other", measured_at=at(0))]
-    profiles = [profile("a", benchmarks=[new, *others]), profile("b", benchmarks=[old])]
-    subject = ("cpu-small", "cpu", "triton")
-    assert newest(profiles, subject, CPU_IMAGE) == new
-    assert newest(profiles, subject, "never measured") is None
+def asked(name, **fields):
+    return profile(name, annotations={names.ANNOTATION_BENCHMARK_REQUESTED: at(-1)}, **fields)
 
 
-# Tables are shared.
+def test_the_node_that_was_asked_for_is_measured_even_if_it_is_busier():
+    profiles = [profile("a"), asked("b", processors=[processor("cpu", 0.9)])]
+    assert to_measure(profiles) == (measurement("b"),)
 
 
-def shared(*profiles, measured=(), runtimes=(CPU_RUNTIME,)):
-    return tables(runtimes, profiles, measured)
+def test_where_the_node_that_was_asked_for_cannot_measure_a_twin_does():
+    broken = [processor("cpu", unavailable="lost")]
+    assert to_measure([profile("a"), asked("b", processors=broken)]) == (measurement("a"),)
 
 
-def test_every_node_of_a_type_gets_a_new_table():
-    new = benchmark(measured_at=at(0))
-    wanted = shared(bare("a"), profile("b"), bare("c", "cpu-large"), measured=[new])
-    assert wanted == {"a": (new,), "b": (new,)}
+# Drivers.
+
+GPU_RUNTIME = runtime(processors=[runtime_processor("gpu")])
 
 
-def test_a_new_node_gets_the_tables_of_its_type():
-    known = profile("a")
-    assert shared(known, bare("b")) == {"b": known.status.benchmarks}
-
-
-def test_profiles_that_have_what_they_should_are_not_written():
-    assert shared(profile("a"), profile("b"), bare("c", "cpu-large")) == {}
-
-
-def test_the_newest_table_wins():
-    new = benchmark(2.0, measured_at=at(-1))
-    assert shared(profile("a"), profile("b", benchmarks=[new])) == {"a": (new,)}
-
-
-def test_the_present_image_wins_against_a_newer_table_of_another():
-    present = benchmark(measured_at=at(-900))
-    other = benchmark(image="triton:tried", measured_at=at(-1))
-    wanted = shared(profile("a", benchmarks=[other]), profile("b", benchmarks=[present]))
-    assert wanted == {"a": (present,)}
-
-
-def test_tables_of_what_the_node_was_before_are_removed():
-    assert shared(profile("a", "cpu-large", benchmarks=[benchmark()])) == {"a": ()}
-
-
-def test_tables_of_a_runtime_that_is_gone_stay():
-    assert shared(profile("a"), runtimes=[]) == {}
-
-
-def test_tables_are_sorted_and_the_oldest_give_way_when_there_is_no_more_room():
-    many = [benchmark(runtime=f"r-{i:02}", measured_at=at(-1000 + i)) for i in range(MAX_TABLES)]
-    present = benchmark(measured_at=at(-5000))
-    [kept] = shared(bare("a"), measured=[*many, present]).values()
-    assert [table.runtime for table in kept] == [
-        *(f"r-{i:02}" for i in range(1, MAX_TABLES)),
-        "triton",
+def with_gpu(name="node-1", *, table=None, rows=True, driver="550", **fields):
+    """Return a profile whose GPU runs under a driver, with a table measured under another."""
+    tables = [
+        benchmark(
+            processor="gpu",
+            node_type="gpu-1",
+            driver=table,
+            **({} if rows else {"points": (), "error": "boom", "failures": 1}),
+            **fields,
+        )
     ]
+    gpu = processor("gpu", fields.get("utilisation", 0.1), driver=driver)
+    return profile(name, "gpu-1", processors=[gpu], benchmarks=tables)
 
 
-TABLES = st.lists(
-    st.builds(
-        lambda kind, name, image, age: benchmark(
-            node_type=kind, runtime=name, image=image, measured_at=at(-age)
-        ),
-        st.sampled_from(["a", "b"]),
-        st.sampled_from(["triton", "other"]),
-        st.sampled_from([CPU_IMAGE, "triton:older"]),
-        st.integers(0, 3),
-    ),
-    max_size=3,
+def gpu_due(*profiles):
+    return [m.driver for m in to_measure(list(profiles), runtimes=[GPU_RUNTIME])]
+
+
+@pytest.mark.parametrize(
+    ("table", "driver", "again"),
+    [
+        pytest.param("550", "550", False, id="the same driver"),
+        pytest.param("535", "550", True, id="another driver"),
+        pytest.param(None, "550", True, id="nobody knows under which"),
+        pytest.param("535", None, False, id="the driver is not known now"),
+        pytest.param(None, None, False, id="it never was"),
+    ],
 )
-PROFILES = st.lists(st.tuples(st.sampled_from(["a", "b"]), TABLES), max_size=4)
+def test_a_table_is_measured_again_under_another_driver(table, driver, again):
+    started = gpu_due(with_gpu(table=table, driver=driver))
+    assert started == ([driver] if again else [])
 
 
-@given(PROFILES, TABLES)
-def test_one_round_of_copying_is_enough_and_twins_agree(described, measured):
-    profiles = {
-        f"n{i}": profile(f"n{i}", kind, benchmarks=own) for i, (kind, own) in enumerate(described)
-    }
-    for name, wanted in tables([CPU_RUNTIME], tuple(profiles.values()), measured).items():
-        status = profiles[name].status.with_(benchmarks=wanted)
-        profiles[name] = profiles[name].with_(status=status)
-    assert tables([CPU_RUNTIME], tuple(profiles.values())) == {}
-    kinds = {p.status.node_type: p.status.benchmarks for p in profiles.values()}
-    assert all(p.status.benchmarks == kinds[p.status.node_type] for p in profiles.values())
+def test_while_drivers_are_rolled_out_the_table_of_either_will_do():
+    assert gpu_due(with_gpu("a", table="535"), with_gpu("b", table="535", driver="535")) == []
+
+
+def test_a_renewal_that_failed_waits_before_it_is_tried_again():
+    def failed(age_s):
+        failure = {"error": "boom", "failures": 2, "measured_at": at(-age_s)}
+        return gpu_due(with_gpu(table="535", **failure))
+
+    assert failed(1199) == []
+    assert failed(1200) == ["550"]
+
+
+def idle_at(utilisation, *, rows=True):
+    tables = [benchmark(driver="1", **({} if rows else {"points": ()}))]
+    busy = processor("cpu", utilisation, driver="2")
+    return profile(processors=[busy], benchmarks=tables)
+
+
+@pytest.mark.parametrize(
+    ("utilisation", "rows", "starts"),
+    [
+        pytest.param(0.5, True, True, id="idle"),
+        pytest.param(0.55, True, False, id="at work: the old table will do meanwhile"),
+        pytest.param(None, True, True, id="unknown"),
+        pytest.param(0.55, False, True, id="without any rows nothing could be placed: at once"),
+    ],
+)
+def test_a_renewal_waits_until_the_processor_is_idle(utilisation, rows, starts):
+    assert len(to_measure([idle_at(utilisation, rows=rows)])) == starts
+
+
+def test_a_request_does_not_wait_for_idleness():
+    busy = [processor("cpu", 1.0)]
+    assert len(to_measure([asked("a", processors=busy)])) == 1
+
+
+# Serving comes first.
+
+
+def test_a_node_without_reservations_is_taken_before_an_idler_one():
+    profiles = [
+        bare("a", processors=[processor("cpu", 0.0, 0.0)]),
+        bare("b", processors=[processor("cpu", 0.4, 0.4)]),
+    ]
+    reserved = {"reserved_cpu_millicores": 500}
+    nodes = [node("a", profile=profiles[0].status, reserved=reserved), node("b")]
+    assert to_measure(profiles, nodes=nodes) == (measurement("b"),)
+
+
+def test_where_models_have_reserved_cpu_the_rest_is_the_limit():
+    views = [node("node-1", profile=bare().status, reserved={"reserved_cpu_millicores": 1500})]
+    [started] = to_measure([bare()], nodes=views)
+    assert started.cpu_limit_millicores == 2500
+
+
+@pytest.mark.parametrize(
+    ("reserved", "starts"),
+    [
+        pytest.param({"reserved_cpu_millicores": 3400}, True, id="just enough CPU"),
+        pytest.param({"reserved_cpu_millicores": 3401}, False, id="too little CPU for the client"),
+        pytest.param({"reserved_memory_bytes": 8 * 2**30 - 768 * 2**20}, True, id="enough memory"),
+        pytest.param({"reserved_memory_bytes": 8 * 2**30 - 767 * 2**20}, False, id="too little"),
+    ],
+)
+def test_the_client_needs_room_beside_triton(reserved, starts):
+    views = [node("node-1", profile=bare().status, reserved=reserved)]
+    assert len(to_measure([bare()], nodes=views)) == starts
+
+
+def short(node_type="cpu-small", *resources):
+    return Shortage(node_type, frozenset(resources or ("cpu",)))
+
+
+def gpu_measurement():
+    return Measurement("gpu-1", "gpu", "triton", GPU_IMAGE, "node-1")
+
+
+@pytest.mark.parametrize(
+    ("shortage", "running", "gives_way"),
+    [
+        pytest.param(short(), measurement(), True, id="CPU on the same node type"),
+        pytest.param(short("cpu-small", "memory"), measurement(), True, id="memory"),
+        pytest.param(short("cpu-large"), measurement(), False, id="another node type"),
+        pytest.param(short("cpu-small", "nvidia.com/gpu"), measurement(), False, id="no GPU held"),
+        pytest.param(short("gpu-1", "nvidia.com/gpu"), gpu_measurement(), True, id="the GPU"),
+        pytest.param(
+            short("cpu-small"), measurement(runtime="gone"), True, id="a runtime that is gone"
+        ),
+    ],
+)
+def test_a_measurement_gives_way_to_a_serving_pod(shortage, running, gives_way):
+    runtimes = [runtime()]
+    assert given_up([running], runtimes, [shortage]) == ((running,) if gives_way else ())
+
+
+def test_nothing_is_started_where_a_serving_pod_waits():
+    def started(shortage):
+        profiles = [bare()]
+        views = [node(profile=bare().status)]
+        return due([CPU_RUNTIME], profiles, views, (), NOW, shortages=[shortage])
+
+    assert started(short()) == ()
+    assert started(short("cpu-large")) == (measurement(),)
+
+
+FLEETS = st.lists(
+    st.tuples(
+        st.sampled_from(["small", "large"]),
+        st.sampled_from([None, 0.0, 0.4, 0.9]),
+        st.sampled_from([0, 500, 3900]),
+        st.booleans(),
+    ),
+    max_size=5,
+)
+
+
+@given(FLEETS, st.sets(st.sampled_from(["small", "large"])))
+def test_whatever_the_fleet_no_node_and_no_subject_is_measured_twice(fleet, waiting):
+    profiles, nodes = [], []
+    for index, (kind, utilisation, reserved, ready) in enumerate(fleet):
+        busy = [processor("cpu", utilisation)]
+        profiles.append(bare(f"n{index}", kind, processors=busy))
+        views = {"reserved": {"reserved_cpu_millicores": reserved}, "ready": ready}
+        nodes.append(node(f"n{index}", kind, profile=profiles[-1].status, **views))
+    runtimes = [CPU_RUNTIME, runtime("other", [runtime_processor("cpu")])]
+    lacking = [short(kind) for kind in waiting]
+    started = due(runtimes, profiles, nodes, (), NOW, shortages=lacking)
+    assert len({one.node for one in started}) == len(started)
+    assert len({one.subject for one in started}) == len(started)
+    assert not waiting & {one.node_type for one in started}
+    assert given_up(started, runtimes, lacking) == ()
+    able = {kind for kind, _, reserved, ready in fleet if ready and reserved < 3400}
+    assert {one.node_type for one in started} == able - waiting
+    assert due(runtimes, profiles, nodes, started, NOW, shortages=lacking) == tuple(
+        one for one in due(runtimes, profiles, nodes, started, NOW) if one.node_type not in waiting
+    )

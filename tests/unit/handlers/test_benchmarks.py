@@ -5,7 +5,8 @@ import pytest
 from ferryman.api.inference_runtime import ReferenceBenchmark
 from ferryman.core.benchmark_job import CONTAINER_BENCHMARK
 from tests import factories
-from tests.fakes import wire
+from tests.factories import at
+from tests.fakes import pod_object, wire
 
 LABEL = "serving.ferryman.dev/node-type"
 RESULT = {
@@ -168,6 +169,52 @@ def test_a_runtime_without_a_benchmark_is_not_measured(cluster, play):
 
     play(script)
     assert cluster.api.jobs == {}
+
+
+def waiting_pod(lack):
+    words = f"0/1 nodes are available: 1 Insufficient {lack}."
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+    pod = pod_object(node="", ready=False, conditions=[{**condition, "message": words}])
+    return {**pod, "status": {**pod["status"], "phase": "Pending", "podIP": ""}}
+
+
+def place(cluster, node_type):
+    """Put a model that is placed on a node type."""
+    body = cluster.model()
+    placement = {"nodeType": node_type, "processor": "cpu", "since": at(-600), "reason": "x"}
+    placement |= {"message": "x", "candidates": []}
+    cluster.api.put("models", {**body, "status": {"placement": placement}})
+
+
+@pytest.mark.parametrize(
+    ("node_type", "lack", "gives_way"),
+    [
+        pytest.param("cpu-small", "cpu", True, id="CPU, where the benchmark runs"),
+        pytest.param("cpu-small", "nvidia.com/gpu", False, id="a device that it does not hold"),
+        pytest.param("cpu-large", "cpu", False, id="on another node type"),
+    ],
+)
+def test_a_benchmark_gives_way_to_a_serving_pod_and_is_no_failure(
+    cluster, play, node_type, lack, gives_way
+):
+    async def script(cluster):
+        prepare(cluster)
+        await cluster.settle(5)
+        assert len(cluster.api.jobs) == 1
+        place(cluster, node_type)
+        cluster.api.put("pods", waiting_pod(lack))
+        await cluster.settle(2)
+        assert len(cluster.api.jobs) == (0 if gives_way else 1), "at once"
+        await cluster.settle(30)
+        while_it_waits = len(cluster.api.jobs)
+        cluster.api.put("pods", pod_object())
+        await cluster.settle(30)
+        return while_it_waits
+
+    assert play(script) == (0 if gives_way else 1)
+    assert tables(cluster) == [], "nothing is recorded"
+    assert len(cluster.api.jobs) == 1, "and it is measured once nobody waits"
+    assert cluster.writes().get(("delete", "Job"), 0) == (1 if gives_way else 0)
 
 
 def test_a_job_that_is_not_ours_is_left_alone(cluster, play, caplog):

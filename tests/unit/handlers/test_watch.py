@@ -107,6 +107,9 @@ def test_a_runtime_concerns_the_models_that_name_it(concerned):
 
 def test_a_pod_concerns_the_model_in_its_label_and_no_other(concerned):
     assert concerned.look("pods", pod_object(), deleted=False) == ([(DEFAULT, "resnet50")], False)
+    waiting = pod_object(node="")
+    assert concerned.look("pods", waiting, deleted=False) == ([(DEFAULT, "resnet50")], True)
+    assert concerned.look("pods", waiting, deleted=True) == ([(DEFAULT, "resnet50")], False)
     stranger = pod_object()
     del stranger["metadata"]["labels"]
     assert concerned.look("pods", stranger, deleted=False) == ([], False)

@@ -1,0 +1,56 @@
+"""Benchmark Jobs as the API server shows them: what they measure, how they end, what they say."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ferryman.core import benchmark_job
+from ferryman.core.benchmark_job import CONTAINER_BENCHMARK
+from ferryman.core.benchmarking import Measurement
+from ferryman.handlers.cache import Manifest
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkJob:
+    """A benchmark Job and what it measures."""
+
+    name: str
+    measurement: Measurement
+    manifest: Manifest
+
+    @property
+    def ended(self) -> bool:
+        """Whether it succeeded or failed for good."""
+        return ending(self.manifest) is not None
+
+
+def read(manifest: Manifest) -> BenchmarkJob | None:
+    """Return a Job of ours; None, and a warning, for one that does not say what it measures."""
+    name = manifest["metadata"]["name"]
+    try:
+        return BenchmarkJob(name, benchmark_job.describe(manifest), manifest)
+    except ValueError as error:
+        _log.warning("a Job is not one of ours", extra={"job": name, "why": str(error)})
+        return None
+
+
+def ending(job: Manifest) -> str | None:
+    """Return in words how a Job ended, or None while it runs."""
+    for condition in job.get("status", {}).get("conditions") or ():
+        if condition["type"] in {"Complete", "Failed"} and condition["status"] == "True":
+            words = condition.get("message") or condition.get("reason") or ""
+            return f"the Job ended: {condition['type']} {words}".strip()
+    return None
+
+
+def termination_message(pod: Manifest) -> str:
+    """Return what the client left when it ended; "" where it has not, or left nothing."""
+    statuses: Sequence[Mapping[str, Any]] = pod.get("status", {}).get("containerStatuses") or ()
+    for container in statuses:
+        if container["name"] == CONTAINER_BENCHMARK:
+            ended = container.get("state", {}).get("terminated") or {}
+            return str(ended.get("message") or "")
+    return ""

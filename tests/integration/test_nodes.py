@@ -1,0 +1,129 @@
+"""``ferryman nodes`` and ``ferryman benchmark`` against a real API server, as people run them."""
+
+import json
+import threading
+
+import pytest
+
+from ferryman.api import names
+from ferryman.cli import main
+from ferryman.core import benchmark_job
+from ferryman.core.benchmarking import Measurement
+from tests.factories import benchmark, profile, runtime, runtime_processor
+from tests.integration.controlplane import ControlPlane
+
+pytestmark = pytest.mark.integration
+
+NAMESPACE = "ferryman-system"
+HEADER = {"apiVersion": names.API_VERSION, "kind": "NodeProfile", "metadata": {"name": "fast-1"}}
+NODE = {
+    "apiVersion": "v1",
+    "kind": "Node",
+    "metadata": {"name": "fast-1"},
+    "status": {
+        "allocatable": {"cpu": "4", "memory": "8Gi"},
+        "conditions": [{"type": "Ready", "status": "True"}],
+    },
+}
+CPU_RUNTIME = runtime(processors=[runtime_processor("cpu")])
+
+
+@pytest.fixture(scope="module")
+def plane():
+    with ControlPlane.start() as running:
+        running.kubectl("apply", "--server-side", "-f", "crds/")
+        running.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", "crds/")
+        running.kubectl("create", "namespace", NAMESPACE)
+        apply(running, NODE)
+        running.kubectl("patch", "node", "fast-1", "-p", '{"spec": {"taints": null}}')
+        apply(running, custom("InferenceRuntime", CPU_RUNTIME))
+        apply(running, custom("NodeProfile", measured(400.0)))
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def kubeconfig(plane, monkeypatch):
+    monkeypatch.setenv("KUBECONFIG", str(plane.kubeconfig))
+    monkeypatch.setattr(
+        "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(plane.kubeconfig)
+    )
+
+
+def measured(rate, **fields):
+    return profile("fast-1", "fast", benchmarks=[benchmark(rate, node_type="fast", **fields)])
+
+
+def custom(kind, value):
+    content = value.as_dict()
+    metadata = {"name": content["metadata"]["name"]}
+    return {**content, "apiVersion": names.API_VERSION, "kind": kind, "metadata": metadata}
+
+
+def apply(plane, document):
+    """Write an object, and its status if it has one."""
+    text = json.dumps(document)
+    arguments = ("apply", "--server-side", "--force-conflicts", "-f", "-")
+    plane.kubectl(*arguments, stdin=text)
+    if "status" in document:
+        plane.kubectl(*arguments, "--subresource=status", stdin=text)
+
+
+def test_node_types_are_read_from_the_cluster(capsys, tmp_path):
+    path = tmp_path / "plot.svg"
+    assert main.main(["nodes", "-o", "json", "--plot", str(path)]) == 0
+    [kind] = json.loads(capsys.readouterr().out)["nodeTypes"]
+    assert (kind["name"], kind["nodes"]) == ("fast", ["fast-1"])
+    assert kind["free"]["cpu"] == 4000
+    assert kind["processors"][0]["benchmarks"][0]["points"][1]["imagesPerSecond"] == 400
+    assert "fast cpu under triton" in path.read_text()
+
+
+def begin_pod(plane, job):
+    """Make the Job's pod as its controller and a kubelet would, without a log behind it."""
+    labels = job["metadata"]["labels"] | {"batch.kubernetes.io/job-name": job["metadata"]["name"]}
+    metadata = {"name": "measuring", "namespace": NAMESPACE, "labels": labels}
+    container = {"name": "benchmark", "image": "x"}
+    spec = {"nodeName": "fast-1", "automountServiceAccountToken": False, "containers": [container]}
+    state = {"state": {"running": {}}, "name": "benchmark", "ready": True}
+    ran = {**state, "restartCount": 0, "image": "x", "imageID": "x"}
+    status = {"phase": "Running", "containerStatuses": [ran]}
+    header = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
+    apply(plane, {**header, "spec": spec, "status": status})
+
+
+def operator(plane, requested):
+    """Do the operator's work once the annotation is there: a Job, then another table."""
+    where = f"jsonpath={{.metadata.annotations['{names.ANNOTATION_BENCHMARK_REQUESTED}']}}"
+    where = where.replace("serving.ferryman.dev", r"serving\.ferryman\.dev")
+    for _ in range(100):
+        found = plane.kubectl("get", "nodeprofile", "fast-1", "-o", where)
+        if found:
+            requested.append(found)
+            break
+    measurement = Measurement("fast", "cpu", "triton", "ferryman/triton-cpu:test", "fast-1")
+    job = benchmark_job.job(
+        measurement, CPU_RUNTIME, namespace=NAMESPACE, image="x", encode=json.dumps
+    )
+    plane.kubectl("create", "-f", "-", stdin=json.dumps(job))
+    begin_pod(plane, job)
+    threading.Event().wait(4)
+    apply(plane, custom("NodeProfile", measured(500.0, measured_at="2099-01-01T00:00:00Z")))
+
+
+def test_a_benchmark_is_asked_for_followed_and_shown(plane, capsys):
+    requested = []
+    working = threading.Thread(target=operator, args=(plane, requested))
+    working.start()
+    status = main.main(["benchmark", "fast-1", "--wait", "--timeout", "60"])
+    working.join(60)
+    shown = capsys.readouterr()
+    assert status == 0, shown
+    assert requested[0] in shown.err
+    assert "cpu under triton on fast-1: Running" in shown.err
+    assert "cpu under triton on fast-1: its log cannot be read: " in shown.err
+    assert "500" in shown.out
+
+
+def test_a_node_that_is_not_there_is_said(capsys):
+    assert main.main(["benchmark", "nowhere"]) == 1
+    assert '"nowhere" not found' in capsys.readouterr().err
