@@ -12,6 +12,9 @@ from ferryman import __version__
 #: Subcommand -> (module, what it does). A module offers ``add_parser`` and ``run``.
 COMMANDS = {
     "explain": ("ferryman.cli.explain", "show where a model went, every candidate, and why"),
+    "nodes": ("ferryman.cli.nodes", "show node types: benchmark, utilisation, free capacity"),
+    "benchmark": ("ferryman.cli.benchmark", "measure a node's type again and show the table"),
+    "place": ("ferryman.cli.place", "place a whole fleet offline: what fits where, at what cost"),
     "load": ("ferryman.cli.load", "send open-loop load to a model and measure the answers"),
     "tune": ("ferryman.cli.tune", "tune a model on any running Triton, without Kubernetes"),
     "simulate": ("ferryman.cli.simulate", "try a batching algorithm on a simulated model"),
@@ -23,6 +26,9 @@ EPILOG = """\
 examples:
   ferryman explain resnet50                        why a model is where it is
   ferryman explain --snapshot FILE --output json   the same decision offline
+  ferryman nodes --plot FILE.svg                   what each node type can do, and how busy it is
+  ferryman benchmark NODE --wait                   measure a node's type again
+  ferryman place --snapshot FILE --add l4=4        what if there were four more nodes
   ferryman simulate --scenario FILE                what tuning would do, and the best there is
   ferryman tune --url HOST:8001 --model M --p99 50ms   tune any Triton, without Kubernetes
   ferryman load --url http://127.0.0.1:8000 --model resnet50 --rate 50 --duration 30

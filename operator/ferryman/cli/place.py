@@ -1,0 +1,145 @@
+"""``ferryman place``: where the models of a whole fleet go, offline."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, get_args
+
+from ferryman.cli import fleet_file, place_view
+from ferryman.cli.fleet_file import FleetError
+from ferryman.cli.place_view import Answer
+from ferryman.core.fleet.fleet import Fleet
+from ferryman.core.fleet.options import Policy, offers
+from ferryman.core.fleet.packing import left
+from ferryman.core.fleet.solve import TIME_LIMIT_S, solve
+
+if TYPE_CHECKING:
+    # argparse has no public name for what add_subparsers returns.
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
+
+EXIT_NOT_ALL: Final = 1
+EXIT_BAD_FILE: Final = 2
+
+DESCRIPTION = """\
+Place all models of a file on its node types together, at the least cost that meets their
+objectives, and say what is left, what it costs and how far that is from the least possible.
+No cluster is asked. The format of the file is described in docs/fleet-format.md.
+
+The answer is one of
+  Optimal     all models are placed, and none of it can cost less (by 0.1 %)
+  Feasible    all models are placed; the bound says how much less it could cost at most
+  Infeasible  not all models can be placed: that is proved. Shown is what can be
+  Unknown     not all models were placed, and it is not proved that they cannot be
+"""
+EPILOG = """\
+exit status: 0 all models are placed, 1 not all of them, 2 the file or an option is wrong
+
+examples:
+  ferryman place --snapshot FILE                         where each model goes
+  ferryman place --snapshot FILE --add l4=4              what if there were four more L4 nodes
+  ferryman place --snapshot FILE --policy Cheapest --output json   by price, for a program
+"""
+
+
+def add_parser(commands: "Subparsers") -> None:
+    """Add this subcommand."""
+    parser = commands.add_parser(
+        "place",
+        help="place a whole fleet offline",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--snapshot", type=Path, required=True, metavar="FILE", help="YAML or JSON")
+    add(
+        "--policy",
+        choices=get_args(Policy),
+        default="BestFit",
+        help="BestFit: the smallest share of nodes; Cheapest: the lowest price; default: BestFit",
+    )
+    add(
+        "--add",
+        type=_more,
+        action="append",
+        default=[],
+        metavar="TYPE=N",
+        help="so many more nodes of a type (fewer with a minus sign); may be repeated",
+    )
+    add(
+        "--time-limit",
+        type=_seconds,
+        default=TIME_LIMIT_S,
+        metavar="SECONDS",
+        help=f"for the programs; the local search comes on top; default: {TIME_LIMIT_S:g}",
+    )
+    add("-o", "--output", choices=("table", "json"), default="table", help="default: table")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Place; return 0 if all models are placed, 1 if not, 2 for a file that is no fleet."""
+    try:
+        fleet = fleet_file.with_more(fleet_file.read(args.snapshot), _sums(args.add))
+        answer = place(fleet, args.policy, args.time_limit)
+    except FleetError as error:
+        return _fail(str(error))
+    except ValueError as error:
+        return _fail(f"{args.snapshot}: {error}")
+    if args.output == "json":
+        print(json.dumps(place_view.as_json(answer), indent=2))
+    else:
+        place_view.show(answer)
+    return EXIT_NOT_ALL if answer.solution.unplaced else 0
+
+
+def place(fleet: Fleet, policy: Policy, time_limit_s: float) -> Answer:
+    """Place the models of a fleet. Raises ValueError when a price is missing."""
+    found = offers(fleet, policy)
+    with _no_chatter():
+        solution = solve(found.problem, time_limit_s)
+    return Answer(fleet, policy, found, solution, left(found.problem, solution.placed.values()))
+
+
+@contextmanager
+def _no_chatter() -> Iterator[None]:
+    """Keep standard output for the answer: HiGHS has a line of debugging that it prints there."""
+    sys.stdout.flush()
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _more(text: str) -> tuple[str, int]:
+    name, equals, number = text.rpartition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError("must be TYPE=N, for example l4=4")
+    try:
+        return name, int(number)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{number!r} is no whole number") from error
+
+
+def _sums(added: list[tuple[str, int]]) -> dict[str, int]:
+    return {name: sum(n for other, n in added if other == name) for name, _ in added}
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 86_400:  # noqa: PLR2004  # a day
+        raise argparse.ArgumentTypeError("must be above 0, and no more than a day")
+    return value
+
+
+def _fail(message: str) -> int:
+    for line in message.splitlines():
+        print(f"ferryman place: {line}", file=sys.stderr)
+    return EXIT_BAD_FILE

@@ -1,0 +1,163 @@
+"""What ``ferryman place`` shows: where each model goes, what is left, and what is not placed."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+from ferryman.core.fleet.fleet import Fleet
+from ferryman.core.fleet.options import Offers, Policy, in_words
+from ferryman.core.fleet.problem import Amounts, Placed, Solution
+
+#: Wide enough where the output is no terminal.
+PLAIN_WIDTH: Final = 160
+_DECIMALS: Final = 6
+_UNITS: Final = {"BestFit": "nodes", "Cheapest": "per hour"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A fleet, and what became of it."""
+
+    fleet: Fleet
+    policy: Policy
+    offers: Offers
+    solution: Solution
+    left: Mapping[str, Sequence[Amounts]]
+    """By node type, what each node has left."""
+
+    @property
+    def gap(self) -> float | None:
+        """How far above the least possible cost it may be; None unless all models are placed."""
+        known = not self.solution.unplaced and self.solution.bound > 0
+        return self.solution.gap if known else None
+
+
+def as_json(answer: Answer) -> dict[str, Any]:
+    """Return the answer as JSON values; what is not known or infinite is null."""
+    solution = answer.solution
+    return {
+        "policy": answer.policy,
+        "outcome": str(solution.outcome),
+        "message": solution.message,
+        "cost": _rounded(solution.cost),
+        "bound": _rounded(solution.bound) if isfinite(solution.bound) else None,
+        "gap": None if answer.gap is None else _rounded(answer.gap),
+        "models": [_model(answer, model.name) for model in answer.fleet.models],
+        "nodeTypes": [
+            {
+                "name": kind.name,
+                "count": kind.count,
+                "nodesUsed": _used(answer, kind.name),
+                "free": [
+                    {name: _rounded(amount) for name, amount in node.items()}
+                    for node in answer.left[kind.name]
+                ],
+            }
+            for kind in answer.fleet.node_types
+        ],
+    }
+
+
+def _model(answer: Answer, name: str) -> dict[str, Any]:
+    refused = [
+        {
+            "nodeType": each.node_type,
+            "class": each.processor,
+            "reason": str(each.reason),
+            "message": each.message,
+        }
+        for each in answer.offers.refused[name]
+    ]
+    placed = answer.solution.placed.get(name)
+    if placed is None:
+        why = answer.solution.unplaced[name]
+        return {"name": name, "placed": False, "message": why, "refused": refused}
+    option = placed.option
+    return {
+        "name": name,
+        "placed": True,
+        "nodeType": option.node_type,
+        "class": option.processor,
+        "replicas": option.replicas,
+        "nodes": list(placed.nodes),
+        "maxBatchSize": answer.offers.sizes[name][option.node_type, option.processor].batch_size,
+        "processorShare": _rounded(_share(placed)),
+        "cost": _rounded(option.cost),
+        "moved": _moved(answer, name),
+        "refused": refused,
+    }
+
+
+def show(answer: Answer) -> None:
+    """Print the answer as tables, and what it amounts to in words."""
+    console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
+    console.print(_models(answer))
+    console.print(_node_types(answer))
+    solution = answer.solution
+    for name, why in solution.unplaced.items():
+        console.print(f"{name} is not placed: {why}", highlight=False, soft_wrap=True)
+        for each in answer.offers.refused[name]:
+            told = f"  not on {each.node_type} ({each.processor}), {each.reason}: {each.message}"
+            console.print(told, highlight=False, soft_wrap=True)
+    console.print(f"{solution.outcome}: {solution.message}", highlight=False, soft_wrap=True)
+    bound = f"at least {solution.bound:.3f}" if isfinite(solution.bound) else "cannot be had"
+    told = f"Cost {solution.cost:.3f} {_UNITS[answer.policy]}; all models together: {bound}"
+    console.print(told, highlight=False, soft_wrap=True)
+
+
+def _models(answer: Answer) -> Table:
+    table = Table()
+    for column in ("model", "node type", "class"):
+        table.add_column(column)
+    for column in ("replicas", "batch", "share each", f"cost, {_UNITS[answer.policy]}"):
+        table.add_column(column, justify="right")
+    table.add_column("")
+    for name, placed in answer.solution.placed.items():
+        option = placed.option
+        size = answer.offers.sizes[name][option.node_type, option.processor]
+        table.add_row(
+            *(name, option.node_type, option.processor, str(option.replicas)),
+            *(str(size.batch_size), f"{_share(placed):.0%}", f"{option.cost:.3f}"),
+            "moved" if _moved(answer, name) else "",
+        )
+    return table
+
+
+def _node_types(answer: Answer) -> Table:
+    table = Table()
+    table.add_column("node type")
+    table.add_column("nodes", justify="right")
+    table.add_column("used", justify="right")
+    table.add_column("left on all of them")
+    for kind in answer.fleet.node_types:
+        nodes = answer.left[kind.name]
+        names = sorted({name for node in nodes for name in node})
+        amounts = (in_words(name, sum(node[name] for node in nodes)) for name in names)
+        used = str(_used(answer, kind.name))
+        table.add_row(kind.name, str(kind.count), used, ", ".join(amounts))
+    return table
+
+
+def _used(answer: Answer, node_type: str) -> int:
+    placed = answer.solution.placed.values()
+    return len({n for each in placed if each.option.node_type == node_type for n in each.nodes})
+
+
+def _share(placed: Placed) -> float:
+    """Return the share of one processor's time that a replica is given."""
+    return placed.option.uses[f"{placed.option.processor} time"]
+
+
+def _moved(answer: Answer, name: str) -> bool:
+    option = answer.solution.placed[name].option
+    demand = next(demand for demand in answer.offers.problem.demands if demand.model == name)
+    return demand.moves(option)
+
+
+def _rounded(value: float) -> float:
+    return round(value, _DECIMALS)

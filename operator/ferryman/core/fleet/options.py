@@ -1,0 +1,223 @@
+"""From a fleet to the problem: on which node types each model could be served, at what cost."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from ferryman.api.conditions import Reason
+from ferryman.core.fleet.fleet import Fleet, FleetModel, FleetNodeType, FleetProcessor
+from ferryman.core.fleet.problem import Amounts, Demand, NodeType, Option, Problem
+from ferryman.core.fleet.sizing import Size, TooSlow, size
+
+Policy = Literal["BestFit", "Cheapest"]
+Key = tuple[str, str]
+"""A node type and a processor class."""
+Curve = tuple[float, ...]
+"""tau(1), tau(2), … in milliseconds."""
+
+#: An option that moves a model counts so many times its cost.
+MOVE_FACTOR: Final = 1.2
+#: What needs more replicas than this on a node type is not placed there.
+MAX_REPLICAS: Final = 10_000
+CPU: Final = "cpu"
+MEMORY: Final = "memory"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why a node type is no option for a model."""
+
+    node_type: str
+    processor: str
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A processor class on a node type, and what one node of the type has."""
+
+    kind: FleetNodeType
+    processor: FleetProcessor
+    has: Amounts
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """What each model was found to need where it could be served, and where it could not."""
+
+    problem: Problem
+    sizes: Mapping[str, Mapping[Key, Size]]
+    """By model, and by node type and processor class: one for each option."""
+    refused: Mapping[str, tuple[Refused, ...]]
+    """By model."""
+
+
+def offers(fleet: Fleet, policy: Policy) -> Offers:
+    """Return the placement problem of a fleet, and what its options stand for.
+
+    ``BestFit`` counts the share of a node that a model takes, ``Cheapest`` the price of it.
+    Raises ValueError when a price is missing that the policy needs.
+    """
+    places = {
+        (kind.name, processor.processor_class): Place(kind, processor, _amounts(kind))
+        for kind in fleet.node_types
+        for processor in kind.processors
+    }
+    prices = {kind.name: _price(kind, policy) for kind in fleet.node_types}
+    demands: list[Demand] = []
+    sizes: dict[str, Mapping[Key, Size]] = {}
+    refused: dict[str, tuple[Refused, ...]] = {}
+    for model in fleet.models:
+        answers = dict(_answers(model, places))
+        found = {key: size for key, size in answers.items() if isinstance(size, Size)}
+        options = tuple(
+            _option(model, places[key], size, prices[key[0]]) for key, size in found.items()
+        )
+        present = None
+        if model.present is not None:
+            present = model.present.node_type, model.present.processor_class
+        demands.append(Demand(model.name, options, present, MOVE_FACTOR))
+        sizes[model.name] = found
+        refused[model.name] = tuple(
+            Refused(*key, why.reason, why.message)
+            for key, why in answers.items()
+            if isinstance(why, TooSlow)
+        )
+    node_types = tuple(
+        NodeType(kind.name, (_amounts(kind),) * kind.count) for kind in fleet.node_types
+    )
+    return Offers(Problem(node_types, tuple(demands)), sizes, refused)
+
+
+def _answers(
+    model: FleetModel, places: Mapping[Key, Place]
+) -> Iterator[tuple[Key, Size | TooSlow]]:
+    """Return for each place what the model needs there, or why it cannot be served there."""
+    measured = dict(_measured(model, places))
+    for key, place in places.items():
+        yield key, _ruled_out(model, place) or _sized(model, key, places, measured)
+
+
+def _ruled_out(model: FleetModel, place: Place) -> TooSlow | None:
+    name = place.processor.processor_class
+    if model.processors and name not in model.processors:
+        allowed = ", ".join(model.processors)
+        return TooSlow(Reason.PROCESSOR_NOT_ALLOWED, f"the model allows {allowed} only")
+    if model.node_types and place.kind.name not in model.node_types:
+        allowed = ", ".join(model.node_types)
+        return TooSlow(Reason.NODE_TYPE_NOT_ALLOWED, f"the model allows {allowed} only")
+    needed, has = model.copies * model.memory_mebibytes, place.processor.memory_mebibytes
+    if has and needed > has:
+        message = f"{needed:g} MiB for {model.copies} copies, a {name} has {has:g} MiB"
+        return TooSlow(Reason.INSUFFICIENT_RESOURCES, message)
+    return None
+
+
+def _sized(
+    model: FleetModel, key: Key, places: Mapping[Key, Place], measured: Mapping[Key, Curve]
+) -> Size | TooSlow:
+    place = places[key]
+    curve_ms = measured.get(key) or _scaled_ms(place, places, measured)
+    if curve_ms is None:
+        message = "no reference benchmark tells how fast it is compared to where it was measured"
+        return TooSlow(Reason.NOT_BENCHMARKED, message)
+    found = size(model.objectives, model.rate_per_second, model.replicas, curve_ms)
+    if isinstance(found, TooSlow):
+        return found
+    if found.replicas > MAX_REPLICAS:
+        message = f"{found.replicas:,} replicas needed, no more than {MAX_REPLICAS:,} are placed"
+        return TooSlow(Reason.NEEDS_CAPACITY, message)
+    lack = _lack(_uses(model, place, found), place.has)
+    return TooSlow(Reason.INSUFFICIENT_RESOURCES, lack) if lack else found
+
+
+def _measured(model: FleetModel, places: Mapping[Key, Place]) -> Iterator[tuple[Key, Curve]]:
+    """Return where the model was measured, and its service times there in milliseconds."""
+    for time in model.service_times:
+        bound = int(min(model.max_batch_size, time.largest))
+        name = time.processor_class or _only_class(time.node_type, places)
+        yield (time.node_type, name), time.curve_ms(bound)
+
+
+def _only_class(node_type: str, places: Mapping[Key, Place]) -> str:
+    return next(processor for name, processor in places if name == node_type)
+
+
+def _scaled_ms(
+    place: Place, places: Mapping[Key, Place], measured: Mapping[Key, Curve]
+) -> Curve | None:
+    """Return service times of elsewhere, scaled by the reference benchmarks of both.
+
+    Those of a processor of the same class if there is one, of equals the first that is stated.
+    """
+    here = place.processor.images_per_second
+    known = [(places[key].processor, curve) for key, curve in measured.items()]
+    rated = [(other, curve) for other, curve in known if other.images_per_second]
+    if not here or not rated:
+        return None
+    wanted = place.processor.processor_class
+    other, curve = min(rated, key=lambda pair: pair[0].processor_class != wanted)
+    return tuple(ms * (other.images_per_second or here) / here for ms in curve)
+
+
+def _option(model: FleetModel, place: Place, found: Size, price: float) -> Option:
+    uses = _uses(model, place, found)
+    share = max(amount / place.has[name] for name, amount in uses.items() if amount)
+    cost = found.replicas * share * price
+    name = place.processor.processor_class
+    return Option(place.kind.name, name, found.replicas, uses, cost)
+
+
+def _amounts(kind: FleetNodeType) -> Amounts:
+    """Return what one node has, of what the fleet states."""
+    own = {CPU: kind.cpu, MEMORY: kind.memory_mebibytes}
+    found = {name: amount for name, amount in own.items() if amount is not None}
+    for processor in kind.processors:
+        found[_time(processor)] = float(processor.count)
+        if processor.memory_mebibytes:
+            found[_memory(processor)] = processor.count * processor.memory_mebibytes
+    return found
+
+
+def _uses(model: FleetModel, place: Place, found: Size) -> Amounts:
+    """Return what one replica uses, of what is limited on the node type."""
+    processor = place.processor
+    uses = {
+        _time(processor): 1.0 if processor.exclusive else found.time,
+        _memory(processor): model.copies * model.memory_mebibytes,
+        CPU: model.cpu,
+        MEMORY: model.host_memory_mebibytes,
+    }
+    return {name: amount for name, amount in uses.items() if amount and name in place.has}
+
+
+def _time(processor: FleetProcessor) -> str:
+    return f"{processor.processor_class} time"
+
+
+def _memory(processor: FleetProcessor) -> str:
+    return f"{processor.processor_class} memory"
+
+
+def _lack(uses: Amounts, has: Amounts) -> str | None:
+    """Return what an empty node has too little of."""
+    short = [name for name, amount in uses.items() if amount > has[name]]
+    if not short:
+        return None
+    name = short[0]
+    return f"needs {in_words(name, uses[name])}, a node has {has[name]:g}"
+
+
+def in_words(name: str, amount: float) -> str:
+    """Return an amount of a resource with its unit, for people."""
+    unit = "MiB of " if name.endswith(MEMORY) else ""
+    return f"{amount:.6g} {unit}{name}"
+
+
+def _price(kind: FleetNodeType, policy: Policy) -> float:
+    if policy == "BestFit":
+        return 1.0
+    if kind.price_per_hour is None:
+        raise ValueError(f"nodeTypes: {kind.name} has no pricePerHour, which Cheapest needs")
+    return kind.price_per_hour

@@ -1,0 +1,124 @@
+"""Random placement problems, a checker that adds up every node, and all placements there are."""
+
+from itertools import product
+
+from hypothesis import strategies as st
+
+from ferryman.core.fleet.problem import Demand, NodeType, Option, Problem
+
+RESOURCES = ("cpu", "memory")
+KINDS = ("a", "b", "c")
+
+
+def option(kind="a", cost=1.0, replicas=1, processor="cpu", **uses):
+    return Option(kind, processor, replicas, uses or {"cpu": 1.0}, cost)
+
+
+def demand(model="m", *options, present=None, move_factor=1.0):
+    return Demand(model, options, present, move_factor)
+
+
+def nodes(kind="a", count=1, **free):
+    return NodeType(kind, (free or {"cpu": 4.0},) * count)
+
+
+def problem(node_types, *demands, max_moves=None):
+    return Problem(tuple(node_types), demands, max_moves)
+
+
+@st.composite
+def problems(draw, most_models=4):
+    """Return small problems whose amounts are multiples of an eighth, so that sums are exact."""
+    amounts = st.integers(1, 24).map(lambda n: n / 8)
+    node_types = tuple(
+        NodeType(
+            kind,
+            tuple(
+                {name: draw(amounts) for name in RESOURCES} for _ in range(draw(st.integers(0, 2)))
+            ),
+        )
+        for kind in KINDS[: draw(st.integers(1, 3))]
+    )
+    options = st.builds(
+        Option,
+        st.sampled_from([kind.name for kind in node_types]),
+        st.sampled_from(["cpu", "gpu"]),
+        st.integers(1, 2),
+        st.fixed_dictionaries({"cpu": amounts}, optional={"memory": amounts}),
+        st.integers(0, 16).map(lambda n: n / 4),
+    )
+    demands = tuple(
+        Demand(
+            f"m{index}",
+            tuple(draw(st.lists(options, max_size=3))),
+            draw(st.sampled_from([None, ("a", "cpu"), ("a", "gpu")])),
+            1.25,
+        )
+        for index in range(draw(st.integers(0, most_models)))
+    )
+    return Problem(node_types, demands, draw(st.sampled_from([None, None, 0, 1])))
+
+
+def faults(given, solution):
+    """Return all that is wrong with what is placed."""
+    found = []
+    demands = {each.model: each for each in given.demands}
+    left = {kind.name: [dict(node) for node in kind.free] for kind in given.node_types}
+    for model, placed in solution.placed.items():
+        if placed.option not in demands[model].options:
+            found.append(f"{model} was never offered that")
+        if len(placed.nodes) != placed.option.replicas:
+            found.append(f"{model} lacks replicas")
+        for node in placed.nodes:
+            for name, amount in placed.option.uses.items():
+                room = left[placed.option.node_type][node]
+                room[name] = room.get(name, 0.0) - amount
+    found += [
+        f"{kind}[{index}] gives more {name} than it has"
+        for kind, rooms in left.items()
+        for index, room in enumerate(rooms)
+        for name, amount in room.items()
+        if amount < -1e-6
+    ]
+    moves = sum(demands[model].moves(each.option) for model, each in solution.placed.items())
+    if given.max_moves is not None and moves > given.max_moves:
+        found.append(f"{moves} moves")
+    if {*solution.placed, *solution.unplaced} != set(demands):
+        found.append("a model is missing")
+    return found
+
+
+def least_cost(given):
+    """Return the least cost of placing all models, by trying everything; None for no placement."""
+    costs = [
+        sum(each.cost(o) for each, o in zip(given.demands, chosen, strict=True))
+        for chosen in product(*(each.options for each in given.demands))
+        if _few_moves(given, chosen) and _fits(given, chosen)
+    ]
+    return min(costs, default=None)
+
+
+def _few_moves(given, chosen):
+    moves = sum(each.moves(o) for each, o in zip(given.demands, chosen, strict=True))
+    return given.max_moves is None or moves <= given.max_moves
+
+
+def _fits(given, chosen):
+    replicas = [o for o in chosen for _ in range(o.replicas)]
+    free = {kind.name: [dict(node) for node in kind.free] for kind in given.node_types}
+    return _pack(replicas, free)
+
+
+def _pack(replicas, free):
+    if not replicas:
+        return True
+    first, *others = replicas
+    for room in free[first.node_type]:
+        if all(room.get(name, 0.0) >= amount for name, amount in first.uses.items()):
+            for name, amount in first.uses.items():
+                room[name] -= amount
+            if _pack(others, free):
+                return True
+            for name, amount in first.uses.items():
+                room[name] += amount
+    return False
