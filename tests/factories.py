@@ -20,12 +20,9 @@ from ferryman.api.batching import (
 from ferryman.api.inference_model import (
     InferenceModel,
     InferenceModelSpec,
-    LatencyObjective,
-    Objectives,
     PlacementSpec,
     ResourceRequirements,
     RuntimeRef,
-    ThroughputObjective,
 )
 from ferryman.api.inference_model_status import InferenceModelStatus
 from ferryman.api.inference_runtime import (
@@ -43,6 +40,7 @@ from ferryman.api.node_profile import (
     NodeProfileStatus,
     Processor,
 )
+from ferryman.api.objectives import LatencyObjective, Objectives, ThroughputObjective
 from ferryman.api.statistics import Statistics
 from ferryman.core.snapshot import LiveCapView, NodeView, PodView, ServingState, Snapshot
 from ferryman.core.window import Window

@@ -196,7 +196,8 @@ class FakeKubernetes:
         body = self.objects.get(("nodes", "", name))
         if body is None or body["metadata"]["uid"] != uid:
             raise ConflictError("uid mismatch", status=409)
-        metadata = {**body["metadata"], "labels": dict(labels)}
+        before = body["metadata"].get("labels") or {}
+        metadata = {**body["metadata"], "labels": {**before, **labels}}
         self.put("nodes", {**body, "metadata": metadata})
 
     async def annotate_pod(self, namespace, name, annotations):

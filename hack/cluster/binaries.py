@@ -91,6 +91,7 @@ SOURCES: dict[str, Source] = {
         tags="seccomp netgo osusergo static_build",
         cgo=True,
     ),
+    "kwok": Source("sigs.k8s.io/kwok/cmd/kwok", "v0.8.0"),
     "kind": Source("sigs.k8s.io/kind", "v0.33.0", on_path=("version",)),
     "helm": Source("helm.sh/helm/v4/cmd/helm", "v4.3.1", on_path=("version", "--short")),
 }

@@ -30,34 +30,40 @@ STOP_TIMEOUT_S = 10
 KUBECTL_TIMEOUT_S = 60
 TOKEN = "loopback-administrator"  # noqa: S105  # opens a throw-away server on loopback only
 SERVICES = "10.96.0.0/24"
+KWOK_STAGES = Path(__file__).with_name("kwok.yaml")
 
 
 @dataclass
 class ControlPlane:
-    """etcd and kube-apiserver (with RBAC), optionally kube-controller-manager."""
+    """etcd and kube-apiserver (with RBAC), optionally controllers, scheduler and nodes."""
 
     folder: Path
     controllers: bool
+    simulated_nodes: bool
     url: str
     _etcd_url: str
     _programs: dict[str, Path]
     _exit: ExitStack = field(default_factory=ExitStack)
 
     @classmethod
-    def start(cls, *, controllers: bool = False) -> Self:
+    def start(cls, *, controllers: bool = False, simulated_nodes: bool = False) -> Self:
         """Start the processes and wait until the API server says it is ready.
 
         Without `controllers` no garbage collection, namespaces' deletion, rollouts or
-        default service accounts happen; pods can be created, and stay pending.
+        default service accounts happen; pods can be created, and stay pending. With
+        `simulated_nodes` kube-scheduler binds pods, and kwok plays the kubelet of every Node:
+        its pods run, at loopback addresses on which nothing listens.
         """
         names = ["etcd", "kube-apiserver", "kubectl"]
         names += ["kube-controller-manager"] if controllers else []
+        names += ["kube-scheduler", "kwok"] if simulated_nodes else []
         programs = binaries.ensure(*names)
         lease = PortLease()
         client, peer, secure, _ = lease.ports
         folder = Path(tempfile.mkdtemp(prefix="controlplane-"))
         etcd_url = f"http://127.0.0.1:{client}"
-        plane = cls(folder, controllers, f"https://127.0.0.1:{secure}", etcd_url, programs)
+        url = f"https://127.0.0.1:{secure}"
+        plane = cls(folder, controllers, simulated_nodes, url, etcd_url, programs)
         plane._exit.callback(lease.release)
         try:
             plane._start_all(peer)
@@ -123,6 +129,9 @@ class ControlPlane:
         if self.controllers:
             self._spawn("kube-controller-manager", self._controller_options())
             self._wait_for_default_service_account()
+        if self.simulated_nodes:
+            self._spawn("kube-scheduler", self._scheduler_options())
+            self._spawn("kwok", self._kwok_options())
 
     def _make_service_account_key(self) -> None:
         key = self.folder / "sa.key"
@@ -168,6 +177,23 @@ class ControlPlane:
             "use-service-account-credentials": "true",
             "bind-address": "127.0.0.1",
             "secure-port": "0",
+        }
+
+    def _scheduler_options(self) -> dict[str, object]:
+        return {
+            "kubeconfig": self.kubeconfig,
+            "leader-elect": "false",
+            "bind-address": "127.0.0.1",
+            "secure-port": "0",
+        }
+
+    def _kwok_options(self) -> dict[str, object]:
+        return {
+            "kubeconfig": self.kubeconfig,
+            "manage-all-nodes": "true",
+            "node-ip": "127.0.0.1",
+            "node-lease-duration-seconds": "40",
+            "config": KWOK_STAGES,
         }
 
     def _config(self, token: str) -> dict[str, object]:

@@ -112,6 +112,9 @@ PROFILE: Final = _object(
                         "imagesPerSecond": 3500.5,
                         "latencyP50Milliseconds": 2.1,
                         "latencyP99Milliseconds": 2.9,
+                        "imagesPerSecondHalfWidth": 42.5,
+                        "rounds": 3,
+                        "ended": "Stable",
                     }
                 ],
             }
@@ -258,8 +261,16 @@ MODELS: Final = (
         "an unknown policy",
         {"spec/placement/policy": "Random"},
         "spec.placement.policy",
-        'supported values: "LeastWorkload"',
+        'supported values: "LeastWorkload", "BestFit", "Cheapest"',
     ),
+    _model(
+        "rebalancing by utilisation alone",
+        {"spec/placement/rebalance": {"mode": "Auto"}},
+        "spec.placement",
+        "rebalance.mode Auto needs the policy BestFit or Cheapest",
+    ),
+    _bound("spec/placement/rebalance/minImprovementPercent", 0, "greater than or equal to 1"),
+    _bound("spec/placement/rebalance/minImprovementPercent", 101, "less than or equal to 100"),
     _model(
         "the same processor twice",
         {"spec/placement/processors": ["gpu", "gpu"]},
@@ -539,6 +550,9 @@ PROFILES: Final = (
     _point("a huge latency", "latencyP50Milliseconds", 1e308, "less than or equal to 1e+07"),
     _point("a batch of none", "batchSize", 0, "greater than or equal to 1"),
     _point("half a batch", "batchSize", 1.5, "must be of type integer"),
+    _point("an end of no kind", "ended", "Bored", "supported values"),
+    _point("a negative interval", "imagesPerSecondHalfWidth", -1, "greater than or equal to 0"),
+    _profile("an endless driver", "benchmarks/0/driver", "5" * 129, "may not be more than 128"),
     _profile("utilisation over 1", "processors/0/utilisation", 1.01, "less than or equal to 1"),
     _profile("utilisation below 0", "processors/0/utilisation", -0.1, "greater than or equal to 0"),
     _profile("utilisation 1e308", "processors/0/utilisation", 1e308, "less than or equal to 1"),

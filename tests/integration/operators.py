@@ -1,129 +1,30 @@
 # ruff: noqa: D102  short helpers; their names say what they do
-"""The operator as a process, and the objects of a small make-believe cluster."""
+"""The objects of a small make-believe cluster."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from datetime import UTC, datetime
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-NAMESPACE = "ferryman-system"
+from tests.integration.operator_process import (
+    NAMESPACE,
+    ROOT,
+    Operator,
+    now,
+    wait_for,
+)
+
+__all__ = [
+    "NAMESPACE",
+    "ROOT",
+    "SERVING",
+    "Objects",
+    "Operator",
+    "await_served",
+    "now",
+    "versions",
+    "wait_for",
+]
+
 IMAGE = "ferryman.dev/triton-cpu:test"
 SERVING = ("deployment", "service", "configmap", "secret", "networkpolicy")
-
-
-def wait_for(what, question, timeout_s=20.0, period_s=0.1):
-    """Ask until the answer is true, and return it; fail with the last answer."""
-    deadline, answer = time.monotonic() + timeout_s, None
-    while time.monotonic() < deadline:
-        try:
-            answer = question()
-        except (RuntimeError, OSError) as error:
-            answer = None
-            last = error
-        else:
-            last = answer
-        if answer:
-            return answer
-        time.sleep(period_s)
-    raise AssertionError(f"{what}: not within {timeout_s} s; last: {last}")
-
-
-class Operator:
-    """One ``ferryman operator`` process."""
-
-    def __init__(self, kubeconfig, log, *arguments):
-        self.log_path = log
-        self._kubeconfig = kubeconfig
-        self._arguments = arguments
-        self._process = None
-        self.port = None
-
-    def start(self, *, wait_until_ready=True):
-        before = len(self.lines())
-        command = [sys.executable, "-m", "ferryman.cli.main", "operator"]
-        command += [f"--kubeconfig={self._kubeconfig}", "--host=127.0.0.1", "--port=0"]
-        command += [f"--namespace={NAMESPACE}", *self._arguments]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "operator")}
-        with self.log_path.open("ab") as log:
-            self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, env=environment, cwd=ROOT
-            )
-        self.port = None
-        started = wait_for(
-            "the operator starts",
-            lambda: [line for line in self.lines()[before:] if line.get("message") == "started"],
-            30,
-        )
-        self.port = started[0]["port"]
-        if wait_until_ready:
-            wait_for("the operator is ready", lambda: self.get("/readyz")[0] == 200)
-        return self
-
-    @property
-    def pid(self):
-        return self._process.pid
-
-    @property
-    def alive(self):
-        return self._process is not None and self._process.poll() is None
-
-    def kill(self):
-        self._process.kill()
-        self._process.wait(10)
-
-    def terminate(self):
-        """Send SIGTERM; return the exit status and the seconds it took."""
-        began = time.monotonic()
-        self._process.send_signal(signal.SIGTERM)
-        status = self._process.wait(30)
-        return status, time.monotonic() - began
-
-    def close(self):
-        if self.alive:
-            self.kill()
-
-    def get(self, path):
-        """Return status and text of one of the operator's own pages."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as page:
-                return page.status, page.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-
-    def writes(self):
-        """Return how many writes of each verb and kind the API server accepted."""
-        lines = self.get("/metrics")[1].splitlines()
-        prefix = "ferryman_api_writes_total{"
-        return {
-            line[len(prefix) :].partition("}")[0]: float(line.rpartition(" ")[2])
-            for line in lines
-            if line.startswith(prefix)
-        }
-
-    def lines(self):
-        """Return the log so far, one dictionary a line; what is no JSON under ``raw``."""
-        if not self.log_path.exists():
-            return []
-        text = self.log_path.read_text(errors="replace")
-        return [_parsed(line) for line in text.splitlines() if line.strip()]
-
-
-def _parsed(line):
-    try:
-        return json.loads(line)
-    except ValueError:
-        return {"raw": line}
-
-
-def now():
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _table(node, node_type, runtime, images_per_second):

@@ -1,11 +1,20 @@
 import json
+import os
+import shutil
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from ferryman.agent import benchmark
 from ferryman.agent.benchmark import Settings
+from ferryman.agent.closed_loop import HttpServer
+from ferryman.agent.triton_http import TritonConnection, TritonMemoryError
 from ferryman.api.names import CONTROL_KEY_NAME
 from ferryman.api.node_profile import BenchmarkPoint
+from hack.images import tree
 from hack.models import sleeper
 from tests.integration.tritonserver import TritonServer
 
@@ -90,3 +99,37 @@ def test_a_server_with_restricted_control(repository, tmp_path, key, instances):
             locked, tmp_path, max_batch_size=1, max_instances=2, control_key=key
         )
     assert (status, result["maxInstances"]) == (0, instances), lines
+
+
+def children(pid):
+    """Return the processes that a process has started."""
+    threads = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for thread in threads for child in thread.read_text().split()]
+
+
+def test_a_server_that_is_killed_while_it_is_asked_counts_as_out_of_memory(repository):
+    # What the kernel's killer does; the kubelet then starts Triton again, as here.
+    with (
+        TritonServer(repository, models=["sleeper"]) as killed,
+        TritonConnection(killed.http_url, 30) as connection,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        asked = pool.submit(
+            HttpServer(connection, "sleeper").play,
+            4,
+            workers=1,
+            least_s=20,
+            least_requests=1,
+            deadline_s=time.monotonic() + 20,
+        )
+        time.sleep(0.5)
+        # A killed container takes all its processes along; here the backend's would stay behind.
+        for process in (killed.pid, *children(killed.pid)):
+            os.kill(process, signal.SIGKILL)
+        killed._process.wait(10)
+        shutil.rmtree(killed._scratch)
+        killed._scratch.mkdir()
+        killed._spawn(tree.prepare())
+        with pytest.raises(TritonMemoryError, match="Triton was killed and started again"):
+            asked.result(60)
+        connection.wait_ready("sleeper", 1)

@@ -9,6 +9,8 @@ from ferryman.api import rules
 from ferryman.api.base import ApiType
 from ferryman.api.crd import rules as carry
 
+Actuator = Literal["LiveCap", "InPlace", "Reload", "Rollout"]
+
 
 class Batching(ApiType):
     """One configuration of Triton's dynamic batcher."""

@@ -30,8 +30,13 @@ class Reason(StrEnum):
 
     # Placement
     LEAST_WORKLOAD = "LeastWorkload"
+    BEST_FIT = "BestFit"
+    CHEAPEST = "Cheapest"
+    FALLBACK = "Fallback"
+    REBALANCED = "Rebalanced"
     RETAINED = "Retained"
     MORE_WORKLOAD = "MoreWorkload"
+    MORE_COST = "MoreCost"
     FEASIBLE = "Feasible"
     NO_CANDIDATE = "NoCandidate"
     NO_NODE_PROFILE = "NoNodeProfile"
@@ -45,6 +50,9 @@ class Reason(StrEnum):
     BENCHMARK_FAILED = "BenchmarkFailed"
     INVALID_BENCHMARK = "InvalidBenchmark"
     INSUFFICIENT_RESOURCES = "InsufficientResources"
+    LATENCY_UNREACHABLE = "LatencyUnreachable"
+    NODE_TYPE_NOT_ALLOWED = "NodeTypeNotAllowed"
+    PRICE_UNKNOWN = "PriceUnknown"
     # Specification
     RUNTIME_NOT_FOUND = "RuntimeNotFound"
     INVALID_CONFIG = "InvalidConfig"

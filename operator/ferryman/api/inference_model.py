@@ -11,9 +11,8 @@ from ferryman.api.crd import Resource, unique
 from ferryman.api.crd import rules as carry
 from ferryman.api.inference_model_status import InferenceModelStatus
 from ferryman.api.model_source import ModelSource
+from ferryman.api.objectives import Objectives
 from ferryman.api.scalars import Name, ProcessorClass, Quantities
-
-Percentile = Literal[50, 90, 95, 99]
 
 
 class RuntimeRef(ApiType):
@@ -21,31 +20,6 @@ class RuntimeRef(ApiType):
 
     name: Name
     """The InferenceRuntime's name."""
-
-
-class LatencyObjective(ApiType):
-    """The percentile of Triton's request duration and its target."""
-
-    percentile: Percentile = 99
-    """Which percentile of the request duration is held against the target."""
-    target_milliseconds: Annotated[int, Field(ge=1, le=600_000)]
-    """The percentile must not exceed this."""
-
-
-class ThroughputObjective(ApiType):
-    """The least number of inferences per second, summed over all replicas."""
-
-    min_per_second: Annotated[int, Field(ge=1, le=10_000_000)]
-    """Inferences per second; a request with a batch of n counts n."""
-
-
-class Objectives(ApiType):
-    """What is to be met: latency, throughput, or both; at least one."""
-
-    model_config = ConfigDict(json_schema_extra=carry(*rules.OBJECTIVES))
-
-    latency: LatencyObjective | None = None
-    throughput: ThroughputObjective | None = None
 
 
 class WorkloadWeights(ApiType):
@@ -61,11 +35,30 @@ class WorkloadWeights(ApiType):
     """Utilisation of the processor."""
 
 
+class RebalanceSpec(ApiType):
+    """Whether a model that serves may be moved to a better node type."""
+
+    mode: Literal["Never", "Auto"] = "Never"
+    """Never: it stays where it is. Auto: all models are placed anew together now and then, and
+    one that gains enough is moved; its old pods serve until the new ones are ready."""
+    min_improvement_percent: Annotated[int, Field(ge=1, le=100)] = 20
+    """A move must save so much of what the model costs where it is."""
+
+
+Policy = Literal["LeastWorkload", "BestFit", "Cheapest"]
+
+
 class PlacementSpec(ApiType):
     """How the node type is chosen."""
 
-    policy: Literal["LeastWorkload"] = "LeastWorkload"
-    """LeastWorkload: the node type with the least weighted workload."""
+    model_config = ConfigDict(json_schema_extra=carry(*rules.PLACEMENT))
+
+    policy: Policy = "LeastWorkload"
+    """LeastWorkload: the node type with the least weighted workload. BestFit: of those that meet
+    the objectives, the one of which the model takes the least share. Cheapest: likewise, by the
+    price of that share."""
+    rebalance: RebalanceSpec = RebalanceSpec()
+    """Only BestFit and Cheapest rebalance."""
     processors: Annotated[
         tuple[ProcessorClass, ...], Field(max_length=16, json_schema_extra=unique())
     ] = ()

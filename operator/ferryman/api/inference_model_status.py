@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ferryman.api.base import ApiType, Message, Time
-from ferryman.api.batching import Batching
+from ferryman.api.batching import Actuator, Batching
 from ferryman.api.conditions import Condition
 from ferryman.api.crd import keyed_by
 from ferryman.api.scalars import Label, NodeName, ReasonWord
@@ -29,7 +29,9 @@ class CandidateStatus(ApiType):
     utilisation: float | None = None
     """Its processor utilisation, 0 to 1; unknown counts as 1."""
     workload: float | None = None
-    """The weighted sum of the three terms; the least one wins."""
+    """The weighted sum of the three terms; the least one wins (policy LeastWorkload)."""
+    cost: float | None = None
+    """Nodes that all replicas take (BestFit), or their price per hour (Cheapest)."""
     reason: ReasonWord
     """Why it was chosen or not, in one word."""
     message: Message
@@ -58,9 +60,6 @@ class PlacementStatus(ApiType):
 
 
 ChangeOutcome = Literal["InProgress", "Applied", "Refused", "RolledBack", "Interrupted"]
-
-
-Actuator = Literal["LiveCap", "InPlace", "Reload", "Rollout"]
 
 
 class BatchingChange(ApiType):
@@ -137,6 +136,28 @@ class ObservedStatus(ApiType):
     """Requests that the queue policy rejected in the window: they waited for too long."""
 
 
+class ServiceTimePoint(ApiType):
+    """How long a batch of one size takes."""
+
+    batch_size: Annotated[int, Field(ge=1, le=4096)]
+    """The batch size."""
+    milliseconds: Annotated[float, Field(gt=0, le=1e7)]
+    """The service time."""
+
+
+class ServiceTimes(ApiType):
+    """The service time curve that serving pods showed on a node type."""
+
+    node_type: Label
+    """The node type."""
+    processor: Label
+    """The processor class."""
+    measured_at: Time
+    """When it was last found to have changed."""
+    points: Annotated[tuple[ServiceTimePoint, ...], Field(max_length=16)]
+    """By batch size, ascending from 1."""
+
+
 class InferenceModelStatus(ApiType):
     """What the operator reports."""
 
@@ -159,3 +180,8 @@ class InferenceModelStatus(ApiType):
     placement: PlacementStatus | None = None
     batching: BatchingStatus = BatchingStatus()
     observed: ObservedStatus | None = None
+    service_times: Annotated[
+        tuple[ServiceTimes, ...],
+        Field(max_length=16, json_schema_extra=keyed_by("nodeType", "processor")),
+    ] = ()
+    """What was measured live, by node type: placement prefers it to the reference benchmark."""

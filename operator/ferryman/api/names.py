@@ -19,6 +19,8 @@ MANAGED_BY: Final = "ferryman"
 LABEL_MODEL: Final = f"{GROUP}/model"
 LABEL_NODE_TYPE: Final = f"{GROUP}/node-type"
 LABEL_BENCHMARK: Final = f"{GROUP}/benchmark"
+#: On a Node: its price per hour, in any currency.
+LABEL_PRICE: Final = f"{GROUP}/price-per-hour"
 
 #: Annotations.
 ANNOTATION_BENCHMARK_REQUESTED: Final = f"{GROUP}/benchmark-requested"

@@ -2,6 +2,7 @@
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 from math import ceil
 
 _QUANTITY = re.compile(
@@ -27,6 +28,7 @@ _SUFFIXES = {
 }
 
 
+@lru_cache(maxsize=4096)
 def parse(quantity: str | int) -> Decimal:
     """Return a quantity in base units (cores, bytes, devices).
 

@@ -70,6 +70,14 @@ OBJECTIVES: Final = (
     ),
 )
 
+PLACEMENT: Final = (
+    Rule(
+        "self.rebalance.mode != 'Auto' || self.policy != 'LeastWorkload'",
+        "rebalance.mode Auto needs the policy BestFit or Cheapest: utilisation alone, which "
+        "LeastWorkload goes by, would move models back and forth",
+    ),
+)
+
 WEIGHTS: Final = (
     Rule(
         "self.benchmark + self.memory + self.utilisation > 0",

@@ -51,6 +51,16 @@ def add_parser(subparsers: "SubParsers") -> None:
         "--runtimes", type=Path, metavar="FOLDER", help="InferenceRuntimes to apply at start"
     )
     parser.add_argument(
+        "--price",
+        action="append",
+        default=[],
+        type=_price,
+        metavar="NODETYPE=PRICE",
+        dest="prices",
+        help="what a node of a type costs per hour, for the policy Cheapest (may be repeated; "
+        "a node's label serving.ferryman.dev/price-per-hour comes first)",
+    )
+    parser.add_argument(
         "--kubeconfig", help="default: in-cluster, or $KUBECONFIG, or ~/.kube/config"
     )
     parser.add_argument("--context", help="the kubeconfig's context")
@@ -59,6 +69,18 @@ def add_parser(subparsers: "SubParsers") -> None:
     parser.add_argument(
         "--log-level", default="info", choices=("debug", "info", "warning", "error")
     )
+
+
+def _price(text: str) -> tuple[str, float]:
+    """Return a node type and its price."""
+    node_type, _, price = text.rpartition("=")
+    try:
+        value = float(price)
+    except ValueError:
+        value = -1.0
+    if not node_type or not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no NODETYPE=PRICE, for example gpu-a10=1.2")
+    return node_type, value
 
 
 def run(args: argparse.Namespace) -> int:
@@ -70,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
 
     logs.configure(args.log_level)
     options = app.Options(
-        scope=Scope(args.namespace, args.image, tuple(args.namespaced)),
+        scope=Scope(args.namespace, args.image, tuple(args.namespaced), dict(args.prices)),
         kubeconfig=args.kubeconfig,
         context=args.context,
         runtimes=args.runtimes,

@@ -7,6 +7,7 @@ missing last.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
 
 from ferryman.api import quantity
 from ferryman.api.inference_runtime import InferenceRuntime, RuntimeProcessor
@@ -24,6 +25,10 @@ class Candidate:
     node_type: str
     processor: str
     product: str
+    places: tuple[Place, ...] = ()
+    """Where it fits; none where it is refused."""
+    table: Benchmark | None = None
+    """What was measured for the type, also where it is refused by its nodes."""
     contender: Contender | None = None
     refusal: Refusal | None = None
     node: str | None = None
@@ -54,8 +59,8 @@ def find(question: Question, nodes: Iterable[NodeView]) -> tuple[Candidate, ...]
         ),
         key=lambda sight: (sight.kind, sight.node.name),
     )
-    kinds = sorted({sight.kind for sight in sights})
-    return tuple(_candidate(question, [s for s in sights if s.kind == kind]) for kind in kinds)
+    kinds = groupby(sights, key=lambda sight: sight.kind)
+    return tuple(_candidate(question, list(of_a_kind)) for _, of_a_kind in kinds)
 
 
 def _candidate(question: Question, sights: list[_Sight]) -> Candidate:
@@ -76,10 +81,12 @@ def _candidate(question: Question, sights: list[_Sight]) -> Candidate:
             seconds_per_image=seconds_per_image(table.points),
             loads=tuple(map(_load, fitting)),
         )
-        return Candidate(node_type, processor, product, contender=contender)
+        return Candidate(node_type, processor, product, tuple(fitting), table, contender)
     # max takes the first of those that came furthest: places are sorted by node name.
     place, _, refusal = max(answers, key=lambda answer: answer[1])
-    return Candidate(node_type, processor, product, refusal=refusal, node=place.node.name)
+    return Candidate(
+        node_type, processor, product, table=table, refusal=refusal, node=place.node.name
+    )
 
 
 def _table(

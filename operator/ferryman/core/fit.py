@@ -41,10 +41,16 @@ def misfit(
 def _lack(node: NodeView, resource: str, amount: str | int) -> str | None:
     count = quantity.to_millicores if resource == "cpu" else quantity.to_units
     needed = count(amount)
-    free = max(0, count(node.allocatable.get(resource, 0)) - _reserved(node, resource))
-    if needed <= free:
+    left = free(node, resource)
+    if needed <= left:
         return None
-    return f"{_words(resource, free)} {resource} free, {_words(resource, needed)} needed"
+    return f"{_words(resource, left)} {resource} free, {_words(resource, needed)} needed"
+
+
+def free(node: NodeView, resource: str) -> int:
+    """Return what is free of a resource, in millicores, bytes or devices."""
+    count = quantity.to_millicores if resource == "cpu" else quantity.to_units
+    return max(0, count(node.allocatable.get(resource, 0)) - _reserved(node, resource))
 
 
 def _reserved(node: NodeView, resource: str) -> int:

@@ -1,29 +1,33 @@
-"""Where a model is placed: the node type with the least workload, and it stays there.
+"""Where a model is placed: the best node type by its policy, and it stays there.
 
 A placement is decided once. It is decided again only when the node type has no node any more,
-or when the model's specification or its runtime rule the processor class out; what serves keeps
-serving, whatever the utilisation of the day.
+when the model's specification or its runtime rule the processor class out, or when the model
+asked to be rebalanced and would be better off elsewhere; what serves keeps serving, whatever the
+utilisation of the day.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import WorkloadWeights
+from ferryman.api.inference_model import Policy
 from ferryman.api.inference_model_status import CandidateStatus, PlacementStatus
-from ferryman.core import candidates, times
+from ferryman.core import candidates, least_cost, least_workload, times
 from ferryman.core.candidates import Candidate
 from ferryman.core.filters import Question, Refusal, permits
-from ferryman.core.snapshot import NodeView, Snapshot
-from ferryman.core.workload import Workload, rank
+from ferryman.core.snapshot import Advice, NodeView, Snapshot
 
 #: What status may hold (PlacementStatus.candidates).
 MAX_CANDIDATES = 64
 #: Stands for the node type of nodes on which no agent has reported.
 UNKNOWN = "unknown"
 
-_DECIMALS = 3
-_FEASIBLE = {Reason.LEAST_WORKLOAD, Reason.MORE_WORKLOAD, Reason.RETAINED, Reason.FEASIBLE}
+#: How the candidates that could serve are compared: the best one first, and chosen.
+POLICIES: Mapping[Policy, Callable[[Question, Sequence[Candidate]], list[CandidateStatus]]] = {
+    "LeastWorkload": least_workload.compare,
+    "BestFit": least_cost.best_fit,
+    "Cheapest": least_cost.cheapest,
+}
 
 
 def choose(snapshot: Snapshot, now: datetime) -> PlacementStatus:
@@ -40,7 +44,8 @@ def choose(snapshot: Snapshot, now: datetime) -> PlacementStatus:
     over = _why_over(question, snapshot.nodes, previous)
     if over is not None:
         return _decided(question, snapshot.nodes, f"placed anew because {over}: ")
-    return _retained(question, snapshot.nodes, previous)
+    moved = _advised(question, snapshot, previous)
+    return moved or _retained(question, snapshot.nodes, previous)
 
 
 def score(snapshot: Snapshot, now: datetime) -> tuple[CandidateStatus, ...]:
@@ -70,6 +75,27 @@ def _why_over(
     return f"no node of type {previous.node_type} is left"
 
 
+def _advised(
+    question: Question, snapshot: Snapshot, previous: PlacementStatus
+) -> PlacementStatus | None:
+    """Return the placement that rebalancing advises, if the model would fit there now."""
+    advice = snapshot.advice
+    if advice is None or _where(advice) == _where(previous):
+        return None
+    found = candidates.find(question, snapshot.nodes)
+    listed = tuple(
+        candidate.with_(chosen=_where(candidate) == _where(advice) and _could_serve(candidate))
+        for candidate in _listed(question, snapshot.nodes, found)
+    )
+    if not any(candidate.chosen for candidate in listed):
+        return None
+    return _placed(question, found, listed, Reason.REBALANCED, advice.message)
+
+
+def _where(one: PlacementStatus | CandidateStatus | Candidate | Advice) -> tuple[object, object]:
+    return one.node_type, one.processor
+
+
 def _has_type(node: NodeView, node_type: str | None) -> bool:
     return node.profile is not None and node.profile.node_type == node_type
 
@@ -95,14 +121,18 @@ def _retained(
 
 
 def _while_retained(candidate: CandidateStatus, previous: PlacementStatus) -> CandidateStatus:
-    chosen = (candidate.node_type, candidate.processor) == (previous.node_type, previous.processor)
-    if candidate.workload is None:
+    chosen = _where(candidate) == _where(previous)
+    if not _could_serve(candidate):
         return candidate.with_(chosen=chosen)
     reason = Reason.RETAINED if chosen else Reason.FEASIBLE
     message = f"{_before_comparison(candidate.message)}; " + (
         "the placement is kept" if chosen else f"the placement on {previous.node_type} is kept"
     )
     return candidate.with_(chosen=chosen, reason=reason, message=message)
+
+
+def _could_serve(candidate: CandidateStatus) -> bool:
+    return candidate.workload is not None or candidate.cost is not None
 
 
 def _before_comparison(message: str) -> str:
@@ -114,7 +144,7 @@ def _signature(listed: Sequence[CandidateStatus]) -> set[tuple[str, str, str]]:
         (
             candidate.node_type,
             candidate.processor,
-            Reason.FEASIBLE if candidate.reason in _FEASIBLE else candidate.reason,
+            Reason.FEASIBLE if _could_serve(candidate) else candidate.reason,
         )
         for candidate in listed
     }
@@ -122,73 +152,41 @@ def _signature(listed: Sequence[CandidateStatus]) -> set[tuple[str, str, str]]:
 
 def _decided(question: Question, nodes: Sequence[NodeView], because: str = "") -> PlacementStatus:
     found = candidates.find(question, nodes)
-    weights = question.model.spec.placement.weights
-    ranked = rank((c.contender for c in found if c.contender), weights)
-    scored = [_scored(place, ranked, weights) for place in range(len(ranked))]
-    refused = [_refused(candidate, candidate.refusal) for candidate in found if candidate.refusal]
-    listed = (*scored, *refused, *_without_profile(nodes))[:MAX_CANDIDATES]
-    if not ranked:
+    listed = _listed(question, nodes, found)
+    best = next((candidate for candidate in listed if candidate.chosen), None)
+    if best is None:
         return _nowhere(listed, because)
-    best = ranked[0]
+    message = f"{because}{best.node_type} ({best.processor}): {best.message}"
+    return _placed(question, found, listed, Reason(best.reason), message)
+
+
+def _listed(
+    question: Question, nodes: Sequence[NodeView], found: Sequence[Candidate]
+) -> tuple[CandidateStatus, ...]:
+    """Return all candidates as status lists them, the best one first, and chosen."""
+    compare = POLICIES[question.model.spec.placement.policy]
+    refused = [_refused(candidate, candidate.refusal) for candidate in found if candidate.refusal]
+    return (*compare(question, found), *refused, *_without_profile(nodes))[:MAX_CANDIDATES]
+
+
+def _placed(
+    question: Question,
+    found: Sequence[Candidate],
+    listed: tuple[CandidateStatus, ...],
+    reason: Reason,
+    message: str,
+) -> PlacementStatus:
+    chosen = next(candidate for candidate in listed if candidate.chosen)
     return PlacementStatus(
-        node_type=best.node_type,
-        processor=best.processor,
-        product=next(c.product for c in found if _is(c, best)),
-        preferred_node=best.node,
+        node_type=chosen.node_type,
+        processor=chosen.processor,
+        product=next(c.product for c in found if _where(c) == _where(chosen)),
+        preferred_node=chosen.node,
         since=times.text(question.now),
-        reason=Reason.LEAST_WORKLOAD,
-        message=f"{because}{best.node_type} ({best.processor}): {scored[0].message}",
+        reason=reason,
+        message=message,
         candidates=listed,
     )
-
-
-def _is(candidate: Candidate, workload: Workload) -> bool:
-    return (candidate.node_type, candidate.processor) == (workload.node_type, workload.processor)
-
-
-def _scored(place: int, ranked: Sequence[Workload], weights: WorkloadWeights) -> CandidateStatus:
-    workload, best = ranked[place], ranked[0]
-    chosen = place == 0
-    comparison = _least_of(ranked) if chosen else _lost_to(best, workload)
-    return CandidateStatus(
-        node_type=workload.node_type,
-        processor=workload.processor,
-        chosen=chosen,
-        node=workload.node,
-        benchmark=round(workload.benchmark, _DECIMALS),
-        memory=round(workload.memory, _DECIMALS),
-        utilisation=round(workload.utilisation, _DECIMALS),
-        workload=round(workload.total, _DECIMALS),
-        reason=Reason.LEAST_WORKLOAD if chosen else Reason.MORE_WORKLOAD,
-        message=f"{_sum(workload, weights)}; {comparison}",
-    )
-
-
-def _sum(workload: Workload, weights: WorkloadWeights) -> str:
-    terms = (
-        (weights.benchmark, "benchmark", workload.benchmark),
-        (weights.memory, "memory", workload.memory),
-        (weights.utilisation, "utilisation", workload.utilisation),
-    )
-    parts = (
-        f"{name} {value:.2f}" if weight == 1 else f"{weight} x {name} {value:.2f}"
-        for weight, name, value in terms
-    )
-    return f"workload {workload.total:.2f} = {' + '.join(parts)}"
-
-
-def _least_of(ranked: Sequence[Workload]) -> str:
-    if len(ranked) == 1:
-        return "the only candidate that can serve"
-    runner_up = ranked[1]
-    return f"the least of {len(ranked)}, next is {runner_up.node_type} with {runner_up.total:.2f}"
-
-
-def _lost_to(best: Workload, workload: Workload) -> str:
-    if workload.total > best.total:
-        return f"{workload.total - best.total:.2f} more than {best.node_type}"
-    why = "is faster" if best.benchmark < workload.benchmark else "comes first by name"
-    return f"equal to {best.node_type}, which {why}"
 
 
 def _refused(candidate: Candidate, refusal: Refusal) -> CandidateStatus:

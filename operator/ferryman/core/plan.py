@@ -11,9 +11,13 @@ from datetime import datetime
 from typing import Any, Final
 
 from ferryman.api.conditions import ConditionType, find
-from ferryman.api.inference_model import Objectives
-from ferryman.api.inference_model_status import InferenceModelStatus, PlacementStatus
-from ferryman.core import conditions, events, placement, render
+from ferryman.api.inference_model_status import (
+    InferenceModelStatus,
+    PlacementStatus,
+    ServiceTimes,
+)
+from ferryman.api.objectives import Objectives
+from ferryman.core import conditions, events, measured_times, placement, render, times
 from ferryman.core.changes import (
     Actuation,
     in_progress,
@@ -159,6 +163,21 @@ def _status(inputs: Inputs, service: Service) -> InferenceModelStatus:
         placement=inputs.placement,
         batching=service.batching,
         observed=inputs.observation.status,
+        service_times=_service_times(inputs, service),
+    )
+
+
+def _service_times(inputs: Inputs, service: Service) -> tuple[ServiceTimes, ...]:
+    """Return what serving pods showed, by node type; nothing new without a window."""
+    before, applied = inputs.snapshot.model.status, service.batching.applied
+    if inputs.window is None or applied is None:
+        return before.service_times
+    return measured_times.kept(
+        before.service_times,
+        before.placement,
+        service.state.learned,
+        applied.instances,
+        times.text(inputs.now),
     )
 
 

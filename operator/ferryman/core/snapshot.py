@@ -21,6 +21,8 @@ class NodeView(ApiType):
     """Ready and schedulable (not cordoned)."""
     untolerated_taints: tuple[str, ...] = ()
     """NoSchedule and NoExecute taints as ``key=value:effect``."""
+    price_per_hour: float | None = None
+    """Of the node, in any currency; None where nobody said."""
     allocatable: dict[str, str | int] = Field(default_factory=dict)
     """Allocatable resources, as quantities (cpu, memory, nvidia.com/gpu, …)."""
     reserved_cpu_millicores: int = 0
@@ -84,6 +86,14 @@ class ServingState(ApiType):
     pods: tuple[PodView, ...] = ()
 
 
+class Advice(ApiType):
+    """Where a model would be better off, found by looking at all of them together."""
+
+    node_type: str
+    processor: str
+    message: str
+
+
 class Snapshot(ApiType):
     """Everything that one decision about one model may use."""
 
@@ -91,3 +101,4 @@ class Snapshot(ApiType):
     runtime: InferenceRuntime | None = None
     nodes: tuple[NodeView, ...] = ()
     serving: ServingState = ServingState()
+    advice: Advice | None = None

@@ -4,8 +4,8 @@ kopf fills the indices; the answers to our own writes are laid over them until t
 caught up, so that no decision is made twice for want of its own result.
 """
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
 
@@ -13,6 +13,7 @@ from ferryman.api import names
 from ferryman.api.base import ApiType
 
 T = TypeVar("T", bound=ApiType)
+M = TypeVar("M")
 
 Key = tuple[str, str]
 """Namespace and name of an InferenceModel."""
@@ -62,13 +63,13 @@ def trim_profile(body: Manifest) -> Manifest:
 
 
 def trim_node(body: Manifest) -> Manifest:
-    """Keep of a Node whether and how much it can take, and our label."""
+    """Keep of a Node whether and how much it can take, and our labels."""
     metadata, spec, status = body["metadata"], body.get("spec", {}), body.get("status", {})
     labels = metadata.get("labels") or {}
     return {
         "metadata": {
             **_pick(metadata, ("name", "uid", "resourceVersion")),
-            "labels": _pick(labels, (names.LABEL_NODE_TYPE,)),
+            "labels": _pick(labels, (names.LABEL_NODE_TYPE, names.LABEL_PRICE)),
         },
         "spec": {
             "unschedulable": bool(spec.get("unschedulable")),
@@ -140,6 +141,7 @@ class Cache:
     def __init__(self, indices: Mapping[str, Index]) -> None:
         self._indices = indices
         self._written: dict[tuple[str, object], Manifest] = {}
+        self._made: dict[str, tuple[tuple[object, ...], object]] = {}
         self._parsed: dict[tuple[type[ApiType], str], tuple[int, ApiType | None]] = {}
 
     def model(self, key: Key) -> Manifest | None:
@@ -193,6 +195,16 @@ class Cache:
     def remember_pod(self, written: Manifest) -> None:
         """Lay the answer to a write over the pod, likewise; several share one key of the index."""
         self.remember("pods", _uid(written), written)
+
+    def made(self, name: str, parts: tuple[object, ...], make: Callable[[], M]) -> M:
+        """Return what was made of equal parts under this name before, or make it now.
+
+        Every decision looks at every node, and few nodes change from one to the next.
+        """
+        known = self._made.get(name)
+        if known is None or known[0] != parts:
+            known = self._made[name] = (parts, make())
+        return cast("M", known[1])
 
     def parse(self, kind: type[T], manifest: Manifest) -> T | None:
         """Return a cluster-scoped object as a value; None when this version cannot read it.

@@ -1,18 +1,23 @@
 """Gather: from what the watches keep and what Triton says to one frozen snapshot."""
 
+import re
 from collections.abc import Iterable, Mapping
 
+from ferryman.api import names
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import InferenceRuntime
 from ferryman.api.node_profile import NodeProfile, NodeProfileStatus
 from ferryman.api.statistics import ServerModel
 from ferryman.core.serving import serving_state
-from ferryman.core.snapshot import NodeView, Snapshot
+from ferryman.core.snapshot import Advice, NodeView, Snapshot
 from ferryman.handlers.cache import Cache, Manifest
 from ferryman.handlers.ledger import Load
 
 #: What serving pods do not tolerate.
 _REPELLING = ("NoSchedule", "NoExecute")
+#: By node type: nobody said what a node costs.
+NO_PRICES: Mapping[str, float] = {}
+_PRICE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 def snapshot(
@@ -20,26 +25,41 @@ def snapshot(
     model: InferenceModel,
     loads: Mapping[str, Load],
     server_models: Mapping[str, ServerModel],
+    *,
+    prices: Mapping[str, float] = NO_PRICES,
+    advice: Advice | None = None,
 ) -> Snapshot:
     """Return all that a decision about the model may use.
 
-    ``server_models`` maps the names of the pods whose Triton answered to what it said.
+    ``server_models`` maps the names of the pods whose Triton answered to what it said,
+    ``prices`` node types to their price per hour; ``advice`` is where rebalancing wants it to go.
     """
     runtime = cache.runtime(model.spec.runtime_ref.name)
     return Snapshot(
         model=model,
         runtime=None if runtime is None else cache.parse(InferenceRuntime, runtime),
-        nodes=node_views(cache, loads),
+        nodes=node_views(cache, loads, prices),
         serving=serving_state(cache.deployment(model.key), cache.pods(model.key), server_models),
+        advice=advice,
     )
 
 
-def node_views(cache: Cache, loads: Mapping[str, Load]) -> tuple[NodeView, ...]:
+def node_views(
+    cache: Cache, loads: Mapping[str, Load], prices: Mapping[str, float] = NO_PRICES
+) -> tuple[NodeView, ...]:
     """Return every node with its profile and what this operator's models reserve there."""
-    return tuple(
-        _node_view(node, _profile_status(cache, node["metadata"]["name"]), loads)
-        for node in sorted(cache.nodes(), key=lambda node: str(node["metadata"]["name"]))
-    )
+    nodes = sorted(cache.nodes(), key=lambda node: str(node["metadata"]["name"]))
+    return tuple(_kept_view(cache, node, loads, prices) for node in nodes)
+
+
+def _kept_view(
+    cache: Cache, node: Manifest, loads: Mapping[str, Load], prices: Mapping[str, float]
+) -> NodeView:
+    """Return the view of a node, the one of before where nothing of it has changed."""
+    name = node["metadata"]["name"]
+    status, load = _profile_status(cache, name), loads.get(name, Load())
+    parts = (node, status, load, prices)
+    return cache.made(f"view of {name}", parts, lambda: _node_view(node, status, load, prices))
 
 
 def _profile_status(cache: Cache, node: str) -> NodeProfileStatus | None:
@@ -49,13 +69,16 @@ def _profile_status(cache: Cache, node: str) -> NodeProfileStatus | None:
 
 
 def _node_view(
-    node: Manifest, status: NodeProfileStatus | None, loads: Mapping[str, Load]
+    node: Manifest,
+    status: NodeProfileStatus | None,
+    load: Load,
+    prices: Mapping[str, float],
 ) -> NodeView:
-    load = loads.get(node["metadata"]["name"], Load())
     return NodeView(
         name=node["metadata"]["name"],
         ready=_is_ready(node),
         untolerated_taints=tuple(_taints(node["spec"].get("taints", ()))),
+        price_per_hour=_price(node["metadata"].get("labels", {}), status, prices),
         allocatable=dict(node["status"].get("allocatable", {})),
         reserved_cpu_millicores=load.reserved.cpu_millicores,
         reserved_memory_bytes=load.reserved.memory_bytes,
@@ -64,6 +87,16 @@ def _node_view(
         in_flight_memory_bytes=load.in_flight.memory_bytes,
         profile=status,
     )
+
+
+def _price(
+    labels: Mapping[str, str], status: NodeProfileStatus | None, prices: Mapping[str, float]
+) -> float | None:
+    """Return the node's price: by its label if that is one, else that of its node type."""
+    text = labels.get(names.LABEL_PRICE, "")
+    if _PRICE.fullmatch(text):
+        return float(text)
+    return None if status is None else prices.get(status.node_type)
 
 
 def _is_ready(node: Manifest) -> bool:

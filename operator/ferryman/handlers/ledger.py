@@ -5,7 +5,7 @@ that models created together do not all go to the node that was idle a moment ag
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -102,15 +102,15 @@ class Ledger:
         """Forget a decision; pods, if there are any left, are told by ``update``."""
         self._placed.pop(key, None)
 
-    def loads(self, key: Key, now_s: float) -> Mapping[str, Load]:
-        """Return what each node carries apart from the given model."""
-        own = self._pods.get(key, {})
-        loads = {
-            node: Load(reserved.plus(own[node].times(-1)) if node in own else reserved)
-            for node, reserved in self._totals.items()
-        }
+    def loads(self, apart_from: Collection[Key], now_s: float) -> Mapping[str, Load]:
+        """Return what each node carries apart from the given models."""
+        reserved = dict(self._totals)
+        for key in apart_from:
+            for node, own in self._pods.get(key, {}).items():
+                reserved[node] = reserved[node].plus(own.times(-1))
+        loads = {node: Load(amount) for node, amount in reserved.items()}
         for other, placed in self._recent(now_s):
-            if other == key:
+            if other in apart_from:
                 continue
             missing = max(0, placed.replicas - self._counts.get(other, 0))
             before = loads.get(placed.node, Load())

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 from pydantic import ValidationError
 
@@ -22,7 +22,7 @@ from ferryman.clients.triton import TritonServer
 from ferryman.core import fit
 from ferryman.core.changes import in_progress
 from ferryman.core.plan import Environment, Plan, plan
-from ferryman.core.snapshot import PodView, Snapshot
+from ferryman.core.snapshot import Advice, PodView, Snapshot
 from ferryman.core.tuner import TunerState
 from ferryman.core.window import Window
 from ferryman.handlers import gather, unreadable
@@ -39,8 +39,15 @@ _log = logging.getLogger(__name__)
 RESYNC_S: Final = 600.0
 
 
-#: Has a decision made where it does not hold up the event loop.
-Aside = Callable[[Callable[[], Plan]], Awaitable[Plan]]
+T = TypeVar("T")
+
+
+class Aside(Protocol):
+    """Has a decision made where it does not hold up the event loop."""
+
+    def __call__(self, decide: Callable[[], T], /) -> Awaitable[T]:
+        """Return what the decision comes to."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,8 @@ class Parts:
     executor: Executor
     applied: Applied
     metrics: Metrics
+    advice: Callable[[Key], Advice | None]
+    """Where rebalancing wants a model to go."""
 
 
 class Reconciler:
@@ -75,12 +84,14 @@ class Reconciler:
         master_key: bytes,
         environment: Environment,
         aside: Aside,
+        prices: Mapping[str, float],
     ) -> None:
         self._parts = parts
         self._clocks = clocks
         self._master_key = master_key
         self._environment = environment
         self._aside = aside
+        self._prices = prices
         self._states: dict[Key, TunerState] = {}
         self._uids: dict[Key, str] = {}
         self._problems: dict[Key, str] = {}
@@ -147,8 +158,11 @@ class Reconciler:
         return snapshot, decided
 
     def _snapshot(self, model: InferenceModel, answers: Mapping[str, ServerModel]) -> Snapshot:
-        loads = self._parts.ledger.loads(model.key, self._clocks.seconds())
-        return gather.snapshot(self._parts.cache, model, loads, answers)
+        loads = self._parts.ledger.loads((model.key,), self._clocks.seconds())
+        advice = self._parts.advice(model.key)
+        return gather.snapshot(
+            self._parts.cache, model, loads, answers, prices=self._prices, advice=advice
+        )
 
     def _planner(
         self, snapshot: Snapshot, window: Window | None, control_key: str

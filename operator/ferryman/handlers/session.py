@@ -26,6 +26,7 @@ from ferryman.handlers.health import Health
 from ferryman.handlers.ledger import Ledger
 from ferryman.handlers.metrics import Metrics
 from ferryman.handlers.queue import WorkQueue
+from ferryman.handlers.rebalance import Rebalancing
 from ferryman.handlers.reconcile import Aside, Clocks, Parts, Reconciler
 from ferryman.handlers.servers import Connect, Servers
 from ferryman.handlers.tuning import Tuning
@@ -59,6 +60,8 @@ class Scope:
     """Ferryman's own image, in which benchmarks run; empty: nothing is measured."""
     namespaces: tuple[str, ...] = ()
     """The namespaces whose models are served; empty for all."""
+    prices: Mapping[str, float] = field(default_factory=dict)
+    """By node type, per hour; a label on a node comes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +102,25 @@ class Session:
         )
         tuning = Tuning(servers.statistics, queue.add, clock=clocks.seconds)
         executor = Executor(outside.kubernetes, cache, applied, outside.metrics, clock=clocks.now)
+        rebalancing = Rebalancing(
+            cache, ledger, clocks, aside=outside.aside, prices=self.scope.prices, wake=queue.add
+        )
         reconciler = Reconciler(
-            Parts(cache, ledger, servers, tuning, executor, applied, outside.metrics),
+            Parts(
+                cache,
+                ledger,
+                servers,
+                tuning,
+                executor,
+                applied,
+                outside.metrics,
+                rebalancing.advice,
+            ),
             clocks,
             master_key=outside.master_key,
             environment=Environment(operator_namespace=self.scope.operator_namespace),
             aside=outside.aside,
+            prices=self.scope.prices,
         )
         measuring = Benchmarks(
             outside.kubernetes,
@@ -117,6 +133,7 @@ class Session:
         self._tasks = [
             asyncio.create_task(queue.run(), name="work queue"),
             asyncio.create_task(measuring.run(), name="benchmarks"),
+            asyncio.create_task(rebalancing.run(), name="rebalancing"),
             asyncio.create_task(self._audit(indices), name="audit"),
         ]
         self._closing.push_async_callback(servers.close_all)

@@ -22,7 +22,6 @@ _log = logging.getLogger(__name__)
 PERIOD_S: Final = 1.0
 #: So many readings in a row may lack a pod before the window goes on without it.
 PATIENCE: Final = 5
-_DEFAULT_PERCENTILE: Final = 99
 
 Read = Callable[[Key, tuple[PodView, ...], str], Awaitable[Mapping[str, Statistics]]]
 
@@ -40,7 +39,6 @@ class Subject:
     @classmethod
     def of(cls, model: InferenceModel, pods: tuple[PodView, ...], control_key: str) -> "Subject":
         """Return the ready pods of a model with its window settings and percentile."""
-        latency = model.spec.objectives.latency
         return cls(
             key=model.key,
             pods=tuple(
@@ -50,7 +48,7 @@ class Subject:
             ),
             control_key=control_key,
             settings=model.spec.batching.window,
-            percentile=latency.percentile if latency else _DEFAULT_PERCENTILE,
+            percentile=model.spec.objectives.percentile,
         )
 
 

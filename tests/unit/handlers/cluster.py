@@ -28,6 +28,7 @@ class Cluster:
         self.tritons = FakeTritons()
         self.metrics = Metrics()
         self.image = "ferryman.dev/ferryman:test"
+        self.prices = {}
         self.decided_aside = 0
         self._session = None
 
@@ -48,7 +49,7 @@ class Cluster:
             MASTER_KEY,
             aside=self.aside,
         )
-        self._session = Session(outside, Scope("ferryman-system", self.image))
+        self._session = Session(outside, Scope("ferryman-system", self.image, prices=self.prices))
         self.api.on_event = self._session.begin(self.api.indices)
         for (index, _, _), body in list(self.api.objects.items()):
             if index in self.api.indices:

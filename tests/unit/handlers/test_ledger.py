@@ -15,9 +15,9 @@ def test_a_models_own_pods_do_not_count_against_it_but_against_all_others():
     ledger = Ledger()
     ledger.update(A, [pod()])
     ledger.update(B, [pod("p2", cpu="250m")])
-    assert ledger.loads(A, 0)["n1"].reserved == Amount(250, GIB)
-    assert ledger.loads(B, 0)["n1"].reserved == Amount(500, GIB)
-    assert ledger.loads(("default", "c"), 0)["n1"].reserved == Amount(750, 2 * GIB)
+    assert ledger.loads((A,), 0)["n1"].reserved == Amount(250, GIB)
+    assert ledger.loads((B,), 0)["n1"].reserved == Amount(500, GIB)
+    assert ledger.loads((), 0)["n1"].reserved == Amount(750, 2 * GIB)
 
 
 @pytest.mark.parametrize(
@@ -32,21 +32,21 @@ def test_what_no_pod_holds_any_more_is_free_again(later):
     ledger = Ledger()
     ledger.update(A, [pod()])
     ledger.update(A, later)
-    assert ledger.loads(B, 0) == {}
+    assert ledger.loads((B,), 0) == {}
 
 
 def test_a_placement_counts_as_reserved_and_in_flight_before_any_pod_shows_it():
     ledger = Ledger()
     ledger.place(A, Placed("n1", Amount(500, GIB), replicas=2, at_s=0))
-    assert ledger.loads(B, 1)["n1"] == Load(Amount(1000, 2 * GIB), Amount(1000, 2 * GIB))
-    assert ledger.loads(A, 1) == {}, "not against the model itself"
+    assert ledger.loads((B,), 1)["n1"] == Load(Amount(1000, 2 * GIB), Amount(1000, 2 * GIB))
+    assert ledger.loads((A,), 1) == {}, "not against the model itself"
 
 
 def test_pods_replace_the_reservation_of_the_placement_but_stay_in_flight():
     ledger = Ledger()
     ledger.place(A, Placed("n1", Amount(500, GIB), replicas=2, at_s=0))
     ledger.update(A, [pod()])
-    load = ledger.loads(B, 1)["n1"]
+    load = ledger.loads((B,), 1)["n1"]
     assert load.reserved == Amount(1000, 2 * GIB), "one pod, and one that is still to come"
     assert load.in_flight == Amount(1000, 2 * GIB)
 
@@ -55,8 +55,8 @@ def test_after_a_minute_utilisation_shows_what_was_in_flight():
     ledger = Ledger()
     ledger.place(A, Placed("n1", Amount(500, GIB), replicas=1, at_s=0))
     ledger.update(A, [pod()])
-    assert ledger.loads(B, IN_FLIGHT_S - 1)["n1"].in_flight == Amount(500, GIB)
-    assert ledger.loads(B, IN_FLIGHT_S)["n1"] == Load(Amount(500, GIB), Amount())
+    assert ledger.loads((B,), IN_FLIGHT_S - 1)["n1"].in_flight == Amount(500, GIB)
+    assert ledger.loads((B,), IN_FLIGHT_S)["n1"] == Load(Amount(500, GIB), Amount())
 
 
 def test_devices_are_counted_and_what_has_only_a_limit_requests_it():
@@ -64,7 +64,7 @@ def test_devices_are_counted_and_what_has_only_a_limit_requests_it():
     limited["spec"]["containers"][0]["resources"] = {"limits": {"cpu": 1, "nvidia.com/gpu": 2}}
     ledger = Ledger()
     ledger.update(A, [limited])
-    assert ledger.loads(B, 0)["n1"].reserved == Amount(1000, 0, {"nvidia.com/gpu": 2})
+    assert ledger.loads((B,), 0)["n1"].reserved == Amount(1000, 0, {"nvidia.com/gpu": 2})
 
 
 def test_requests_are_read_as_quantities():

@@ -1,0 +1,151 @@
+"""What it costs to serve a model on a node type, and whether its objectives would be met there.
+
+The cost is what all replicas take of a node, by the resource of which they request most, times
+the node's price. Service times are those that serving pods showed on the node type; else those
+of another type, scaled by the reference benchmarks of both. Where neither is known, nothing is
+predicted: the reference benchmark of another model says which node type is faster, not whether
+this model is fast enough.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ferryman.api import quantity
+from ferryman.api.inference_model import InferenceModel
+from ferryman.api.inference_model_status import ServiceTimes
+from ferryman.core import fit
+from ferryman.core.candidates import Candidate
+from ferryman.core.filters import Place
+from ferryman.core.fleet.sizing import Size, TooSlow, size
+from ferryman.core.workload import seconds_per_image
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """A model on a node type."""
+
+    candidate: Candidate
+    place: Place
+    """The node that has the least room left of those it fits on."""
+    share: float
+    """Of a node, by one replica."""
+    total: float
+    """Of all replicas; in nodes, or in the prices' currency per hour."""
+    predicted: Size | TooSlow | None
+    """None where its service time there is not known."""
+
+    @property
+    def misses(self) -> bool:
+        """Whether an objective is predicted to be missed."""
+        return isinstance(self.predicted, TooSlow)
+
+
+def cost(
+    model: InferenceModel, candidate: Candidate, found: Sequence[Candidate], *, priced: bool
+) -> Cost:
+    """Return what a candidate that fits costs; ``found`` holds all of them.
+
+    Raises ValueError when a price is wanted and not known, or the candidate fits nowhere.
+    """
+    if not candidate.places:
+        raise ValueError(f"no node of type {candidate.node_type} fits")
+    requests = fit.requested(model.spec.resources, candidate.places[0].entry)
+    share = max(_share(requests, place) for place in candidate.places)
+    return Cost(
+        candidate=candidate,
+        place=min(candidate.places, key=lambda place: (_room(requests, place), place.node.name)),
+        share=share,
+        total=model.spec.replicas * share * (_price(candidate) if priced else 1.0),
+        predicted=_predicted(model, candidate, found),
+    )
+
+
+def has_price(candidate: Candidate) -> bool:
+    """Whether a price is known of one of the nodes that it fits on."""
+    return any(place.node.price_per_hour is not None for place in candidate.places)
+
+
+def rate_per_s(model: InferenceModel) -> float:
+    """Return what the model must serve: what it was seen to, or what its objective asks for."""
+    throughput, observed = model.spec.objectives.throughput, model.status.observed
+    return max(
+        0.0 if throughput is None else float(throughput.min_per_second),
+        0.0 if observed is None else observed.inferences_per_second,
+    )
+
+
+def _predicted(
+    model: InferenceModel, candidate: Candidate, found: Sequence[Candidate]
+) -> Size | TooSlow | None:
+    curve = _curve_ms(model, candidate, found)
+    if curve is None:
+        return None
+    replicas = max(1, model.spec.replicas)
+    return size(model.spec.objectives, rate_per_s(model), replicas, curve)
+
+
+def _curve_ms(
+    model: InferenceModel, candidate: Candidate, found: Sequence[Candidate]
+) -> tuple[float, ...] | None:
+    measured = {(each.node_type, each.processor): each for each in model.status.service_times}
+    bound = model.spec.batching.limits.max_batch_size.max
+    own = measured.get((candidate.node_type, candidate.processor))
+    if own is not None:
+        return _between(own, bound)
+    here_s = _seconds_per_image(candidate)
+    known = [other for other in found if (other.node_type, other.processor) in measured]
+    # One of the same class is the better guide; of equals the first by name.
+    known.sort(key=lambda other: other.processor != candidate.processor)
+    for other in known:
+        there_s = _seconds_per_image(other)
+        if here_s is not None and there_s is not None:
+            times = _between(measured[other.node_type, other.processor], bound)
+            return tuple(ms * here_s / there_s for ms in times)
+    return None
+
+
+def _between(measured: ServiceTimes, bound: int) -> tuple[float, ...]:
+    """Return tau(1), tau(2), … in ms, straight between the sizes that were measured."""
+    known = [point.batch_size for point in measured.points]
+    times = [point.milliseconds for point in measured.points]
+    sizes = np.arange(1, min(bound, known[-1]) + 1)
+    return tuple(np.interp(sizes, known, times).tolist())
+
+
+def _seconds_per_image(candidate: Candidate) -> float | None:
+    points = candidate.table.points if candidate.table else ()
+    return seconds_per_image(points) if points else None
+
+
+def _share(requests: Mapping[str, str | int], place: Place) -> float:
+    """Return the share of an empty node that a replica takes."""
+    has = place.node.allocatable
+    shares = [
+        _amount(resource, wanted) / max(1, _amount(resource, has.get(resource, 0)))
+        for resource, wanted in requests.items()
+    ]
+    return max(shares, default=0.0)
+
+
+def _room(requests: Mapping[str, str | int], place: Place) -> float:
+    """Return what is free of the node, as a share, of the resource of which most is wanted."""
+    has = place.node.allocatable
+    rooms = [
+        fit.free(place.node, resource) / max(1, _amount(resource, has.get(resource, 0)))
+        for resource in requests
+    ]
+    return min(rooms, default=0.0)
+
+
+def _amount(resource: str, amount: str | int) -> int:
+    return quantity.to_millicores(amount) if resource == "cpu" else quantity.to_units(amount)
+
+
+def _price(candidate: Candidate) -> float:
+    prices = [place.node.price_per_hour for place in candidate.places]
+    known = [price for price in prices if price is not None]
+    if not known:
+        raise ValueError(f"the price of node type {candidate.node_type} is not known")
+    return min(known)
