@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ferryman.api import quantity
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import ServiceTimes
 from ferryman.core import fit
@@ -121,9 +120,8 @@ def _seconds_per_image(candidate: Candidate) -> float | None:
 
 def _share(requests: Mapping[str, str | int], place: Place) -> float:
     """Return the share of an empty node that a replica takes."""
-    has = place.node.allocatable
     shares = [
-        _amount(resource, wanted) / max(1, _amount(resource, has.get(resource, 0)))
+        fit.count(resource, wanted) / max(1, fit.allocatable(place.node, resource))
         for resource, wanted in requests.items()
     ]
     return max(shares, default=0.0)
@@ -131,16 +129,11 @@ def _share(requests: Mapping[str, str | int], place: Place) -> float:
 
 def _room(requests: Mapping[str, str | int], place: Place) -> float:
     """Return what is free of the node, as a share, of the resource of which most is wanted."""
-    has = place.node.allocatable
     rooms = [
-        fit.free(place.node, resource) / max(1, _amount(resource, has.get(resource, 0)))
+        fit.free(place.node, resource) / max(1, fit.allocatable(place.node, resource))
         for resource in requests
     ]
     return min(rooms, default=0.0)
-
-
-def _amount(resource: str, amount: str | int) -> int:
-    return quantity.to_millicores(amount) if resource == "cpu" else quantity.to_units(amount)
 
 
 def _price(candidate: Candidate) -> float:

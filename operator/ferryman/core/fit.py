@@ -39,9 +39,7 @@ def misfit(
 
 
 def _lack(node: NodeView, resource: str, amount: str | int) -> str | None:
-    count = quantity.to_millicores if resource == "cpu" else quantity.to_units
-    needed = count(amount)
-    left = free(node, resource)
+    needed, left = count(resource, amount), free(node, resource)
     if needed <= left:
         return None
     return f"{_words(resource, left)} {resource} free, {_words(resource, needed)} needed"
@@ -49,8 +47,17 @@ def _lack(node: NodeView, resource: str, amount: str | int) -> str | None:
 
 def free(node: NodeView, resource: str) -> int:
     """Return what is free of a resource, in millicores, bytes or devices."""
-    count = quantity.to_millicores if resource == "cpu" else quantity.to_units
-    return max(0, count(node.allocatable.get(resource, 0)) - _reserved(node, resource))
+    return max(0, allocatable(node, resource) - _reserved(node, resource))
+
+
+def allocatable(node: NodeView, resource: str) -> int:
+    """Return what an empty node has of a resource, in millicores, bytes or devices."""
+    return count(resource, node.allocatable.get(resource, 0))
+
+
+def count(resource: str, amount: str | int) -> int:
+    """Return a quantity in millicores of CPU, else in bytes or devices; raises ValueError."""
+    return quantity.to_millicores(amount) if resource == "cpu" else quantity.to_units(amount)
 
 
 def _reserved(node: NodeView, resource: str) -> int:

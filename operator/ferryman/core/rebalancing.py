@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from math import floor
 from typing import Final
 
-from ferryman.api import quantity
 from ferryman.api.conditions import ConditionType, find
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import InferenceRuntime
@@ -95,7 +94,7 @@ def _demand(model: InferenceModel, offers: Sequence[Cost]) -> Demand:
 
 def _option(model: InferenceModel, offer: Cost) -> Option:
     requests = fit.requested(model.spec.resources, offer.place.entry)
-    uses = {resource: float(_amount(resource, wanted)) for resource, wanted in requests.items()}
+    uses = {resource: float(fit.count(resource, wanted)) for resource, wanted in requests.items()}
     node_type, processor = _kind(offer.candidate)
     return Option(node_type, processor, model.spec.replicas, uses, offer.total)
 
@@ -123,7 +122,3 @@ def _present(model: InferenceModel) -> tuple[str, str] | None:
 
 def _kind(candidate: Candidate) -> tuple[str, str]:
     return candidate.node_type, candidate.processor
-
-
-def _amount(resource: str, amount: str | int) -> int:
-    return quantity.to_millicores(amount) if resource == "cpu" else quantity.to_units(amount)
