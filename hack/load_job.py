@@ -168,7 +168,7 @@ class LoadJob:
     def _container(self) -> dict[str, Any]:
         return {
             "name": "load",
-            "image": _installed_image(self.cluster),
+            "image": installed_image(self.cluster),
             "args": self.spec.arguments(),
             "securityContext": {
                 "allowPrivilegeEscalation": False,
@@ -185,7 +185,8 @@ def _prefer_control_plane() -> dict[str, Any]:
     return {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
 
 
-def _installed_image(cluster: Cluster) -> str:
+def installed_image(cluster: Cluster) -> str:
+    """Return the image of Ferryman that is installed."""
     deployment = installation.get(cluster, "deployment", "ferryman-operator", NAMESPACE)
     image: str = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
     return image

@@ -15,6 +15,7 @@ ORDER = (
     "test_cluster_lifecycle",
     "test_install",
     "test_serving",
+    "test_placement",
     "test_tuning",
     "test_live_changes",
     "test_live_cap",

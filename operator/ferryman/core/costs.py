@@ -31,7 +31,7 @@ class Cost:
     share: float
     """Of a node, by one replica."""
     total: float
-    """Of all replicas; in nodes, or in the prices' currency per hour."""
+    """Of all replicas, of one while there are none; in nodes, or in currency per hour."""
     predicted: Size | TooSlow | None
     """None where its service time there is not known."""
 
@@ -56,7 +56,7 @@ def cost(
         candidate=candidate,
         place=min(candidate.places, key=lambda place: (_room(requests, place), place.node.name)),
         share=share,
-        total=model.spec.replicas * share * (_price(candidate) if priced else 1.0),
+        total=_replicas(model) * share * (_price(candidate) if priced else 1.0),
         predicted=_predicted(model, candidate, found),
     )
 
@@ -81,8 +81,12 @@ def _predicted(
     curve = _curve_ms(model, candidate, found)
     if curve is None:
         return None
-    replicas = max(1, model.spec.replicas)
-    return size(model.spec.objectives, rate_per_s(model), replicas, curve)
+    return size(model.spec.objectives, rate_per_s(model), _replicas(model), curve)
+
+
+def _replicas(model: InferenceModel) -> int:
+    """Return the replicas that count: a model that is scaled to zero will come back."""
+    return max(1, model.spec.replicas)
 
 
 def _curve_ms(

@@ -48,9 +48,9 @@ def test_the_share_is_that_of_the_resource_of_which_most_is_requested():
     assert cost([node(allocatable={"cpu": "16", "memory": "2Gi"})]).share == pytest.approx(1 / 4)
 
 
-def test_the_cost_is_that_of_all_replicas():
+def test_the_cost_is_that_of_all_replicas_and_of_one_while_there_are_none():
     assert cost(replicas=3).total == pytest.approx(3 / 8)
-    assert cost(replicas=0).total == 0
+    assert cost(replicas=0).total == pytest.approx(1 / 8)
 
 
 def test_a_price_multiplies_it():

@@ -1,0 +1,112 @@
+"""Placement follows what nodes are doing, and what a model takes of them."""
+
+from contextlib import contextmanager
+
+import pytest
+
+from ferryman.cli.main import main
+from hack import installation
+from hack.load_job import installed_image
+from tests.e2e import models
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+#: What a node is doing now counts twice as much as how fast it is; memory is left out.
+WEIGHTS = {"benchmark": 1, "memory": 0, "utilisation": 2}
+BUSY = 0.8
+
+
+@contextmanager
+def burning(cluster, node):
+    """Keep all of a node's CPU busy, in a pod that ends by itself after ten minutes."""
+    command = "import os, time\nos.fork()\nend = time.time() + 600\nwhile time.time() < end: pass"
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "burner", "namespace": models.NAMESPACE},
+        "spec": {
+            "nodeName": node,
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 0,
+            "containers": [
+                {
+                    "name": "burner",
+                    "image": installed_image(cluster),
+                    "command": ["python3", "-c", command],
+                }
+            ],
+        },
+    }
+    installation.apply(cluster, pod)
+    try:
+        installation.wait_for(
+            f"{node} to be seen busy",
+            lambda: (utilisation(cluster, node) or 0.0) >= BUSY,
+            timeout_s=180,
+        )
+        yield
+    finally:
+        where = f"--namespace={models.NAMESPACE}"
+        cluster.kubectl("delete", "pod", "burner", where, "--ignore-not-found", "--force")
+
+
+def utilisation(cluster, node):
+    """Return the use of a node's CPU as its agent published it."""
+    status = installation.get(cluster, "nodeprofile", node)["status"]
+    cpu = next(entry for entry in status["processors"] if entry["class"] == "cpu")
+    return cpu.get("utilisation")
+
+
+def placed(cluster, name, **placement):
+    """Create a model and return where it is placed."""
+    installation.apply(
+        cluster, models.model(name, placement=placement, batching=models.fixed(8), replicas=0)
+    )
+    models.wait_condition(cluster, name, "Placed", status="True")
+    return models.get(cluster, name)["status"]["placement"]
+
+
+def test_a_model_goes_to_the_faster_node_until_that_is_busy(ferryman, namespace):
+    if ferryman.slow_node is None:
+        pytest.skip("the nodes of a given context may be alike")
+    calm = placed(ferryman, "calm", weights=WEIGHTS)
+    assert calm["preferredNode"] != ferryman.slow_node
+
+    with burning(ferryman, calm["preferredNode"]):
+        crowded = placed(ferryman, "crowded", weights=WEIGHTS)
+
+    assert crowded["preferredNode"] == ferryman.slow_node, crowded
+    assert "less" in crowded["message"] or "least" in crowded["message"]
+    assert models.get(ferryman, "calm")["status"]["placement"]["nodeType"] == calm["nodeType"]
+
+
+def test_best_fit_takes_the_node_type_of_which_the_model_takes_least(ferryman, namespace):
+    placement = placed(ferryman, "fitted", policy="BestFit")
+    costs = {each["nodeType"]: each["cost"] for each in placement["candidates"]}
+
+    assert placement["reason"] == "BestFit"
+    assert costs[placement["nodeType"]] == min(costs.values())
+
+
+def test_cheapest_goes_by_the_price_label_and_says_where_there_is_none(ferryman, namespace):
+    if ferryman.slow_node is None:
+        pytest.skip("the nodes of a given context may be alike")
+    label = "serving.ferryman.dev/price-per-hour"
+    ferryman.kubectl("label", "node", ferryman.slow_node, f"{label}=0.01", "--overwrite")
+    try:
+        placement = placed(ferryman, "thrifty", policy="Cheapest")
+    finally:
+        ferryman.kubectl("label", "node", ferryman.slow_node, f"{label}-")
+
+    assert (placement["preferredNode"], placement["reason"]) == (ferryman.slow_node, "Cheapest")
+    reasons = {each["reason"] for each in placement["candidates"] if not each["chosen"]}
+    assert reasons == {"PriceUnknown"}
+
+
+def test_the_command_line_shows_the_node_types(ferryman, namespace, capsys, monkeypatch):
+    monkeypatch.setenv("KUBECONFIG", str(ferryman.kubeconfig))
+    known = {p["status"]["nodeType"] for p in installation.get(ferryman, "nodeprofiles")["items"]}
+
+    assert main(["nodes", "--output", "json"]) == 0
+    shown = capsys.readouterr().out
+    assert all(node_type in shown for node_type in known)
