@@ -82,7 +82,8 @@ def test_a_model_goes_to_the_faster_node_until_that_is_busy(ferryman, namespace)
 
 def test_best_fit_takes_the_node_type_of_which_the_model_takes_least(ferryman, namespace):
     placement = placed(ferryman, "fitted", policy="BestFit")
-    costs = {each["nodeType"]: each["cost"] for each in placement["candidates"]}
+    able = [each for each in placement["candidates"] if "cost" in each]
+    costs = {each["nodeType"]: each["cost"] for each in able}
 
     assert placement["reason"] == "BestFit"
     assert costs[placement["nodeType"]] == min(costs.values())
@@ -100,7 +101,7 @@ def test_cheapest_goes_by_the_price_label_and_says_where_there_is_none(ferryman,
 
     assert (placement["preferredNode"], placement["reason"]) == (ferryman.slow_node, "Cheapest")
     reasons = {each["reason"] for each in placement["candidates"] if not each["chosen"]}
-    assert reasons == {"PriceUnknown"}
+    assert "PriceUnknown" in reasons
 
 
 def test_the_command_line_shows_the_node_types(ferryman, namespace, capsys, monkeypatch):

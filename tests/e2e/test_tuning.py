@@ -35,7 +35,7 @@ def test_a_few_predicted_changes_meet_the_target(tuned):
 
     assert model["status"]["batching"]["applied"]["maxQueueDelayMicroseconds"] < TOO_LONG_US
     assert {change["outcome"] for change in changes} == {"Applied"}
-    assert changes[-1]["reason"] == "PredictedToMeet"
+    assert changes[-1]["reason"] == "PredictedToMeet", changes
     assert len(changes) <= MOST_CHANGES
     assert installation.condition(model, "ObjectivesMet")["status"] == "True"
 

@@ -179,8 +179,8 @@ class ServiceTimes:
         """Return by how much the curve is off, systematically; 0 without points.
 
         The mean relative distance of the points in each of a few groups of neighbouring sizes,
-        with its sign, and the mean of these without it: single batches may take any time, as
-        long as the curve goes through the middle of them.
+        with its sign, and the mean of these without it, each believed by its executions: single
+        batches may take any time, as long as the curve goes through the middle of them.
         """
         own = self.points.get(instances, {})
         if not own:
@@ -192,7 +192,9 @@ class ServiceTimes:
         shares = (np.cumsum(weights) - weights / 2) / weights.sum()
         groups = (shares * GROUPS).astype(np.int64)
         sums = np.bincount(groups, weights=weights * errors, minlength=GROUPS)
-        return float(np.abs(sums).sum() / weights.sum())
+        runs = np.bincount(groups, weights=weights, minlength=GROUPS)
+        believed = runs / (runs + HALF_BELIEVED)
+        return float((np.abs(sums) * believed).sum() / weights.sum())
 
 
 def fit(points: Points) -> Parabola:

@@ -226,7 +226,7 @@ def test_the_noise_of_single_batches_is_no_misfit():
 
 def test_what_a_parabola_cannot_describe_shows_as_misfit():
     erratic = {1: (5, 10.0), 2: (5, 2.0), 3: (5, 30.0), 4: (5, 1.0)}
-    assert ServiceTimes().with_window(1, erratic).misfit(1) > 0.2
+    assert ServiceTimes().with_window(1, erratic).misfit(1) > MAX_MISFIT
     assert seen(Parabola(5, 1, 0.1), [1, 2, 4, 8]).misfit(1) < 0.001
     assert ServiceTimes().misfit(1) == 0
 
@@ -238,3 +238,9 @@ def test_nothing_is_said_of_a_model_that_was_never_seen():
         fit({})
     assert ServiceTimes().sizes == frozenset()
     assert ServiceTimes().with_window(1, {}) == ServiceTimes()
+
+
+def test_a_handful_of_batches_is_no_misfit_however_they_scatter():
+    """Four groups of one or two executions, a third too long and a third too short."""
+    few = {4: (1, 9 * 1.3), 5: (2, 10 * 0.7), 12: (1, 17 * 1.3), 13: (2, 18 * 0.75), 20: (2, 33.0)}
+    assert ServiceTimes().with_window(1, few).misfit(1) < MAX_MISFIT
