@@ -15,6 +15,8 @@ from ferryman.core.window import Window
 
 #: A window whose service times deviate by more is not learned from at once.
 SUSPECT: Final = 0.1
+#: One whose sizes deviate differently by more, on average, holds two levels.
+UNEVEN: Final = 0.07
 
 
 def after(known: Learned, applied: Batching, window: Window) -> Learned:
@@ -66,9 +68,10 @@ def expected(
 def _service(known: Learned, instances: int, window: Window) -> tuple[ServiceTimes, Drift]:
     """Learn service times; when they are no longer what they were, begin at the new level.
 
-    A window that deviates is not learned from, even if it gives the alarm: it may hold both
-    levels, small batches at one and large ones at the other, which would bend the curve. The
-    curve keeps its shape until the next window tells.
+    A window that deviates is not learned from before the next ones say whether it is noise or
+    the beginning of a new level. Nor is one that gives the alarm but holds both levels, small
+    batches at one and large ones at the other: mixing them would bend the curve, which keeps its
+    shape until the next window tells.
     """
     service = known.service
     error = service.error(instances, window.service_times)
@@ -76,7 +79,9 @@ def _service(known: Learned, instances: int, window: Window) -> tuple[ServiceTim
         return service.with_window(instances, window.service_times), known.drift
     drift = known.drift.with_error(error)
     if drift.alarm:
-        return service.scaled(exp(error)), Drift()
-    if abs(error) > SUSPECT:
+        service, drift = service.scaled(exp(error)), Drift()
+        if service.unevenness(instances, window.service_times) > UNEVEN:
+            return service, drift
+    elif abs(error) > SUSPECT:
         return service, drift
     return service.with_window(instances, window.service_times), drift

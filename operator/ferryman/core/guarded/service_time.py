@@ -189,12 +189,34 @@ class ServiceTimes:
         curve = self.curve_ms(instances, sizes[-1])
         weights = np.array([own[size].weight for size in sizes])
         errors = np.array([curve[size - 1] / own[size].mean_ms - 1 for size in sizes])
-        shares = (np.cumsum(weights) - weights / 2) / weights.sum()
-        groups = (shares * GROUPS).astype(np.int64)
-        sums = np.bincount(groups, weights=weights * errors, minlength=GROUPS)
-        runs = np.bincount(groups, weights=weights, minlength=GROUPS)
-        believed = runs / (runs + HALF_BELIEVED)
-        return float((np.abs(sums) * believed).sum() / weights.sum())
+        return _systematic(errors, weights)
+
+    def unevenness(self, instances: int, counts: Counts) -> float:
+        """Return by how much a window is off from the curve otherwise than as a whole.
+
+        The mean log ratio in each of a few groups of neighbouring sizes, less that of all, and
+        the mean of these without their signs, believed as for ``misfit``; 0 without executions.
+        """
+        told = sorted((size, n, ms) for size, (n, ms) in counts.items() if n > 0 and ms > 0)
+        if not told or not self.points:
+            return 0.0
+        curve = self.curve_ms(instances, told[-1][0])
+        weights = np.array([float(n) for _, n, _ in told])
+        ratios = np.log([ms / curve[size - 1] for size, _, ms in told])
+        return _systematic(ratios - np.average(ratios, weights=weights), weights)
+
+
+def _systematic(errors: Floats, weights: Floats) -> float:
+    """Return the mean size of the mean errors of a few groups of equal weight, in this order.
+
+    Each is believed by its weight.
+    """
+    shares = (np.cumsum(weights) - weights / 2) / weights.sum()
+    groups = (shares * GROUPS).astype(np.int64)
+    sums = np.bincount(groups, weights=weights * errors, minlength=GROUPS)
+    runs = np.bincount(groups, weights=weights, minlength=GROUPS)
+    believed = runs / (runs + HALF_BELIEVED)
+    return float((np.abs(sums) * believed).sum() / weights.sum())
 
 
 def fit(points: Points) -> Parabola:
@@ -271,18 +293,20 @@ def _below_knee(points: Points) -> Points:
 
 
 def _worst(points: Points) -> float:
-    """Return the largest relative distance from the best parabola, of sizes run often enough."""
-    told = {size: point for size, point in points.items() if point.weight >= HALF_BELIEVED}
-    if not told:
-        return 0.0
-    fitted = fit(points).at(np.array(list(told), dtype=np.float64))
-    means = np.array([point.mean_ms for point in told.values()])
-    return float(np.abs(fitted / means - 1).max())
+    """Return the largest relative distance from the best parabola, believed by its executions."""
+    fitted = fit(points).at(np.array(list(points), dtype=np.float64))
+    means = np.array([point.mean_ms for point in points.values()])
+    believed = np.array([_believed(point) for point in points.values()])
+    return float((np.abs(fitted / means - 1) * believed).max())
+
+
+def _believed(point: Point) -> float:
+    """Return how far what was seen of a size is believed against the curve, from 0 to 1."""
+    return point.weight / (point.weight + HALF_BELIEVED)
 
 
 def _bend(point: Point, fitted_ms: float) -> float:
-    believed = point.weight / (point.weight + HALF_BELIEVED)
-    return 1 + believed * (point.mean_ms / fitted_ms - 1)
+    return 1 + _believed(point) * (point.mean_ms / fitted_ms - 1)
 
 
 def _scale(own: Points, other: Points) -> float:

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from scipy.optimize import nnls
 
 from ferryman.core.guarded.decision import MAX_MISFIT
+from ferryman.core.guarded.learning import UNEVEN
 from ferryman.core.guarded.service_time import (
     HALF_BELIEVED,
     HALF_SURPRISED,
@@ -240,7 +241,34 @@ def test_nothing_is_said_of_a_model_that_was_never_seen():
     assert ServiceTimes().with_window(1, {}) == ServiceTimes()
 
 
-def test_a_handful_of_batches_is_no_misfit_however_they_scatter():
-    """Four groups of one or two executions, a third too long and a third too short."""
-    few = {4: (1, 9 * 1.3), 5: (2, 10 * 0.7), 12: (1, 17 * 1.3), 13: (2, 18 * 0.75), 20: (2, 33.0)}
-    assert ServiceTimes().with_window(1, few).misfit(1) < MAX_MISFIT
+def test_a_cold_batch_among_a_few_is_no_knee():
+    """The first one of a size that was run four times took five times as long."""
+    times = counts(Parabola(5, 1, 0), [2, 3, 5, 6, 8, 10], 4)
+    cold = {**times, 3: (4, 2 * 8.0)}
+    service = ServiceTimes().with_window(1, cold)
+    for _ in range(20):
+        service = service.with_window(1, {9: (2, 14.0)})
+    assert service.curve_ms(1, 20)[19] == pytest.approx(25, rel=0.2)
+
+
+def test_a_few_batches_beyond_a_knee_are_believed():
+    times = {**counts(Parabola(5, 1, 0), [1, 2, 4, 6, 8], 40), 16: (4, 4 * 21.0)}
+    curve = ServiceTimes().with_window(1, times).curve_ms(1, 16)
+    assert curve[7] == pytest.approx(13, rel=0.02)
+    assert curve[15] == pytest.approx(21 * 2.5, rel=0.05)
+
+
+def test_a_window_at_another_level_as_a_whole_is_even():
+    service = seen(Parabola(5, 1, 0), [1, 2, 4, 8])
+    slower = {size: (n, 1.5 * ms) for size, (n, ms) in counts(Parabola(5, 1, 0), [1, 4, 8]).items()}
+    assert service.unevenness(1, slower) == pytest.approx(0, abs=1e-9)
+
+
+def test_one_whose_large_batches_are_at_another_level_is_not():
+    service = seen(Parabola(5, 1, 0), [1, 2, 4, 8])
+    mixed = {1: (50, 6.0), 2: (50, 7.0), 4: (50, 1.5 * 9), 8: (50, 1.5 * 13)}
+    # The outer groups are off by half of the step each; in the middle one both levels meet.
+    assert service.unevenness(1, mixed) == pytest.approx(np.log(1.5) / 4, rel=0.1)
+    assert service.unevenness(1, mixed) > UNEVEN
+    assert service.unevenness(1, {4: (0, 9.0)}) == 0
+    assert ServiceTimes().unevenness(1, mixed) == 0
