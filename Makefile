@@ -107,6 +107,10 @@ bench-live: $(READY) ## Measure live changes, reloads and the twin against a rea
 bench-placement: $(READY) ## Place random fleets by Ferryman and by simpler rules, beside a proven bound (15 minutes).
 	$(BIN)/python -m benchmarks.placement
 
+.PHONY: bench-scale
+bench-scale: $(READY) ## Place 500 models on 1,000 simulated nodes through a real API server (up to 6 minutes).
+	$(BIN)/python -m benchmarks.scale
+
 .PHONY: clean
 clean: ## Remove the virtual environment and build output (not the caches).
 	rm -rf $(VENV) build
