@@ -20,13 +20,12 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import numpy as np
-import yaml
 from kubernetes import client, config
 
 from benchmarks import common
 from ferryman.api import names, quantity
 from tests.integration.controlplane import ControlPlane
-from tests.integration.operator_process import NAMESPACE, Operator, now
+from tests.integration.operator_process import NAMESPACE, Operator, install, now
 
 NAME: Final = "scale"
 SEED: Final = 5
@@ -267,7 +266,7 @@ def over_capacity(size: Size, models: Sequence[Mapping[str, Any]]) -> list[str]:
 def measure(plane: ControlPlane, folder: Path, size: Size) -> dict[str, Any]:
     """Place all models on all nodes; return every figure."""
     rng = np.random.default_rng(SEED)
-    _install(plane)
+    install(plane)
     api = Api(plane.kubeconfig)
     api.create_runtime()
     api.create_nodes(size, rng)
@@ -325,16 +324,6 @@ def _rss_mib(pid: int) -> float:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     (text,) = (line.split()[1] for line in lines if line.startswith("VmRSS:"))
     return round(int(text) / 1024, 1)
-
-
-def _install(plane: ControlPlane) -> None:
-    """Install the kinds and the operator's permissions."""
-    plane.kubectl("apply", "--server-side", "-f", common.ROOT / "crds")
-    plane.kubectl("create", "namespace", NAMESPACE)
-    manifests = (common.ROOT / "manifests" / "base" / "ferryman.yaml").read_text()
-    wanted = {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ServiceAccount"}
-    granted = [d for d in yaml.safe_load_all(manifests) if d["kind"] in wanted]
-    plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(granted))
 
 
 def is_good(run: Mapping[str, Any], size: Size) -> bool:

@@ -3,10 +3,10 @@
 from itertools import count
 
 import pytest
-import yaml
 
 from tests.integration.controlplane import ControlPlane
-from tests.integration.operators import NAMESPACE, ROOT, Objects, Operator
+from tests.integration.operator_process import NAMESPACE, Operator, install
+from tests.integration.operators import Objects
 
 _numbers = count(1)
 
@@ -15,16 +15,7 @@ _numbers = count(1)
 def plane():
     """Yield a control plane with Ferryman's kinds, its namespace and its permissions."""
     with ControlPlane.start() as plane:
-        plane.kubectl("apply", "--server-side", "-f", ROOT / "crds")
-        plane.kubectl("create", "namespace", NAMESPACE)
-        manifests = (ROOT / "manifests" / "base" / "ferryman.yaml").read_text()
-        granted = [
-            document
-            for document in yaml.safe_load_all(manifests)
-            if document["kind"] in {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
-            or document["kind"] == "ServiceAccount"
-        ]
-        plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(granted))
+        install(plane)
         yield plane
 
 

@@ -22,6 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import pytest
+
 from hack.cluster import binaries
 from tests.integration.ports import PortLease
 
@@ -91,6 +93,12 @@ class ControlPlane:
         if done.returncode:
             raise RuntimeError(f"kubectl {' '.join(map(str, arguments))}: {done.stderr.strip()}")
         return done.stdout
+
+    def make_default(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Have command lines that run in this process take this cluster for the user's own."""
+        path = str(self.kubeconfig)
+        monkeypatch.setenv("KUBECONFIG", path)
+        monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", path)
 
     def kubeconfig_for(self, token: str, name: str) -> Path:
         """Write a kubeconfig for another bearer token (`kubectl create token …`)."""

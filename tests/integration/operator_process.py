@@ -15,8 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import yaml
+
+from tests.integration.controlplane import ControlPlane
+
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "ferryman-system"
+PERMISSIONS = {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ServiceAccount"}
 
 T = TypeVar("T")
 
@@ -38,6 +43,15 @@ def wait_for(
             last = answer
         time.sleep(period_s)
     raise AssertionError(f"{what}: not within {timeout_s} s; last: {last}")
+
+
+def install(plane: ControlPlane) -> None:
+    """Install Ferryman's kinds, its namespace and its permissions, but not its pods."""
+    plane.kubectl("apply", "--server-side", "-f", ROOT / "crds")
+    plane.kubectl("create", "namespace", NAMESPACE)
+    manifests = (ROOT / "manifests" / "base" / "ferryman.yaml").read_text()
+    granted = [d for d in yaml.safe_load_all(manifests) if d["kind"] in PERMISSIONS]
+    plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(granted))
 
 
 class Operator:

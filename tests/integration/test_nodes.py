@@ -43,10 +43,7 @@ def plane():
 
 @pytest.fixture(autouse=True)
 def kubeconfig(plane, monkeypatch):
-    monkeypatch.setenv("KUBECONFIG", str(plane.kubeconfig))
-    monkeypatch.setattr(
-        "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(plane.kubeconfig)
-    )
+    plane.make_default(monkeypatch)
 
 
 def measured(rate, **fields):

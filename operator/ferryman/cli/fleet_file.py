@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import yaml
 from pydantic import ValidationError
 
-from ferryman.cli import field_errors
+from ferryman.cli import field_errors, own_file
 from ferryman.core.fleet.fleet import Fleet
 
 
@@ -18,16 +17,7 @@ def read(path: Path) -> Fleet:
 
     Raises FleetError when the file cannot be read, or a field is malformed or unknown.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        # Types of the API ignore what they do not know; in a file of one's own it is a misspelling.
-        return Fleet.model_validate(content, extra="forbid")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FleetError(f"{path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise FleetError(f"{path} is neither JSON nor YAML: {error}") from error
-    except ValidationError as error:
-        raise FleetError(field_errors.describe(path, error)) from error
+    return own_file.read(path, Fleet, FleetError)
 
 
 def with_more(fleet: Fleet, added: dict[str, int]) -> Fleet:

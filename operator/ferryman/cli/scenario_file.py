@@ -2,10 +2,7 @@
 
 from pathlib import Path
 
-import yaml
-from pydantic import ValidationError
-
-from ferryman.cli import field_errors
+from ferryman.cli import own_file
 from ferryman.core.twin.scenario import Scenario
 
 
@@ -18,27 +15,13 @@ def read(path: Path) -> tuple[Scenario, tuple[float, ...]]:
 
     Raises ScenarioError when a file cannot be read, or a field is malformed or unknown.
     """
-    try:
-        content = yaml.safe_load(_text(path))
-        # Types of the API ignore what they do not know; in a scenario it is a misspelling.
-        scenario = Scenario.model_validate(content, extra="forbid")
-    except yaml.YAMLError as error:
-        raise ScenarioError(f"{path} is neither JSON nor YAML: {error}") from error
-    except ValidationError as error:
-        raise ScenarioError(field_errors.describe(path, error)) from error
+    scenario = own_file.read(path, Scenario, ScenarioError)
     trace = scenario.arrivals.trace
     return scenario, () if trace is None else _gaps(path.parent / trace.file)
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ScenarioError(f"{path} cannot be read: {error}") from error
-
-
 def _gaps(path: Path) -> tuple[float, ...]:
-    lines = [line.strip() for line in _text(path).splitlines()]
+    lines = [line.strip() for line in own_file.text(path, ScenarioError).splitlines()]
     numbers = [(i, line) for i, line in enumerate(lines, start=1) if line and line[0] != "#"]
     return tuple(_number(path, i, line) for i, line in numbers)
 

@@ -34,6 +34,11 @@ class Candidate:
     node: str | None = None
     """The node that the refusal is about, where it is about one."""
 
+    @property
+    def kind(self) -> tuple[str, str]:
+        """The node type and the processor class."""
+        return self.node_type, self.processor
+
 
 @dataclass(frozen=True, slots=True)
 class _Sight:

@@ -10,14 +10,13 @@ this model is fast enough.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from ferryman.api.inference_model import InferenceModel
-from ferryman.api.inference_model_status import ServiceTimes
 from ferryman.core import fit
 from ferryman.core.candidates import Candidate
 from ferryman.core.filters import Place
+from ferryman.core.fleet.guide import guide
 from ferryman.core.fleet.sizing import Size, TooSlow, size
+from ferryman.core.twin.service_curve import curve_ms
 from ferryman.core.workload import seconds_per_image
 
 
@@ -92,34 +91,20 @@ def _replicas(model: InferenceModel) -> int:
 def _curve_ms(
     model: InferenceModel, candidate: Candidate, found: Sequence[Candidate]
 ) -> tuple[float, ...] | None:
-    measured = {(each.node_type, each.processor): each for each in model.status.service_times}
-    bound = model.spec.batching.limits.max_batch_size.max
-    own = measured.get((candidate.node_type, candidate.processor))
-    if own is not None:
-        return _between(own, bound)
-    here_s = _seconds_per_image(candidate)
-    known = [other for other in found if (other.node_type, other.processor) in measured]
-    # One of the same class is the better guide; of equals the first by name.
-    known.sort(key=lambda other: other.processor != candidate.processor)
-    for other in known:
-        there_s = _seconds_per_image(other)
-        if here_s is not None and there_s is not None:
-            times = _between(measured[other.node_type, other.processor], bound)
-            return tuple(ms * here_s / there_s for ms in times)
-    return None
-
-
-def _between(measured: ServiceTimes, bound: int) -> tuple[float, ...]:
-    """Return tau(1), tau(2), … in ms, straight between the sizes that were measured."""
-    known = [point.batch_size for point in measured.points]
-    times = [point.milliseconds for point in measured.points]
-    sizes = np.arange(1, min(bound, known[-1]) + 1)
-    return tuple(np.interp(sizes, known, times).tolist())
-
-
-def _seconds_per_image(candidate: Candidate) -> float | None:
-    points = candidate.table.points if candidate.table else ()
-    return seconds_per_image(points) if points else None
+    shown = {(each.node_type, each.processor): each.points for each in model.status.service_times}
+    # In the order of the candidates: of equals the first by name guides.
+    measured = [other for other in found if other.kind in shown]
+    speeds = {
+        each.kind: 1 / seconds_per_image(each.table.points)
+        for each in (candidate, *measured)
+        if each.table is not None and each.table.points
+    }
+    chosen = guide(candidate.kind, (other.kind for other in measured), speeds)
+    if chosen is None:
+        return None
+    points, factor = shown[chosen[0]], chosen[1]
+    bound = min(model.spec.batching.limits.max_batch_size.max, points[-1].batch_size)
+    return tuple(ms * factor for ms in curve_ms(points, None, bound))
 
 
 def _share(requests: Mapping[str, str | int], place: Place) -> float:

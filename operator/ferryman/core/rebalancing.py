@@ -15,7 +15,6 @@ from ferryman.api.conditions import ConditionType, find
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import InferenceRuntime
 from ferryman.core import candidates, costs, fit, times
-from ferryman.core.candidates import Candidate
 from ferryman.core.costs import Cost
 from ferryman.core.filters import Question
 from ferryman.core.fleet.problem import Demand, NodeType, Option, Problem
@@ -78,7 +77,7 @@ def _offers(one: Participant, nodes: Sequence[NodeView], now: datetime) -> list[
     able = [c for c in found if c.places and (not priced or costs.has_price(c))]
     all_of_them = [costs.cost(one.model, c, found, priced=priced) for c in able]
     here = _present(one.model)
-    return [offer for offer in all_of_them if not offer.misses or _kind(offer.candidate) == here]
+    return [offer for offer in all_of_them if not offer.misses or offer.candidate.kind == here]
 
 
 def _demand(model: InferenceModel, offers: Sequence[Cost]) -> Demand:
@@ -95,7 +94,7 @@ def _demand(model: InferenceModel, offers: Sequence[Cost]) -> Demand:
 def _option(model: InferenceModel, offer: Cost) -> Option:
     requests = fit.requested(model.spec.resources, offer.place.entry)
     uses = {resource: float(fit.count(resource, wanted)) for resource, wanted in requests.items()}
-    node_type, processor = _kind(offer.candidate)
+    node_type, processor = offer.candidate.kind
     return Option(node_type, processor, model.spec.replicas, uses, offer.total)
 
 
@@ -118,7 +117,3 @@ def _advice(demand: Demand, option: Option) -> Advice:
 def _present(model: InferenceModel) -> tuple[str, str] | None:
     placement = model.status.placement
     return None if placement is None else (placement.node_type or "", placement.processor or "")
-
-
-def _kind(candidate: Candidate) -> tuple[str, str]:
-    return candidate.node_type, candidate.processor

@@ -6,12 +6,11 @@ from typing import Final, Literal
 
 from ferryman.api.conditions import Reason
 from ferryman.core.fleet.fleet import Fleet, FleetModel, FleetNodeType, FleetProcessor
+from ferryman.core.fleet.guide import Key, guide
 from ferryman.core.fleet.problem import Amounts, Demand, NodeType, Option, Problem
 from ferryman.core.fleet.sizing import Size, TooSlow, size
 
 Policy = Literal["BestFit", "Cheapest"]
-Key = tuple[str, str]
-"""A node type and a processor class."""
 Curve = tuple[float, ...]
 """tau(1), tau(2), … in milliseconds."""
 
@@ -118,7 +117,7 @@ def _sized(
     model: FleetModel, key: Key, places: Mapping[Key, Place], measured: Mapping[Key, Curve]
 ) -> Size | TooSlow:
     place = places[key]
-    curve_ms = measured.get(key) or _scaled_ms(place, places, measured)
+    curve_ms = _curve_ms(key, places, measured)
     if curve_ms is None:
         message = "no reference benchmark tells how fast it is compared to where it was measured"
         return TooSlow(Reason.NOT_BENCHMARKED, message)
@@ -144,21 +143,11 @@ def _only_class(node_type: str, places: Mapping[Key, Place]) -> str:
     return next(processor for name, processor in places if name == node_type)
 
 
-def _scaled_ms(
-    place: Place, places: Mapping[Key, Place], measured: Mapping[Key, Curve]
-) -> Curve | None:
-    """Return service times of elsewhere, scaled by the reference benchmarks of both.
-
-    Those of a processor of the same class if there is one, of equals the first that is stated.
-    """
-    here = place.processor.images_per_second
-    known = [(places[key].processor, curve) for key, curve in measured.items()]
-    rated = [(other, curve) for other, curve in known if other.images_per_second]
-    if not here or not rated:
-        return None
-    wanted = place.processor.processor_class
-    other, curve = min(rated, key=lambda pair: pair[0].processor_class != wanted)
-    return tuple(ms * (other.images_per_second or here) / here for ms in curve)
+def _curve_ms(key: Key, places: Mapping[Key, Place], measured: Mapping[Key, Curve]) -> Curve | None:
+    rated = {other: place.processor.images_per_second for other, place in places.items()}
+    speeds = {other: speed for other, speed in rated.items() if speed}
+    found = guide(key, measured, speeds)
+    return None if found is None else tuple(ms * found[1] for ms in measured[found[0]])
 
 
 def _option(model: FleetModel, place: Place, found: Size, price: float) -> Option:

@@ -27,8 +27,8 @@ Floats = NDArray[np.float64]
 DECAY: Final = 0.8
 #: With so many executions what they took is believed half, against the curve.
 HALF_BELIEVED: Final = 4.0
-#: Nor does it ever take more than is beyond this many executions: a model that has come to run
-#: a few sizes only, beyond a knee perhaps, must not forget what the others cost.
+#: So many executions of a size keep their weight: a model that has come to run a few sizes only,
+#: beyond a knee perhaps, must not forget what the others cost.
 KEPT_WEIGHT: Final = HALF_BELIEVED
 #: A size that was not seen before is a surprise already if it was run a few times.
 HALF_SURPRISED: Final = 1.0
@@ -165,15 +165,25 @@ class ServiceTimes:
         return self._error(instances, new, HALF_SURPRISED) or 0.0
 
     def _error(self, instances: int, counts: Counts, half_believed: float) -> float | None:
-        told = {size: (count, ms) for size, (count, ms) in counts.items() if count > 0 and ms > 0}
-        if not told or not self.points:
+        told = self._log_ratios(instances, counts)
+        if told is None:
             return None
-        curve = self.curve_ms(instances, max(told))
-        weights = np.array([count for count, _ in told.values()], dtype=np.float64)
-        ratios = np.log([mean / curve[size - 1] for size, (_, mean) in told.items()])
+        ratios, weights = told
         executions = float(weights.sum())
         believed = executions / (executions + half_believed)
         return believed * float(np.average(ratios, weights=weights))
+
+    def _log_ratios(self, instances: int, counts: Counts) -> tuple[Floats, Floats] | None:
+        """Return by size, ascending, the log ratio of what was seen to the curve, and how often.
+
+        None where there is nothing to compare.
+        """
+        told = sorted((size, n, ms) for size, (n, ms) in counts.items() if n > 0 and ms > 0)
+        if not told or not self.points:
+            return None
+        curve = self.curve_ms(instances, told[-1][0])
+        ratios = np.log([ms / curve[size - 1] for size, _, ms in told])
+        return ratios, np.array([float(n) for _, n, _ in told])
 
     def misfit(self, instances: int) -> float:
         """Return by how much the curve is off, systematically; 0 without points.
@@ -197,12 +207,10 @@ class ServiceTimes:
         The mean log ratio in each of a few groups of neighbouring sizes, less that of all, and
         the mean of these without their signs, believed as for ``misfit``; 0 without executions.
         """
-        told = sorted((size, n, ms) for size, (n, ms) in counts.items() if n > 0 and ms > 0)
-        if not told or not self.points:
+        told = self._log_ratios(instances, counts)
+        if told is None:
             return 0.0
-        curve = self.curve_ms(instances, told[-1][0])
-        weights = np.array([float(n) for _, n, _ in told])
-        ratios = np.log([ms / curve[size - 1] for size, _, ms in told])
+        ratios, weights = told
         return _systematic(ratios - np.average(ratios, weights=weights), weights)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, Self
+from typing import Annotated, Protocol, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -13,6 +13,20 @@ Milliseconds = Annotated[float, Field(gt=0, le=600_000)]
 Coefficient = Annotated[float, Field(ge=0, le=600_000)]
 
 _MS_PER_S = 1e3
+
+
+class Point(Protocol):
+    """What is known of one batch size."""
+
+    @property
+    def batch_size(self) -> int:
+        """The batch size."""
+        ...
+
+    @property
+    def milliseconds(self) -> float:
+        """What such a batch takes."""
+        ...
 
 
 class Knot(ApiType):
@@ -84,7 +98,7 @@ def must_be_a_curve(knots: Sequence[Knot] | None, coefficients: Coefficients | N
 
 
 def curve_ms(
-    knots: Sequence[Knot] | None, coefficients: Coefficients | None, bound: int
+    knots: Sequence[Point] | None, coefficients: Coefficients | None, bound: int
 ) -> tuple[float, ...]:
     """Return tau(1), …, tau(bound) in milliseconds: by the formula, or straight between knots."""
     sizes = np.arange(1, bound + 1, dtype=np.float64)
