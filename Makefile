@@ -38,9 +38,17 @@ demo: $(READY) ## Bring up a cluster, install Ferryman, serve and tune two model
 test: test-unit test-integration test-e2e ## Run all tests: unit, integration, end to end.
 
 .PHONY: test-unit
-test-unit: $(READY) ## Run the unit tests, with branch coverage of the decisions.
-	$(BIN)/coverage run -m pytest tests/unit examples
+test-unit: $(READY) ## Run the unit tests: those of the decisions, and beside them all others.
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-core test-rest
+
+.PHONY: test-core
+test-core: $(READY) ## Run the unit tests of the decisions, with their branch coverage.
+	$(BIN)/coverage run -m pytest tests/unit/core
 	$(BIN)/coverage report --skip-covered
+
+.PHONY: test-rest
+test-rest: $(READY) ## Run the unit tests of everything but the decisions.
+	$(PYTEST) tests/unit examples --ignore=tests/unit/core
 
 .PHONY: test-integration
 test-integration: $(READY) ## Run the tests on a real kube-apiserver and real tritonserver processes.
@@ -102,6 +110,10 @@ bench-live: $(READY) ## Measure live changes, reloads and the twin against a rea
 	$(BIN)/python -m benchmarks.live_changes
 	$(BIN)/python -m benchmarks.reloads
 	$(BIN)/python -m benchmarks.twin_validation
+
+.PHONY: bench-reference
+bench-reference: $(READY) ## Repeat the reference benchmark on the test cluster's two unlike nodes (20 minutes).
+	$(BIN)/python -m benchmarks.reference
 
 .PHONY: bench-placement
 bench-placement: $(READY) ## Place random fleets by Ferryman and by simpler rules, beside a proven bound (15 minutes).

@@ -16,6 +16,7 @@ from hack.manifests import CHART, NAMESPACE
 T = TypeVar("T")
 
 RELEASE = "ferryman"
+_OPERATOR = "ferryman-operator"
 #: The images that `make images` builds; NVIDIA's runtime is left out, its image would be pulled.
 LOCAL_VALUES = ("image.tag=dev", "runtimes.triton.enabled=false")
 INSTALL_TIMEOUT_S = 300
@@ -38,6 +39,7 @@ def install(cluster: Cluster, *values: str) -> None:
     """
     files = [f"--values={file}"] if (file := os.environ.get("FERRYMAN_VALUES")) else []
     settings = [f"--set={value}" for value in (*(LOCAL_VALUES if cluster.kind else ()), *values)]
+    there = cluster.kind and _is_installed(cluster)
     helm(
         cluster,
         "upgrade",
@@ -50,6 +52,22 @@ def install(cluster: Cluster, *values: str) -> None:
         *files,
         *settings,
     )
+    if there:
+        # The tag of a loaded image stays the same, whatever it stands for now.
+        _restart(cluster)
+
+
+def _is_installed(cluster: Cluster) -> bool:
+    where = f"--namespace={NAMESPACE}"
+    found = cluster.kubectl("get", "deployment", _OPERATOR, where, "--ignore-not-found")
+    return bool(found.strip())
+
+
+def _restart(cluster: Cluster) -> None:
+    where = f"--namespace={NAMESPACE}"
+    for workload in (f"deployment/{_OPERATOR}", "daemonset/ferryman-agent"):
+        cluster.kubectl("rollout", "restart", workload, where)
+        cluster.kubectl("rollout", "status", workload, where, timeout_s=INSTALL_TIMEOUT_S)
 
 
 def uninstall(cluster: Cluster) -> None:

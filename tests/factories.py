@@ -251,7 +251,8 @@ def node(
     has_profile: bool = True,
     allocatable: dict[str, str | int] | None = None,
     ready: bool = True,
-    untolerated_taints: tuple[str, ...] = (),
+    labels: dict[str, str] | None = None,
+    taints: tuple[str, ...] = (),
     reserved: dict[str, object] | None = None,
     **status: object,
 ) -> NodeView:
@@ -263,7 +264,8 @@ def node(
     return NodeView(
         name=name,
         ready=ready,
-        untolerated_taints=untolerated_taints,
+        labels=labels or {},
+        taints=taints,
         allocatable=allocatable or {"cpu": "4", "memory": "8Gi", "nvidia.com/gpu": 1},
         profile=shown,
         **(reserved or {}),

@@ -198,7 +198,7 @@ class FakeKubernetes:
             raise ConflictError("uid mismatch", status=409)
         before = body["metadata"].get("labels") or {}
         metadata = {**body["metadata"], "labels": {**before, **labels}}
-        self.put("nodes", {**body, "metadata": metadata})
+        return copy.deepcopy(self.put("nodes", {**body, "metadata": metadata}))
 
     async def annotate_pod(self, namespace, name, annotations):
         self._written("patch", "Pod")

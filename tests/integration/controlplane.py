@@ -31,8 +31,10 @@ READY_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 10
 KUBECTL_TIMEOUT_S = 60
 TOKEN = "loopback-administrator"  # noqa: S105  # opens a throw-away server on loopback only
-SERVICES = "10.96.0.0/24"
+SERVICES = "10.96.0.0/16"
 KWOK_STAGES = Path(__file__).with_name("kwok.yaml")
+#: Of simulated nodes: a thousand real ones would keep an API server busy that shares two cores.
+LEASE_DURATION_S = 200
 
 
 @dataclass
@@ -94,9 +96,12 @@ class ControlPlane:
             raise RuntimeError(f"kubectl {' '.join(map(str, arguments))}: {done.stderr.strip()}")
         return done.stdout
 
-    def make_default(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Have command lines that run in this process take this cluster for the user's own."""
-        path = str(self.kubeconfig)
+    def make_default(self, monkeypatch: pytest.MonkeyPatch, kubeconfig: Path | None = None) -> None:
+        """Have command lines that run in this process take this cluster for the user's own.
+
+        The user is the administrator unless another's kubeconfig is given.
+        """
+        path = str(kubeconfig or self.kubeconfig)
         monkeypatch.setenv("KUBECONFIG", path)
         monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", path)
 
@@ -185,7 +190,17 @@ class ControlPlane:
             "use-service-account-credentials": "true",
             "bind-address": "127.0.0.1",
             "secure-port": "0",
+            **(self._at_scale() if self.simulated_nodes else {}),
         }
+
+    @staticmethod
+    def _at_scale() -> dict[str, object]:
+        """Hundreds of rollouts at once, and nodes whose leases are renewed at a slower pace.
+
+        By default the controllers write 20 times a second at most.
+        """
+        grace = f"{6 * LEASE_DURATION_S // 5}s"
+        return {"kube-api-qps": 200, "kube-api-burst": 400, "node-monitor-grace-period": grace}
 
     def _scheduler_options(self) -> dict[str, object]:
         return {
@@ -200,7 +215,7 @@ class ControlPlane:
             "kubeconfig": self.kubeconfig,
             "manage-all-nodes": "true",
             "node-ip": "127.0.0.1",
-            "node-lease-duration-seconds": "40",
+            "node-lease-duration-seconds": LEASE_DURATION_S,
             "config": KWOK_STAGES,
         }
 

@@ -290,6 +290,64 @@ MODELS: Final = (
         "give benchmark, memory or utilisation a weight of at least 1",
     ),
     _bound("spec/placement/weights/benchmark", -1, "greater than or equal to 0"),
+    _model(
+        "a selector by a key that no label can have",
+        {"spec/placement/nodeSelector": {"a key": "x"}},
+        "spec.placement.nodeSelector",
+        "keys must be labels' keys, for example topology.kubernetes.io/zone",
+    ),
+    _model(
+        "a selector by a value that no label can have",
+        {"spec/placement/nodeSelector": {"zone": "a b"}},
+        "spec.placement.nodeSelector[zone]",
+        "must be a label's value",
+    ),
+    _model(
+        "a requirement on a key that no label can have",
+        {"spec/placement/nodeAffinity": [{"key": "a key", "operator": "Exists"}]},
+        "spec.placement.nodeAffinity[0].key",
+        "must be a label's key, for example topology.kubernetes.io/zone",
+    ),
+    _model(
+        "In without values",
+        {"spec/placement/nodeAffinity": [{"key": "zone", "operator": "In"}]},
+        "spec.placement.nodeAffinity[0].values",
+        "values go with In and NotIn, which need at least one",
+    ),
+    _model(
+        "Exists with values",
+        {"spec/placement/nodeAffinity": [{"key": "z", "operator": "Exists", "values": ["a"]}]},
+        "spec.placement.nodeAffinity[0].values",
+        "Exists and DoesNotExist take none",
+    ),
+    _model(
+        "a requirement by an operator that no label has",
+        {"spec/placement/nodeAffinity": [{"key": "zone", "operator": "Near"}]},
+        "spec.placement.nodeAffinity[0].operator",
+        'supported values: "In", "NotIn", "Exists", "DoesNotExist"',
+    ),
+    _model(
+        "a toleration without a key",
+        {"spec/placement/tolerations": [{"operator": "Equal", "value": "x"}]},
+        "spec.placement.tolerations[0].operator",
+        "without a key the operator must be Exists",
+    ),
+    _model(
+        "a toleration of any value, with one",
+        {"spec/placement/tolerations": [{"key": "k", "operator": "Exists", "value": "x"}]},
+        "spec.placement.tolerations[0].value",
+        "a value goes with the operator Equal only",
+    ),
+    _model(
+        "a toleration that ends, of a taint that never evicts",
+        {
+            "spec/placement/tolerations": [
+                {"key": "k", "effect": "NoSchedule", "tolerationSeconds": 5}
+            ]
+        },
+        "spec.placement.tolerations[0].tolerationSeconds",
+        "tolerationSeconds goes with the effect NoExecute only",
+    ),
     _bound("spec/replicas", -1, "greater than or equal to 0"),
     _bound("spec/replicas", 1001, "less than or equal to 1000"),
     _model(

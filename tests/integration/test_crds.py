@@ -172,6 +172,26 @@ def test_an_initial_batching_with_all_its_fields_is_accepted(api):
     assert InferenceModel.model_validate(created).spec.batching.on_overload == "Reject"
 
 
+def test_what_a_pod_may_select_and_tolerate_a_model_may(api):
+    placement = {
+        "nodeSelector": {"topology.kubernetes.io/zone": "eu-1", "empty": ""},
+        "nodeAffinity": [
+            {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["a", "b.c"]},
+            {"key": "spot", "operator": "DoesNotExist"},
+        ],
+        "tolerations": [
+            {"operator": "Exists"},
+            {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
+            {"key": "k", "value": "v", "effect": "NoExecute", "tolerationSeconds": 60},
+        ],
+    }
+    created = api.create(changed(MODEL, {"spec/placement": placement}))
+    found = InferenceModel.model_validate(created).spec.placement
+    assert found.node_selector == placement["nodeSelector"]
+    assert found.node_affinity[1].values == ()
+    assert [each.operator for each in found.tolerations] == ["Exists", "Exists", "Equal"]
+
+
 def test_null_means_the_default_or_nothing(api):
     change = {"spec/batching": None, "spec/objectives/throughput": None, "spec/resources": None}
     created = api.create(changed(MODEL, change))

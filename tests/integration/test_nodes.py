@@ -1,4 +1,7 @@
-"""``ferryman nodes`` and ``ferryman benchmark`` against a real API server, as people run them."""
+"""``ferryman nodes`` and ``ferryman benchmark`` against a real API server, as people run them.
+
+The person has the roles that the installation has for this, and no other.
+"""
 
 import json
 import threading
@@ -11,10 +14,10 @@ from ferryman.core import benchmark_job
 from ferryman.core.benchmarking import Measurement
 from tests.factories import benchmark, profile, runtime, runtime_processor
 from tests.integration.controlplane import ControlPlane
+from tests.integration.operator_process import NAMESPACE, install
 
 pytestmark = pytest.mark.integration
 
-NAMESPACE = "ferryman-system"
 HEADER = {"apiVersion": names.API_VERSION, "kind": "NodeProfile", "metadata": {"name": "fast-1"}}
 NODE = {
     "apiVersion": "v1",
@@ -31,9 +34,8 @@ CPU_RUNTIME = runtime(processors=[runtime_processor("cpu")])
 @pytest.fixture(scope="module")
 def plane():
     with ControlPlane.start() as running:
-        running.kubectl("apply", "--server-side", "-f", "crds/")
+        install(running)
         running.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", "crds/")
-        running.kubectl("create", "namespace", NAMESPACE)
         apply(running, NODE)
         running.kubectl("patch", "node", "fast-1", "-p", '{"spec": {"taints": null}}')
         apply(running, custom("InferenceRuntime", CPU_RUNTIME))
@@ -41,9 +43,22 @@ def plane():
         yield running
 
 
+@pytest.fixture(scope="module")
+def kubeconfig(plane):
+    """Return the kubeconfig of one who looks after nodes."""
+    plane.kubectl("create", "serviceaccount", "person", "-n", "default")
+    grant = ("--serviceaccount=default:person",)
+    clusterwide = "--clusterrole=ferryman-nodes"
+    plane.kubectl("create", "clusterrolebinding", "person", clusterwide, *grant)
+    rows = "--role=ferryman-benchmarks"
+    plane.kubectl("create", "rolebinding", "person", "-n", NAMESPACE, rows, *grant)
+    token = plane.kubectl("create", "token", "person", "-n", "default").strip()
+    return plane.kubeconfig_for(token, "person")
+
+
 @pytest.fixture(autouse=True)
-def kubeconfig(plane, monkeypatch):
-    plane.make_default(monkeypatch)
+def person(plane, kubeconfig, monkeypatch):
+    plane.make_default(monkeypatch, kubeconfig)
 
 
 def measured(rate, **fields):
@@ -117,7 +132,9 @@ def test_a_benchmark_is_asked_for_followed_and_shown(plane, capsys):
     assert status == 0, shown
     assert requested[0] in shown.err
     assert "cpu under triton on fast-1: Running" in shown.err
+    # No kubelet is there to ask: the API server says so, and does not say that it is forbidden.
     assert "cpu under triton on fast-1: its log cannot be read: " in shown.err
+    assert "forbidden" not in shown.err
     assert "500" in shown.out
 
 

@@ -28,6 +28,9 @@ triton.yaml: |
         backends: {onnx: onnxruntime, tensorrt: tensorrt, pytorch: pytorch, python: python}
         instanceKind: KIND_GPU
         resourceName: nvidia.com/gpu
+        {{- with .gpuTolerations }}
+        tolerations: {{- toYaml . | nindent 10 }}
+        {{- end }}
         resources: {{- toYaml .gpu | nindent 10 }}
         {{- with .liveCap }}
         liveCap: {{- toYaml . | nindent 10 }}

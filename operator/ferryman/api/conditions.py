@@ -45,6 +45,8 @@ class Reason(StrEnum):
     FORMAT_NOT_SUPPORTED = "FormatNotSupported"
     PROFILE_STALE = "ProfileStale"
     NODE_NOT_READY = "NodeNotReady"
+    NODE_SELECTOR_NOT_MET = "NodeSelectorNotMet"
+    TAINT_NOT_TOLERATED = "TaintNotTolerated"
     PROCESSOR_UNAVAILABLE = "ProcessorUnavailable"
     NOT_BENCHMARKED = "NotBenchmarked"
     BENCHMARK_FAILED = "BenchmarkFailed"

@@ -13,6 +13,7 @@ from ferryman.api.inference_model_status import InferenceModelStatus
 from ferryman.api.model_source import ModelSource
 from ferryman.api.objectives import Objectives
 from ferryman.api.scalars import Name, ProcessorClass, Quantities
+from ferryman.api.scheduling import NodeRequirement, NodeSelector, Tolerations
 
 
 class RuntimeRef(ApiType):
@@ -64,6 +65,12 @@ class PlacementSpec(ApiType):
     ] = ()
     """Allowed processor classes; empty allows every class that the runtime serves."""
     weights: WorkloadWeights = WorkloadWeights()
+    node_selector: NodeSelector = Field(default_factory=dict)
+    """Labels that a node must have."""
+    node_affinity: Annotated[tuple[NodeRequirement, ...], Field(max_length=16)] = ()
+    """What must hold besides for a node's labels, all of it."""
+    tolerations: Tolerations = ()
+    """Taints of nodes that may serve the model, besides those that its runtime tolerates."""
 
 
 class ResourceRequirements(ApiType):

@@ -11,6 +11,7 @@ from ferryman.api.crd import rules as carry
 from ferryman.api.inference_model import ResourceRequirements
 from ferryman.api.model_source import FormatName, ModelSource
 from ferryman.api.scalars import ProcessorClass
+from ferryman.api.scheduling import Tolerations
 
 Image = Annotated[
     str, Field(min_length=1, max_length=512, json_schema_extra=carry(rules.IMAGE_RULE))
@@ -87,6 +88,8 @@ class RuntimeProcessor(ApiType):
     """Environment of the Triton container."""
     args: Annotated[tuple[Argument, ...], Field(max_length=64)] = ()
     """Further arguments of tritonserver."""
+    tolerations: Tolerations = ()
+    """Taints of the nodes that have this class, for serving pods and for benchmarks."""
     live_cap: RuntimeLiveCap | None = None
     """Absent: every change of the batch size bound is a reload."""
 

@@ -151,6 +151,9 @@ class Benchmark(ApiType):
     """Measurements in a row that failed: the next is tried the later, the more there are."""
     driver: Annotated[str, Field(max_length=128)] | None = None
     """The device driver's version that was measured under; absent where none is known."""
+    sharing: Annotated[str, Field(max_length=64)] | None = None
+    """How a device was divided among pods, for example ``time-slicing among 4``: the figures are
+    those of one pod while the others are idle. Absent where a pod has whole devices."""
     note: Message | None = None
     """What the table lacks, or what it was measured under that is unusual."""
 

@@ -40,11 +40,13 @@ def parse(quantity: str | int) -> Decimal:
     return Decimal(match["number"]) * _SUFFIXES[match["suffix"]]
 
 
+@lru_cache(maxsize=4096)
 def to_millicores(quantity: str | int) -> int:
     """Return a CPU quantity in thousandths of a core, rounded up as the API server does."""
     return ceil(parse(quantity) * 1000)
 
 
+@lru_cache(maxsize=4096)
 def to_units(quantity: str | int) -> int:
     """Return a quantity in whole base units (bytes, devices), rounded up."""
     return ceil(parse(quantity))

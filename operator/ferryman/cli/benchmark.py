@@ -40,8 +40,8 @@ examples:
   ferryman nodes                           what was measured on all node types
 
 exit status with --wait: 0 measured, 1 it failed, could not be followed, or took too long.
-Following it takes the right to read NodeProfiles; the rows as they come, also that to list Jobs
-and pods and to read pods' logs where the operator runs.
+Who may ask and follow: whom the ClusterRole ferryman-nodes is bound to. The rows as they come take
+the Role ferryman-benchmarks of the operator's namespace, too.
 
 To measure a Triton by hand, without a cluster, see `ferryman agent benchmark`.
 """

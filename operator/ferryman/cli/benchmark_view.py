@@ -25,7 +25,9 @@ def show(tables: Iterable[Benchmark], console: Console) -> None:
 
 def _head(table: Benchmark) -> Iterator[str]:
     driver = f", driver {table.driver}" if table.driver else ""
-    yield f"{table.node_type} {table.processor_class} under {table.runtime} ({table.image}{driver})"
+    sharing = f", {table.sharing}" if table.sharing else ""
+    under = f"under {table.runtime} ({table.image}{driver}{sharing})"
+    yield f"{table.node_type} {table.processor_class} {under}"
     yield f"measured on {table.measured_on}, {table.measured_at}; {_instances(table)}"
     if table.error:
         rows = "; the rows are of an earlier one" if table.points else ""

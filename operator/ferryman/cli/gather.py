@@ -66,7 +66,8 @@ def _gather(cluster: "Cluster", namespace: str, name: str) -> Snapshot:
         "deployments": _by_model(cluster.deployments(namespace, name), cache.trim_deployment),
     }
     loads = _ledger(indices).loads((model.key,), now_s=0.0)
-    return gather.snapshot(cache.Cache(indices), model, loads, {})
+    seen = cache.Cache(indices)
+    return gather.snapshot(seen, model, gather.node_views(seen, loads), {})
 
 
 def _common_indices(cluster: "Cluster") -> dict[str, dict[Any, Any]]:

@@ -30,7 +30,7 @@ how busy they are, and what is free.
 PEAK is the best throughput of the load performance table and the batch size that has it; ± is
 half the width of its 95 % confidence interval. UTILISATION (of the processor) and MEMORY (of its
 memory) are the least busy node's and the mean over the nodes, from 0 to 1. FREE is what placement
-counts with: allocatable on usable nodes (ready, not tainted) less what Ferryman's models reserve
+counts with: allocatable on usable nodes (ready, not cordoned) less what Ferryman's models reserve
 there; other pods show in UTILISATION.
 """
 

@@ -49,6 +49,9 @@ def show(types: Sequence[NodeType], console: Console) -> None:
 def remarks(types: Iterable[NodeType]) -> Iterator[str]:
     """Yield what a person should know besides: failures, notes, processors that are out."""
     for kind in types:
+        if kind.taints:
+            name = kind.name or NO_PROFILE
+            yield f"{name}: tainted {', '.join(kind.taints)}: what serves there must tolerate it"
         for summary in kind.processors:
             where = f"{kind.name} {summary.processor.processor_class}"
             yield from (f"{where}: unavailable on {why}" for why in summary.unavailable)

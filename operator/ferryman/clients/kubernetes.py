@@ -82,8 +82,8 @@ class Kubernetes(Protocol):
         """Replace the load performance tables of a NodeProfile."""
         ...
 
-    async def label_node(self, name: str, uid: str, labels: Mapping[str, str]) -> None:
-        """Own these labels of a Node, and none else."""
+    async def label_node(self, name: str, uid: str, labels: Mapping[str, str]) -> Json:
+        """Own these labels of a Node, and none else; return the Node."""
         ...
 
     async def annotate_pod(self, namespace: str, name: str, annotations: Mapping[str, str]) -> Json:
@@ -173,11 +173,11 @@ class KubernetesApi:
             path, body, names.BENCHMARK_FIELD_MANAGER, kind="NodeProfile/status"
         )
 
-    async def label_node(self, name: str, uid: str, labels: Mapping[str, str]) -> None:
+    async def label_node(self, name: str, uid: str, labels: Mapping[str, str]) -> Json:
         """Apply the labels; the uid keeps a Node that just vanished from being created."""
         metadata = {"name": name, "uid": uid, "labels": dict(labels)}
         body = {"apiVersion": "v1", "kind": "Node", "metadata": metadata}
-        await self._apply(f"/api/v1/nodes/{name}", body, names.FIELD_MANAGER)
+        return await self._apply(f"/api/v1/nodes/{name}", body, names.FIELD_MANAGER)
 
     async def annotate_pod(self, namespace: str, name: str, annotations: Mapping[str, str]) -> Json:
         """Merge the annotations into the pod's: an apply would create a pod that is gone."""

@@ -129,6 +129,7 @@ def _pod(
         "terminationGracePeriodSeconds": 5,
         "securityContext": pod.pod_security(),
         "affinity": _only_on(measurement.node),
+        **pod.tolerations(entry.tolerations),
         "initContainers": [layout, _bounded(_sidecar(triton), triton_limit)],
         "containers": [_bounded(_client(benchmark, image, pull_policy), client_limit)],
         "volumes": pod.volumes(source.storage_uri, pull_policy=pull_policy),

@@ -40,6 +40,7 @@ def succeeded(measurement: Measurement, text: str, now: datetime) -> Benchmark:
         points=result.points,
         max_instances=result.max_instances,
         driver=measurement.driver or None,
+        sharing=measurement.sharing or None,
         note="; ".join(filter(None, (result.note, _bound(measurement)))) or None,
     )
 
@@ -65,6 +66,7 @@ def failed(
         failures=min(MAX_FAILURES, previous.failures + 1 if previous else 1),
         # What stands beside the rows describes the rows.
         driver=previous.driver if previous else measurement.driver or None,
+        sharing=previous.sharing if previous else measurement.sharing or None,
         note=previous.note if previous else None,
     )
 

@@ -17,6 +17,7 @@ from ferryman.core.benchmark_requests import Subject, is_open
 from ferryman.core.benchmark_tables import newest
 from ferryman.core.filters import is_fresh
 from ferryman.core.fit import free, misfit
+from ferryman.core.scheduling import untolerated
 from ferryman.core.shortage import Shortage
 from ferryman.core.snapshot import NodeView
 from ferryman.core.workload import share
@@ -43,6 +44,8 @@ class Measurement:
     node: str
     driver: str = ""
     """The device driver's version on the node; "" where none is known."""
+    sharing: str = ""
+    """How a device there is divided among pods; "" where it is not."""
     cpu_limit_millicores: int = 0
     """What serving models leave of the node's CPU; 0 where they have reserved none."""
 
@@ -158,6 +161,7 @@ def _choose(
             share(processor.memory_utilisation),
             twin.metadata.name,
             processor.driver or "",
+            _sharing(processor),
         )
         for twin in twins
         for processor in twin.status.processors
@@ -167,8 +171,14 @@ def _choose(
     ]
     if not ranked:
         return None
-    *_, node, driver = min(ranked)
-    return Measurement(*about, entry.image, node, driver, _cpu_limit(scene.views[node]))
+    *_, node, driver, sharing = min(ranked)
+    return Measurement(*about, entry.image, node, driver, sharing, _cpu_limit(scene.views[node]))
+
+
+def _sharing(processor: Processor) -> str:
+    if processor.sharing == "none":
+        return ""
+    return processor.sharing + (f" among {processor.replicas}" if processor.replicas else "")
 
 
 def _is_outdated(table: Benchmark, twins: Sequence[NodeProfile], now: datetime) -> bool:
@@ -208,7 +218,7 @@ def _can_measure(
         node is not None
         and node.name not in scene.busy
         and node.ready
-        and not node.untolerated_taints
+        and not untolerated(node.taints, entry.tolerations)
         and is_fresh(profile.status, scene.now)
         and processor.unavailable is None
         and misfit(_with_client(node), None, entry) is None

@@ -5,15 +5,19 @@ every filter. Otherwise the refusal of the node that came furthest is shown: it 
 missing last.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from itertools import groupby
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import NamedTuple
 
 from ferryman.api import quantity
+from ferryman.api.conditions import Reason
+from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import InferenceRuntime, RuntimeProcessor
 from ferryman.api.node_profile import Benchmark, NodeProfileStatus, Processor
-from ferryman.core import times
-from ferryman.core.filters import Place, Question, Refusal, permits, refuse
+from ferryman.core import fit, times
+from ferryman.core.filters import Place, Question, Refusal, permits, refuse, unusable
 from ferryman.core.snapshot import NodeView
 from ferryman.core.workload import Contender, Load, seconds_per_image, share
 
@@ -31,6 +35,8 @@ class Candidate:
     """What was measured for the type, also where it is refused by its nodes."""
     contender: Contender | None = None
     refusal: Refusal | None = None
+    room: int = 0
+    """Replicas that its nodes have room for together; no more than the model has are counted."""
     node: str | None = None
     """The node that the refusal is about, where it is about one."""
 
@@ -40,43 +46,66 @@ class Candidate:
         return self.node_type, self.processor
 
 
-@dataclass(frozen=True, slots=True)
-class _Sight:
+class _Sight(NamedTuple):
     """A processor that some node has."""
 
     node: NodeView
     profile: NodeProfileStatus
     processor: Processor
 
-    @property
-    def kind(self) -> tuple[str, str]:
-        return self.profile.node_type, self.processor.processor_class
+
+def replicas(model: InferenceModel) -> int:
+    """Return the replicas to find room for: a model that is scaled to zero will come back."""
+    return max(1, model.spec.replicas)
 
 
 def find(question: Question, nodes: Iterable[NodeView]) -> tuple[Candidate, ...]:
-    """Return all candidates among the nodes that have a profile, sorted by name."""
-    sights = sorted(
-        (
-            _Sight(node, node.profile, processor)
-            for node in nodes
-            if node.profile is not None and node.profile.node_type
-            for processor in node.profile.processors
-        ),
-        key=lambda sight: (sight.kind, sight.node.name),
-    )
-    kinds = groupby(sights, key=lambda sight: sight.kind)
-    return tuple(_candidate(question, list(of_a_kind)) for _, of_a_kind in kinds)
+    """Return all candidates among the nodes that have a profile, sorted by name.
+
+    Where one has room for all replicas, those that have not are refused.
+    """
+    kinds: defaultdict[tuple[str, str], list[_Sight]] = defaultdict(list)
+    for node in sorted(nodes, key=attrgetter("name")):
+        profile = node.profile
+        if profile is not None and profile.node_type:
+            for processor in profile.processors:
+                kind = profile.node_type, processor.processor_class
+                kinds[kind].append(_Sight(node, profile, processor))
+    found = tuple(_candidate(question, kind, kinds[kind]) for kind in sorted(kinds))
+    wanted = replicas(question.model)
+    if not any(candidate.room >= wanted for candidate in found):
+        return found
+    return tuple(_whole_or_refused(candidate, wanted) for candidate in found)
 
 
-def _candidate(question: Question, sights: list[_Sight]) -> Candidate:
-    node_type, processor = sights[0].kind
+def _whole_or_refused(candidate: Candidate, wanted: int) -> Candidate:
+    if not candidate.places or candidate.room >= wanted:
+        return candidate
+    message = f"{candidate.node_type} has room for {candidate.room} of {wanted} replicas"
+    refusal = Refusal(Reason.INSUFFICIENT_RESOURCES, message)
+    return replace(candidate, places=(), contender=None, refusal=refusal)
+
+
+def _room(question: Question, places: Sequence[Place]) -> int:
+    wanted, room = replicas(question.model), 0
+    for place in places:
+        requests = fit.requested(question.model.spec.resources, place.entry)
+        room += fit.copies(place.node, requests)
+        if room >= wanted:
+            return wanted
+    return room
+
+
+def _candidate(question: Question, kind: tuple[str, str], sights: list[_Sight]) -> Candidate:
+    node_type, processor = kind
     product = sights[0].processor.product
     ruled_out = permits(question.model, question.runtime, processor)
     entry = question.runtime.processor(processor)
     if ruled_out is not None or entry is None:
         return Candidate(node_type, processor, product, refusal=ruled_out)
-    table = _table(question.runtime, entry, sights)
-    places = [Place(s.node, s.profile, s.processor, entry, table) for s in sights]
+    table = _table(question.runtime, entry, kind, sights)
+    why_not = unusable(question.runtime, entry, table)
+    places = [Place(s.node, s.profile, s.processor, entry, why_not) for s in sights]
     answers = [(place, *refuse(question, place)) for place in places]
     fitting = [place for place, _, refusal in answers if refusal is None]
     if fitting and table is not None:
@@ -86,7 +115,8 @@ def _candidate(question: Question, sights: list[_Sight]) -> Candidate:
             seconds_per_image=seconds_per_image(table.points),
             loads=tuple(map(_load, fitting)),
         )
-        return Candidate(node_type, processor, product, tuple(fitting), table, contender)
+        room = _room(question, fitting)
+        return Candidate(node_type, processor, product, tuple(fitting), table, contender, room=room)
     # max takes the first of those that came furthest: places are sorted by node name.
     place, _, refusal = max(answers, key=lambda answer: answer[1])
     return Candidate(
@@ -95,7 +125,7 @@ def _candidate(question: Question, sights: list[_Sight]) -> Candidate:
 
 
 def _table(
-    runtime: InferenceRuntime, entry: RuntimeProcessor, sights: list[_Sight]
+    runtime: InferenceRuntime, entry: RuntimeProcessor, kind: tuple[str, str], sights: list[_Sight]
 ) -> Benchmark | None:
     """Return what any node of the type has measured under this runtime and image.
 
@@ -105,7 +135,7 @@ def _table(
         table
         for sight in sights
         for table in sight.profile.benchmarks
-        if (table.node_type, table.processor_class) == sight.kind
+        if (table.node_type, table.processor_class) == kind
         and (table.runtime, table.image) == (runtime.name, entry.image)
     ]
     return max(tables, key=lambda t: (bool(t.points), times.parse(t.measured_at)), default=None)
@@ -118,6 +148,8 @@ def _load(place: Place) -> Load:
     all go to the node that was idle when the first of them came.
     """
     node, processor = place.node, place.processor
+    if not node.in_flight_cpu_millicores and not node.in_flight_memory_bytes:
+        return Load(node.name, share(processor.memory_utilisation), share(processor.utilisation))
     cpu_millicores = quantity.to_millicores(node.allocatable.get("cpu", 0))
     memory_bytes = quantity.to_units(node.allocatable.get("memory", 0))
     return Load(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ferryman.api.inference_model import InferenceModel
 from ferryman.core import fit
-from ferryman.core.candidates import Candidate
+from ferryman.core.candidates import Candidate, replicas
 from ferryman.core.filters import Place
 from ferryman.core.fleet.guide import guide
 from ferryman.core.fleet.sizing import Size, TooSlow, size
@@ -55,7 +55,7 @@ def cost(
         candidate=candidate,
         place=min(candidate.places, key=lambda place: (_room(requests, place), place.node.name)),
         share=share,
-        total=_replicas(model) * share * (_price(candidate) if priced else 1.0),
+        total=replicas(model) * share * (_price(candidate) if priced else 1.0),
         predicted=_predicted(model, candidate, found),
     )
 
@@ -80,12 +80,7 @@ def _predicted(
     curve = _curve_ms(model, candidate, found)
     if curve is None:
         return None
-    return size(model.spec.objectives, rate_per_s(model), _replicas(model), curve)
-
-
-def _replicas(model: InferenceModel) -> int:
-    """Return the replicas that count: a model that is scaled to zero will come back."""
-    return max(1, model.spec.replicas)
+    return size(model.spec.objectives, rate_per_s(model), replicas(model), curve)
 
 
 def _curve_ms(

@@ -6,12 +6,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import InferenceRuntime, RuntimeProcessor
 from ferryman.api.node_profile import Benchmark, NodeProfileStatus, Processor
-from ferryman.core import times
+from ferryman.core import scheduling, times
 from ferryman.core.fit import misfit
 from ferryman.core.snapshot import NodeView
 from ferryman.core.workload import seconds_per_image
@@ -37,17 +38,16 @@ class Question:
     now: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """One processor class on one node."""
+class Place(NamedTuple):
+    """One processor class on one node; a decision makes one for each, and there are many."""
 
     node: NodeView
     profile: NodeProfileStatus
     processor: Processor
     entry: RuntimeProcessor
     """How the runtime serves this class."""
-    table: Benchmark | None
-    """What was measured for the node's type under this runtime and image."""
+    unusable: Refusal | None = None
+    """Why what was measured for the node's type under this runtime and image is of no use."""
 
 
 Filter = Callable[[Question, Place], Refusal | None]
@@ -91,10 +91,29 @@ def _not_ready(_: Question, place: Place) -> Refusal | None:
     node = place.node
     if not node.ready:
         return Refusal(Reason.NODE_NOT_READY, f"{node.name} is not ready or is cordoned")
-    if node.untolerated_taints:
-        taints = ", ".join(node.untolerated_taints)
-        return Refusal(Reason.NODE_NOT_READY, f"{node.name} is tainted {taints}")
     return None
+
+
+def _not_selected(question: Question, place: Place) -> Refusal | None:
+    unmet = scheduling.unmet(question.model.spec.placement, place.node.labels)
+    if not unmet:
+        return None
+    message = f"the labels of {place.node.name} do not meet {', '.join(unmet)}"
+    return Refusal(Reason.NODE_SELECTOR_NOT_MET, message)
+
+
+def _tainted(question: Question, place: Place) -> Refusal | None:
+    if not place.node.taints:
+        return None
+    tolerated = scheduling.tolerations(question.model, place.entry)
+    taints = scheduling.untolerated(place.node.taints, tolerated)
+    if not taints:
+        return None
+    message = (
+        f"{place.node.name} is tainted {', '.join(taints)}: where models may go there all the "
+        "same, add a toleration to spec.placement or to the runtime"
+    )
+    return Refusal(Reason.TAINT_NOT_TOLERATED, message)
 
 
 def _stale(question: Question, place: Place) -> Refusal | None:
@@ -118,26 +137,28 @@ def _unavailable(_: Question, place: Place) -> Refusal | None:
     return Refusal(Reason.PROCESSOR_UNAVAILABLE, message)
 
 
-def _not_benchmarked(question: Question, place: Place) -> Refusal | None:
-    runtime, table = question.runtime, place.table
+def unusable(
+    runtime: InferenceRuntime, entry: RuntimeProcessor, table: Benchmark | None
+) -> Refusal | None:
+    """Return why a node type's load performance table is of no use, or None."""
     if table is None and runtime.spec.benchmark is None:
         message = f"runtime {runtime.name} has no spec.benchmark, so nothing is measured under it"
         return Refusal(Reason.NOT_BENCHMARKED, message)
     if table is None:
-        message = f"not yet measured under runtime {runtime.name} with image {place.entry.image}"
+        message = f"not yet measured under runtime {runtime.name} with image {entry.image}"
         return Refusal(Reason.NOT_BENCHMARKED, message)
     if not table.points:
         message = f"the benchmark on {table.measured_on} failed: {table.error or 'no rows'}"
         return Refusal(Reason.BENCHMARK_FAILED, message)
-    return None
-
-
-def _implausible(_: Question, place: Place) -> Refusal | None:
     try:
-        seconds_per_image(place.table.points if place.table else ())
+        seconds_per_image(table.points)
     except ValueError as error:
         return Refusal(Reason.INVALID_BENCHMARK, f"the benchmark is not plausible: {error}")
     return None
+
+
+def _not_benchmarked(_: Question, place: Place) -> Refusal | None:
+    return place.unusable
 
 
 def _does_not_fit(question: Question, place: Place) -> Refusal | None:
@@ -150,10 +171,11 @@ def _does_not_fit(question: Question, place: Place) -> Refusal | None:
 
 #: A place fits when every filter returns None; otherwise its first refusal counts.
 FILTERS: tuple[Filter, ...] = (
+    _not_selected,
     _not_ready,
+    _tainted,
     _stale,
     _unavailable,
     _not_benchmarked,
-    _implausible,
     _does_not_fit,
 )

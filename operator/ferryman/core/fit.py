@@ -1,6 +1,8 @@
 """Whether one replica's resource requests fit on a node, as kube-scheduler would count."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from ferryman.api import quantity
 from ferryman.api.inference_model import ResourceRequirements
@@ -8,6 +10,8 @@ from ferryman.api.inference_runtime import RuntimeProcessor
 from ferryman.core.snapshot import NodeView
 
 Quantities = Mapping[str, str | int]
+#: More replicas than a model can have: what requests nothing fits so often.
+_ANY: Final = 1_000_000
 
 
 def requested(resources: ResourceRequirements | None, entry: RuntimeProcessor) -> Quantities:
@@ -31,18 +35,42 @@ def misfit(
     Free is what is allocatable less what this operator's other models reserve there. Raises
     ValueError when a quantity cannot be read.
     """
+    wanted = requested(resources, entry).items()
     lacks = [
-        _lack(node, resource, amount) for resource, amount in requested(resources, entry).items()
+        f"{_words(resource, free(node, resource))} {resource} free, "
+        f"{_words(resource, count(resource, amount))} needed"
+        for resource, amount in wanted
+        if count(resource, amount) > free(node, resource)
     ]
-    messages = [message for message in lacks if message is not None]
-    return f"{node.name} has {' and '.join(messages)}" if messages else None
+    return f"{node.name} has {' and '.join(lacks)}" if lacks else None
 
 
-def _lack(node: NodeView, resource: str, amount: str | int) -> str | None:
-    needed, left = count(resource, amount), free(node, resource)
-    if needed <= left:
-        return None
-    return f"{_words(resource, left)} {resource} free, {_words(resource, needed)} needed"
+def copies(node: NodeView, requests: Quantities) -> int:
+    """Return how many replicas with these requests fit. Raises ValueError as misfit does."""
+    needed = {resource: count(resource, amount) for resource, amount in requests.items()}
+    rooms = [free(node, resource) // amount for resource, amount in needed.items() if amount > 0]
+    return min(rooms, default=_ANY)
+
+
+def spread(
+    nodes: Sequence[NodeView], requests: Quantities, replicas: int, preferred: str | None
+) -> Mapping[str, int]:
+    """Return how many replicas go to each node: evenly, the preferred and the emptier ones first.
+
+    What fits nowhere waits for the preferred node. Raises ValueError as misfit does.
+    """
+    rooms = {node.name: copies(node, requests) for node in nodes}
+    counts: Counter[str] = Counter()
+    for _ in range(replicas):
+        able = [name for name, room in rooms.items() if counts[name] < room]
+        next_one = min(
+            able,
+            key=lambda name: (counts[name], name != preferred, -rooms[name], name),
+            default=preferred,
+        )
+        if next_one is not None:
+            counts[next_one] += 1
+    return counts
 
 
 def free(node: NodeView, resource: str) -> int:

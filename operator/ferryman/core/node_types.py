@@ -40,7 +40,9 @@ class NodeType(ApiType):
     """"" stands for nodes that no agent has reported from."""
     nodes: tuple[str, ...]
     usable_nodes: int
-    """Nodes that are ready and have no taint that keeps models away."""
+    """Nodes that are ready, and not cordoned."""
+    taints: tuple[str, ...] = ()
+    """Of usable nodes: what serves there must tolerate them."""
     price_per_hour: float | None = None
     """Of one node; the least where nodes differ, None where nobody said."""
     processors: tuple[ProcessorSummary, ...] = ()
@@ -64,7 +66,7 @@ def summarise(nodes: Iterable[NodeView]) -> tuple[NodeType, ...]:
 
 
 def _node_type(name: str, twins: Sequence[NodeView]) -> NodeType:
-    usable = [node for node in twins if node.ready and not node.untolerated_taints]
+    usable = [node for node in twins if node.ready]
     resources = sorted({resource for node in usable for resource in _resources(node)})
     free = {resource: [fit.free(node, resource) for node in usable] for resource in resources}
     prices = [node.price_per_hour for node in twins if node.price_per_hour is not None]
@@ -72,6 +74,7 @@ def _node_type(name: str, twins: Sequence[NodeView]) -> NodeType:
         name=name,
         nodes=tuple(node.name for node in twins),
         usable_nodes=len(usable),
+        taints=tuple(sorted({taint for node in usable for taint in node.taints})),
         price_per_hour=min(prices, default=None),
         processors=tuple(_processors(name, twins)),
         free={resource: sum(amounts) for resource, amounts in free.items()},

@@ -12,7 +12,7 @@ from datetime import datetime
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import Policy
 from ferryman.api.inference_model_status import CandidateStatus, PlacementStatus
-from ferryman.core import candidates, least_cost, least_workload, times
+from ferryman.core import candidates, least_cost, least_workload, scheduling, times
 from ferryman.core.candidates import Candidate
 from ferryman.core.filters import Question, Refusal, permits
 from ferryman.core.snapshot import Advice, NodeView, Snapshot
@@ -36,6 +36,8 @@ def choose(snapshot: Snapshot, now: datetime) -> PlacementStatus:
     Without an acceptable node type, ``node_type`` is None and ``message`` says what is missing.
     """
     previous = snapshot.model.status.placement
+    if snapshot.placement_stands and previous is not None:
+        return previous
     if snapshot.runtime is None:
         return _without_runtime(snapshot, previous)
     question = Question(model=snapshot.model, runtime=snapshot.runtime, now=now)
@@ -70,9 +72,12 @@ def _why_over(
     refusal = permits(question.model, question.runtime, previous.processor or "")
     if refusal is not None:
         return refusal.message
-    if any(_has_type(node, previous.node_type) for node in nodes):
-        return None
-    return f"no node of type {previous.node_type} is left"
+    twins = [node for node in nodes if _has_type(node, previous.node_type)]
+    if not twins:
+        return f"no node of type {previous.node_type} is left"
+    if all(scheduling.unmet(question.model.spec.placement, node.labels) for node in twins):
+        return f"spec.placement selects no node of type {previous.node_type} any more"
+    return None
 
 
 def _advised(
@@ -202,8 +207,8 @@ def _refused(candidate: Candidate, refusal: Refusal) -> CandidateStatus:
 def _without_profile(nodes: Sequence[NodeView]) -> list[CandidateStatus]:
     """Tell of nodes without a profile: those that keep agents away, and those that should not."""
     silent = [node for node in nodes if not (node.profile and node.profile.node_type)]
-    kept_away = [f"{n.name} ({', '.join(n.untolerated_taints)})" for n in silent if _is_tainted(n)]
-    missing = [node.name for node in silent if not _is_tainted(node)]
+    kept_away = [f"{node.name} ({', '.join(node.taints)})" for node in silent if node.taints]
+    missing = [node.name for node in silent if not node.taints]
     found = []
     if missing:
         names = ", ".join(sorted(missing))
@@ -211,13 +216,9 @@ def _without_profile(nodes: Sequence[NodeView]) -> list[CandidateStatus]:
         found.append(_unknown(Reason.NO_NODE_PROFILE, message))
     if kept_away:
         names = ", ".join(sorted(kept_away))
-        message = f"no agent reports from nodes whose taints keep pods away: {names}"
-        found.append(_unknown(Reason.NODE_NOT_READY, message))
+        message = f"no agent reports from nodes whose taints keep it away: {names}"
+        found.append(_unknown(Reason.TAINT_NOT_TOLERATED, message))
     return found
-
-
-def _is_tainted(node: NodeView) -> bool:
-    return bool(node.untolerated_taints)
 
 
 def _unknown(reason: Reason, message: str) -> CandidateStatus:

@@ -5,6 +5,7 @@ moved at a time: each move starts new pods, whose utilisation and service times 
 before the next. What the others use stays used.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -58,7 +59,11 @@ def advise(
     from ferryman.core.fleet.solve import solve  # noqa: PLC0415
 
     offers = {one.model.key: _offers(one, nodes, now) for one in participants}
-    demands = tuple(_demand(one.model, offers[one.model.key]) for one in participants)
+    now_by_policy = _costs_now(participants, offers)
+    demands = tuple(
+        _demand(one.model, offers[one.model.key], now_by_policy[one.model.spec.placement.policy])
+        for one in participants
+    )
     most = max(1, floor(MOST_MOVED * len(participants)))
     solution = solve(Problem(_node_types(nodes), demands, most), TIME_LIMIT_S)
     advice: dict[Key, Advice] = {}
@@ -80,22 +85,39 @@ def _offers(one: Participant, nodes: Sequence[NodeView], now: datetime) -> list[
     return [offer for offer in all_of_them if not offer.misses or offer.candidate.kind == here]
 
 
-def _demand(model: InferenceModel, offers: Sequence[Cost]) -> Demand:
+def _costs_now(
+    participants: Sequence[Participant], offers: Mapping[Key, Sequence[Cost]]
+) -> Mapping[str, float]:
+    """Return by policy what its models cost where they are, or at least elsewhere; never 0.
+
+    One policy counts nodes and the other money: only shares of these can be added up.
+    """
+    totals: defaultdict[str, float] = defaultdict(float)
+    for one in participants:
+        own, here = offers[one.model.key], _present(one.model)
+        staying = [offer.total for offer in own if offer.candidate.kind == here]
+        least = min((offer.total for offer in own), default=0.0)
+        totals[one.model.spec.placement.policy] += staying[0] if staying else least
+    return {policy: total or 1.0 for policy, total in totals.items()}
+
+
+def _demand(model: InferenceModel, offers: Sequence[Cost], unit: float) -> Demand:
+    """Return where the model may go; costs are in multiples of ``unit``."""
     least = model.spec.placement.rebalance.min_improvement_percent / 100
     return Demand(
         model="/".join(model.key),
-        options=tuple(_option(model, offer) for offer in offers),
+        options=tuple(_option(model, offer, unit) for offer in offers),
         present=_present(model),
         # Elsewhere for less than (1 - least) of what it costs here, or not at all.
         move_factor=1 / max(1e-9, 1 - least),
     )
 
 
-def _option(model: InferenceModel, offer: Cost) -> Option:
+def _option(model: InferenceModel, offer: Cost, unit: float) -> Option:
     requests = fit.requested(model.spec.resources, offer.place.entry)
     uses = {resource: float(fit.count(resource, wanted)) for resource, wanted in requests.items()}
     node_type, processor = offer.candidate.kind
-    return Option(node_type, processor, model.spec.replicas, uses, offer.total)
+    return Option(node_type, processor, model.spec.replicas, uses, offer.total / unit)
 
 
 def _node_types(nodes: Sequence[NodeView]) -> tuple[NodeType, ...]:

@@ -19,7 +19,8 @@ class NodeView(ApiType):
     name: str
     ready: bool = True
     """Ready and schedulable (not cordoned)."""
-    untolerated_taints: tuple[str, ...] = ()
+    labels: dict[str, str] = Field(default_factory=dict)
+    taints: tuple[str, ...] = ()
     """NoSchedule and NoExecute taints as ``key=value:effect``."""
     price_per_hour: float | None = None
     """Of the node, in any currency; None where nobody said."""
@@ -102,3 +103,5 @@ class Snapshot(ApiType):
     nodes: tuple[NodeView, ...] = ()
     serving: ServingState = ServingState()
     advice: Advice | None = None
+    placement_stands: bool = False
+    """Nothing that bears on the placement has changed since nodes were compared: none are here."""

@@ -8,6 +8,7 @@ the largest such value among the contenders, so that the slowest has 1.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite
+from typing import NamedTuple
 
 from ferryman.api.inference_model import WorkloadWeights
 from ferryman.api.node_profile import BenchmarkPoint
@@ -16,8 +17,7 @@ from ferryman.api.node_profile import BenchmarkPoint
 _DECIMALS = 9
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(NamedTuple):
     """How busy the processor of one class is on one node: shares from 0 to 1."""
 
     node: str

@@ -5,9 +5,10 @@ What is due, and which profile gets which table, is decided in ``core.benchmarki
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from ferryman.api import names
@@ -27,7 +28,7 @@ from ferryman.core.benchmarking import Measurement
 from ferryman.core.shortage import Shortage
 from ferryman.handlers import gather
 from ferryman.handlers.benchmark_jobs import BenchmarkJob, ending, read, termination_message
-from ferryman.handlers.cache import Cache, Manifest, trim_profile
+from ferryman.handlers.cache import Cache, Manifest, trim_node, trim_profile
 from ferryman.handlers.ledger import Ledger
 
 _log = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ _log = logging.getLogger(__name__)
 PERIOD_S: Final = 10.0
 #: Events come in bursts; a look at all profiles a second is enough.
 LEAST_PAUSE_S: Final = 1.0
+#: No pod is bound before its node has its label, and a cluster may have a thousand nodes.
+WRITES_AT_ONCE: Final = 16
 _SELECTOR: Final = f"{names.LABEL_BENCHMARK},{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
 
 
@@ -123,23 +126,22 @@ class Benchmarks:
         return sorted(there, key=lambda profile: profile.metadata.name)
 
     async def _label_nodes(self, profiles: Iterable[NodeProfile]) -> None:
-        for profile in profiles:
-            node, wanted = self._cache.node(profile.metadata.name), profile.status.node_type
-            if node is None or not wanted:
-                continue
-            if node["metadata"].get("labels", {}).get(names.LABEL_NODE_TYPE) == wanted:
-                continue
-            await self._label(node, wanted)
+        nodes = ((self._cache.node(p.metadata.name), p.status.node_type) for p in profiles)
+        missing = [
+            (node, kind) for node, kind in nodes if node and kind and kind != _labelled(node)
+        ]
+        await _few_at_once([partial(self._label, node, node_type) for node, node_type in missing])
 
     async def _label(self, node: Manifest, node_type: str) -> None:
         name = node["metadata"]["name"]
         try:
-            await self._kubernetes.label_node(
+            answer = await self._kubernetes.label_node(
                 name, node["metadata"]["uid"], {names.LABEL_NODE_TYPE: node_type}
             )
         except (ConflictError, NotFoundError) as error:
             _log.info("the node went away", extra={"node": name, "why": str(error)})
         else:
+            self._cache.remember("nodes", name, trim_node(answer))
             _log.info("node labelled", extra={"node": name, "node_type": node_type})
 
     async def _jobs(self) -> list[BenchmarkJob]:
@@ -202,15 +204,15 @@ class Benchmarks:
     ) -> list[NodeProfile]:
         """Write the tables that differ; return the profiles as they are then."""
         wanted = benchmark_tables.tables(runtimes, profiles, measured)
+        await _few_at_once([partial(self._write, *each) for each in wanted.items()])
         return [
-            await self._write(profile, wanted[profile.metadata.name])
-            if profile.metadata.name in wanted
+            profile.with_(status=profile.status.with_(benchmarks=wanted[name]))
+            if (name := profile.metadata.name) in wanted
             else profile
             for profile in profiles
         ]
 
-    async def _write(self, profile: NodeProfile, tables: tuple[Benchmark, ...]) -> NodeProfile:
-        name = profile.metadata.name
+    async def _write(self, name: str, tables: tuple[Benchmark, ...]) -> None:
         try:
             answer = await self._kubernetes.apply_benchmarks(
                 name, [table.as_dict() for table in tables]
@@ -219,7 +221,6 @@ class Benchmarks:
             _log.info("the profile went away", extra={"node": name, "why": str(error)})
         else:
             self._cache.remember("profiles", name, trim_profile(answer))
-        return profile.with_(status=profile.status.with_(benchmarks=tables))
 
     async def _start(
         self,
@@ -259,3 +260,15 @@ class Benchmarks:
         await self._kubernetes.create_job(manifest)
         _log.info("benchmark started", extra={"measurement": str(measurement)})
         return None
+
+
+async def _few_at_once(writes: Sequence[Callable[[], Awaitable[None]]]) -> None:
+    """Make all writes, some of them at the same time; the first error ends it."""
+    for first in range(0, len(writes), WRITES_AT_ONCE):
+        await asyncio.gather(*(write() for write in writes[first : first + WRITES_AT_ONCE]))
+
+
+def _labelled(node: Manifest) -> str | None:
+    """Return the node type that a node's label says."""
+    label: str | None = node["metadata"].get("labels", {}).get(names.LABEL_NODE_TYPE)
+    return label

@@ -63,13 +63,12 @@ def trim_profile(body: Manifest) -> Manifest:
 
 
 def trim_node(body: Manifest) -> Manifest:
-    """Keep of a Node whether and how much it can take, and our labels."""
+    """Keep of a Node whether, what and how much it can take."""
     metadata, spec, status = body["metadata"], body.get("spec", {}), body.get("status", {})
-    labels = metadata.get("labels") or {}
     return {
         "metadata": {
             **_pick(metadata, ("name", "uid", "resourceVersion")),
-            "labels": _pick(labels, (names.LABEL_NODE_TYPE, names.LABEL_PRICE)),
+            "labels": dict(metadata.get("labels") or {}),
         },
         "spec": {
             "unschedulable": bool(spec.get("unschedulable")),
@@ -141,6 +140,7 @@ class Cache:
     def __init__(self, indices: Mapping[str, Index]) -> None:
         self._indices = indices
         self._written: dict[tuple[str, object], Manifest] = {}
+        self._revision = 0
         self._made: dict[str, tuple[tuple[object, ...], object]] = {}
         self._parsed: dict[tuple[type[ApiType], str], tuple[int, ApiType | None]] = {}
 
@@ -188,9 +188,19 @@ class Cache:
         """Return a serving object by its kind."""
         return self._latest(_INDEX_OF_KIND[kind], key) if kind in _INDEX_OF_KIND else None
 
+    @property
+    def revision(self) -> int:
+        """Counts what is seen of nodes and profiles: as long as it rests, so do they."""
+        return self._revision
+
+    def note_event(self, index: str) -> None:
+        """Take note that the watch has shown another version of something."""
+        self._revision += index in {"nodes", "profiles"}
+
     def remember(self, index: str, key: object, written: Manifest) -> None:
         """Lay the answer to a write over the index until the watch shows it or a later one."""
         self._written[index, key] = written
+        self.note_event(index)
 
     def remember_pod(self, written: Manifest) -> None:
         """Lay the answer to a write over the pod, likewise; several share one key of the index."""
@@ -225,7 +235,9 @@ class Cache:
         return self._newer("pods", _uid(stored), stored) or stored
 
     def _latest(self, index: str, key: object) -> Manifest | None:
-        stored = max(self._indices[index].get(key, ()), key=version, default=None)
+        found = self._indices[index].get(key, ())
+        # Almost always there is one, and nothing to compare.
+        stored = next(iter(found)) if len(found) == 1 else max(found, key=version, default=None)
         return self._newer(index, key, stored)
 
     def _newer(self, index: str, key: object, stored: Manifest | None) -> Manifest | None:

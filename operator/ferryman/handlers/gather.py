@@ -13,7 +13,7 @@ from ferryman.core.snapshot import Advice, NodeView, Snapshot
 from ferryman.handlers.cache import Cache, Manifest
 from ferryman.handlers.ledger import Load
 
-#: What serving pods do not tolerate.
+#: The effects that keep pods away which do not tolerate them.
 _REPELLING = ("NoSchedule", "NoExecute")
 #: By node type: nobody said what a node costs.
 NO_PRICES: Mapping[str, float] = {}
@@ -23,43 +23,64 @@ _PRICE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 def snapshot(
     cache: Cache,
     model: InferenceModel,
-    loads: Mapping[str, Load],
+    nodes: tuple[NodeView, ...] | None,
     server_models: Mapping[str, ServerModel],
     *,
-    prices: Mapping[str, float] = NO_PRICES,
     advice: Advice | None = None,
 ) -> Snapshot:
     """Return all that a decision about the model may use.
 
-    ``server_models`` maps the names of the pods whose Triton answered to what it said,
-    ``prices`` node types to their price per hour; ``advice`` is where rebalancing wants it to go.
+    ``nodes`` is None where the model's placement stands; ``server_models`` maps the names of the
+    pods whose Triton answered to what it said; ``advice`` is where rebalancing wants it to go.
     """
     runtime = cache.runtime(model.spec.runtime_ref.name)
     return Snapshot(
         model=model,
         runtime=None if runtime is None else cache.parse(InferenceRuntime, runtime),
-        nodes=node_views(cache, loads, prices),
+        nodes=nodes or (),
         serving=serving_state(cache.deployment(model.key), cache.pods(model.key), server_models),
         advice=advice,
+        placement_stands=nodes is None,
     )
 
 
 def node_views(
     cache: Cache, loads: Mapping[str, Load], prices: Mapping[str, float] = NO_PRICES
 ) -> tuple[NodeView, ...]:
-    """Return every node with its profile and what this operator's models reserve there."""
+    """Return every node by name, with its profile and what this operator's models reserve there."""
+    parts = (cache.revision, prices)
+    views = cache.made("views", parts, lambda: _views(cache, prices))
+    return tuple(
+        _loaded(cache, view, loads[view.name]) if view.name in loads else view for view in views
+    )
+
+
+def _views(cache: Cache, prices: Mapping[str, float]) -> tuple[NodeView, ...]:
+    """Return every node without any load; those of which nothing has changed as they were."""
     nodes = sorted(cache.nodes(), key=lambda node: str(node["metadata"]["name"]))
-    return tuple(_kept_view(cache, node, loads, prices) for node in nodes)
+    return tuple(_kept_view(cache, node, prices) for node in nodes)
 
 
-def _kept_view(
-    cache: Cache, node: Manifest, loads: Mapping[str, Load], prices: Mapping[str, float]
-) -> NodeView:
-    """Return the view of a node, the one of before where nothing of it has changed."""
+def _kept_view(cache: Cache, node: Manifest, prices: Mapping[str, float]) -> NodeView:
     name = node["metadata"]["name"]
-    status, load = _profile_status(cache, name), loads.get(name, Load())
-    parts = (node, status, load, prices)
-    return cache.made(f"view of {name}", parts, lambda: _node_view(node, status, load, prices))
+    status = _profile_status(cache, name)
+    parts = (node, status, prices)
+    return cache.made(f"view of {name}", parts, lambda: _node_view(node, status, prices))
+
+
+def _loaded(cache: Cache, view: NodeView, load: Load) -> NodeView:
+    """Return a node with what it carries, likewise."""
+    return cache.made(
+        f"load of {view.name}",
+        (view, load),
+        lambda: view.with_(
+            reserved_cpu_millicores=load.reserved.cpu_millicores,
+            reserved_memory_bytes=load.reserved.memory_bytes,
+            reserved_devices=dict(load.reserved.devices),
+            in_flight_cpu_millicores=load.in_flight.cpu_millicores,
+            in_flight_memory_bytes=load.in_flight.memory_bytes,
+        ),
+    )
 
 
 def _profile_status(cache: Cache, node: str) -> NodeProfileStatus | None:
@@ -71,20 +92,16 @@ def _profile_status(cache: Cache, node: str) -> NodeProfileStatus | None:
 def _node_view(
     node: Manifest,
     status: NodeProfileStatus | None,
-    load: Load,
     prices: Mapping[str, float],
 ) -> NodeView:
+    labels = dict(node["metadata"].get("labels", {}))
     return NodeView(
         name=node["metadata"]["name"],
         ready=_is_ready(node),
-        untolerated_taints=tuple(_taints(node["spec"].get("taints", ()))),
-        price_per_hour=_price(node["metadata"].get("labels", {}), status, prices),
+        labels=labels,
+        taints=tuple(_taints(node["spec"].get("taints", ()))),
+        price_per_hour=_price(labels, status, prices),
         allocatable=dict(node["status"].get("allocatable", {})),
-        reserved_cpu_millicores=load.reserved.cpu_millicores,
-        reserved_memory_bytes=load.reserved.memory_bytes,
-        reserved_devices=dict(load.reserved.devices),
-        in_flight_cpu_millicores=load.in_flight.cpu_millicores,
-        in_flight_memory_bytes=load.in_flight.memory_bytes,
         profile=status,
     )
 

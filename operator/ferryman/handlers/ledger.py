@@ -4,9 +4,10 @@ Placements that no pod shows yet, and pods that utilisation does not show yet, c
 that models created together do not all go to the node that was idle a moment ago.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final
 
 from ferryman.api import quantity
@@ -53,13 +54,14 @@ def amount(requests: Mapping[str, str | int]) -> Amount:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A placement that was decided moments ago."""
+    """A placement: where pods are expected that do not show yet."""
 
-    node: str
+    nodes: Mapping[str, int]
+    """Replicas by node."""
     one: Amount
     """What one replica requests."""
-    replicas: int
-    at_s: float
+    at_s: float = -inf
+    """When it was decided; -inf: long ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +77,14 @@ class Ledger:
 
     def __init__(self) -> None:
         self._pods: dict[Key, dict[str, Amount]] = {}
-        self._counts: dict[Key, int] = {}
+        self._bound: dict[Key, Counter[str]] = {}
         self._totals: defaultdict[str, Amount] = defaultdict(Amount)
         self._placed: dict[Key, Placed] = {}
 
     def update(self, key: Key, pods: Iterable[Manifest]) -> None:
         """Take note of all pods that a model has now."""
         self._subtract(self._pods.pop(key, {}))
-        self._counts.pop(key, None)
+        self._bound.pop(key, None)
         bound = [pod for pod in pods if _occupies(pod)]
         if not bound:
             return
@@ -90,16 +92,21 @@ class Ledger:
         for pod in bound:
             node = pod["spec"]["nodeName"]
             nodes[node] = nodes[node].plus(_requests(pod))
-        self._pods[key], self._counts[key] = dict(nodes), len(bound)
+        self._pods[key] = dict(nodes)
+        self._bound[key] = Counter(pod["spec"]["nodeName"] for pod in bound)
         for node, reserved in nodes.items():
             self._totals[node] = self._totals[node].plus(reserved)
 
     def place(self, key: Key, placed: Placed) -> None:
-        """Take note of a decision, before any pod shows it."""
+        """Take note of a placement: what no pod shows yet is reserved until one does."""
         self._placed[key] = placed
 
+    def placed_at_s(self, key: Key) -> float:
+        """Return when a model's placement was decided; -inf where that was long ago."""
+        return self._placed[key].at_s if key in self._placed else -inf
+
     def forget(self, key: Key) -> None:
-        """Forget a decision; pods, if there are any left, are told by ``update``."""
+        """Forget a placement; pods, if there are any left, are told by ``update``."""
         self._placed.pop(key, None)
 
     def loads(self, apart_from: Collection[Key], now_s: float) -> Mapping[str, Load]:
@@ -109,21 +116,20 @@ class Ledger:
             for node, own in self._pods.get(key, {}).items():
                 reserved[node] = reserved[node].plus(own.times(-1))
         loads = {node: Load(amount) for node, amount in reserved.items()}
-        for other, placed in self._recent(now_s):
+        for other, placed in self._placed.items():
             if other in apart_from:
                 continue
-            missing = max(0, placed.replicas - self._counts.get(other, 0))
-            before = loads.get(placed.node, Load())
-            loads[placed.node] = Load(
-                before.reserved.plus(placed.one.times(missing)),
-                before.in_flight.plus(placed.one.times(placed.replicas)),
-            )
+            bound = self._bound.get(other, Counter[str]())
+            awaited = _awaited(placed, bound)
+            is_recent = now_s - placed.at_s < IN_FLIGHT_S
+            for node, count in (awaited + bound if is_recent else awaited).items():
+                before = loads.get(node, Load())
+                shown_late = placed.one.times(count if is_recent else 0)
+                loads[node] = Load(
+                    before.reserved.plus(placed.one.times(awaited[node])),
+                    before.in_flight.plus(shown_late),
+                )
         return loads
-
-    def _recent(self, now_s: float) -> list[tuple[Key, Placed]]:
-        for key in [k for k, p in self._placed.items() if now_s - p.at_s >= IN_FLIGHT_S]:
-            del self._placed[key]
-        return list(self._placed.items())
 
     def _subtract(self, nodes: Mapping[str, Amount]) -> None:
         for node, reserved in nodes.items():
@@ -132,6 +138,17 @@ class Ledger:
                 self._totals[node] = left
             else:
                 del self._totals[node]
+
+
+def _awaited(placed: Placed, bound: Counter[str]) -> Counter[str]:
+    """Return by node the replicas that no pod shows; pods may be bound elsewhere than expected."""
+    left = sum(placed.nodes.values()) - bound.total()
+    awaited: Counter[str] = Counter()
+    for node, count in placed.nodes.items():
+        missing = min(left, count - bound[node])
+        if missing > 0:
+            awaited[node], left = missing, left - missing
+    return awaited
 
 
 def _occupies(pod: Manifest) -> bool:

@@ -1,8 +1,10 @@
 """A keyed work queue: what changed is looked at soon, once, and by one worker at a time.
 
 The queue holds keys, not events: however often a key is added before a worker takes it, it is
-handled once, and never by two workers at once. A handler that fails is tried again with a
-growing pause. Everything runs on the event loop's clock, so that tests can run on virtual time.
+handled once, and never by two workers at once. What somebody waits for comes before what the
+cluster reports: hundreds of pods that come up do not hold up the next model. A handler that fails
+is tried again with a growing pause. Everything runs on the event loop's clock, so that tests can
+run on virtual time.
 """
 
 import asyncio
@@ -45,7 +47,8 @@ class WorkQueue(Generic[K]):
         self._workers = workers
         self._backoff = backoff or Backoff()
         self._on_failure = on_failure
-        self._waiting: dict[K, float] = {}  # in order of arrival -> when it arrived
+        # In order of arrival -> when it arrived; the first lane is emptied before the second.
+        self._lanes: tuple[dict[K, float], dict[K, float]] = ({}, {})
         self._running: set[K] = set()
         self._again: set[K] = set()
         self._timers: dict[K, asyncio.TimerHandle] = {}
@@ -53,8 +56,11 @@ class WorkQueue(Generic[K]):
         self._arrived = asyncio.Event()
         self._handled_at_s: float | None = None
 
-    def add(self, key: K, after_s: float = 0.0) -> None:
-        """Have a key handled now, or after some seconds unless it is due earlier anyway."""
+    def add(self, key: K, after_s: float = 0.0, *, first: bool = False) -> None:
+        """Have a key handled now, or after some seconds unless it is due earlier anyway.
+
+        ``first``: before those that wait and were not added so.
+        """
         loop = asyncio.get_running_loop()
         if after_s > 0:
             timer = self._timers.get(key)
@@ -65,16 +71,13 @@ class WorkQueue(Generic[K]):
         self._disarm(key)
         if key in self._running:
             self._again.add(key)
-        elif key not in self._waiting:
-            self._waiting[key] = loop.time()
-            self._arrived.set()
-
-    def forget(self, key: K) -> None:
-        """Drop whatever is planned for a key; a handler that runs already ends as it will."""
-        self._disarm(key)
-        self._waiting.pop(key, None)
-        self._again.discard(key)
-        self._failures.pop(key, None)
+            return
+        urgent, normal = self._lanes
+        if first and key in normal:
+            urgent[key] = normal.pop(key)
+        elif key not in urgent and key not in normal:
+            (urgent if first else normal)[key] = loop.time()
+        self._arrived.set()
 
     async def run(self) -> None:
         """Handle keys until cancelled."""
@@ -89,18 +92,13 @@ class WorkQueue(Generic[K]):
     @property
     def depth(self) -> int:
         """Keys that wait for a worker now."""
-        return len(self._waiting)
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing waits and nothing runs; some keys may come back later."""
-        return not self._waiting and not self._running
+        return sum(map(len, self._lanes))
 
     def stuck_s(self) -> float:
         """Return for how many seconds a key has waited while no other was handled."""
-        if not self._waiting:
+        if not self.depth:
             return 0.0
-        oldest_s = next(iter(self._waiting.values()))
+        oldest_s = min(next(iter(lane.values())) for lane in self._lanes if lane)
         since_s = max(oldest_s, self._handled_at_s or oldest_s)
         return asyncio.get_running_loop().time() - since_s
 
@@ -123,11 +121,12 @@ class WorkQueue(Generic[K]):
                 self.add(key, max(after_s, 0.001))
 
     async def _take(self) -> K:
-        while not self._waiting:
+        while not self.depth:
             self._arrived.clear()
             await self._arrived.wait()
-        key = next(iter(self._waiting))
-        del self._waiting[key]
+        lane = next(lane for lane in self._lanes if lane)
+        key = next(iter(lane))
+        del lane[key]
         self._running.add(key)
         return key
 

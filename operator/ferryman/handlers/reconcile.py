@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from ferryman.api import names
 from ferryman.api.inference_model import InferenceModel
-from ferryman.api.inference_runtime import InferenceRuntime
+from ferryman.api.inference_model_status import PlacementStatus
 from ferryman.api.statistics import ServerModel
 from ferryman.clients import pbtxt
 from ferryman.clients.kubernetes import ObjectReference
@@ -22,7 +22,7 @@ from ferryman.clients.triton import TritonServer
 from ferryman.core import fit
 from ferryman.core.changes import in_progress
 from ferryman.core.plan import Environment, Plan, plan
-from ferryman.core.snapshot import Advice, PodView, Snapshot
+from ferryman.core.snapshot import Advice, NodeView, PodView, Snapshot
 from ferryman.core.tuner import TunerState
 from ferryman.core.window import Window
 from ferryman.handlers import gather, unreadable
@@ -31,6 +31,7 @@ from ferryman.handlers.execute import Applied, Executor
 from ferryman.handlers.ledger import Amount, Ledger, Placed, amount
 from ferryman.handlers.metrics import Metrics
 from ferryman.handlers.servers import Servers
+from ferryman.handlers.standing import Standing
 from ferryman.handlers.tuning import Subject, Tuning
 
 _log = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ class Parts:
 
     cache: Cache
     ledger: Ledger
+    standing: Standing
     servers: Servers
     tuning: Tuning
     executor: Executor
@@ -131,6 +133,9 @@ class Reconciler:
         pods = self._parts.cache.pods(key)
         answers = await self._parts.servers.look(key, pods, control_key)
         snapshot, decided = await self._decide(model, answers, control_key)
+        if _is_new_place(snapshot, decided):
+            # It is written down first; then others that wait for a place come before its objects.
+            decided = replace(decided, objects=(), actuation=None, requeue_after_s=0.0)
         self._note_problem(key, snapshot.serving.problem_reason)
         self._observe(model, snapshot, decided, control_key)
         await self._carry_out(model, decided, control_key)
@@ -146,23 +151,28 @@ class Reconciler:
         milliseconds: that is done aside. A new placement is decided without any other model
         being decided about meanwhile, so that each sees the other's.
         """
-        window = self._parts.tuning.take(model.key)
+        window, epoch = self._parts.tuning.take(model.key), self._parts.standing.epoch
         if window is not None:
             snapshot = self._snapshot(model, answers)
             decided = await self._aside(self._planner(snapshot, window, control_key))
             if not _is_new_place(snapshot, decided):
+                self._note_placement(snapshot, decided, epoch)
                 return snapshot, decided
+            epoch = self._parts.standing.epoch
         snapshot = self._snapshot(model, answers)
         decided = self._planner(snapshot, None, control_key)()
-        self._note_placement(snapshot, decided)
+        self._note_placement(snapshot, decided, epoch)
         return snapshot, decided
 
     def _snapshot(self, model: InferenceModel, answers: Mapping[str, ServerModel]) -> Snapshot:
-        loads = self._parts.ledger.loads((model.key,), self._clocks.seconds())
         advice = self._parts.advice(model.key)
-        return gather.snapshot(
-            self._parts.cache, model, loads, answers, prices=self._prices, advice=advice
-        )
+        stands = self._parts.standing.stands(model, self._clocks.seconds())
+        nodes = None if stands and advice is None else self._nodes(model.key)
+        return gather.snapshot(self._parts.cache, model, nodes, answers, advice=advice)
+
+    def _nodes(self, key: Key) -> tuple[NodeView, ...]:
+        loads = self._parts.ledger.loads((key,), self._clocks.seconds())
+        return gather.node_views(self._parts.cache, loads, self._prices)
 
     def _planner(
         self, snapshot: Snapshot, window: Window | None, control_key: str
@@ -195,15 +205,16 @@ class Reconciler:
         identity = f"{namespace}/{name}/{model.metadata.uid}"
         return hmac.new(self._master_key, identity.encode(), hashlib.sha256).hexdigest()
 
-    def _note_placement(self, snapshot: Snapshot, decided: Plan) -> None:
-        """Reserve what a new placement will use, before its pods show it."""
-        after = decided.status.placement
-        if after is None or after.preferred_node is None or not _is_new_place(snapshot, decided):
+    def _note_placement(self, snapshot: Snapshot, decided: Plan, epoch: int) -> None:
+        """Note what nodes were just compared for: what it will use, and that it stands."""
+        model, found = snapshot.model, decided.status.placement
+        if snapshot.placement_stands or found is None or found.node_type is None:
             return
-        one = _one_replica(snapshot.model, snapshot.runtime, after.processor or "")
-        replicas = snapshot.model.spec.replicas
-        placed = Placed(after.preferred_node, one, replicas, self._clocks.seconds())
-        self._parts.ledger.place(snapshot.model.key, placed)
+        ledger, now_s = self._parts.ledger, self._clocks.seconds()
+        is_new = _is_new_place(snapshot, decided)
+        at_s = now_s if is_new else ledger.placed_at_s(model.key)
+        ledger.place(model.key, _expected(snapshot, found, at_s))
+        self._parts.standing.note(model, found, epoch, now_s)
 
     def _note_problem(self, key: Key, reason: str) -> None:
         """Apply everything anew when pods get into trouble: a Secret that vanished is not seen."""
@@ -237,6 +248,7 @@ class Reconciler:
         self._parts.tuning.forget(key)
         self._parts.applied.forget(key)
         self._parts.ledger.forget(key)
+        self._parts.standing.forget(key)
         self._parts.metrics.forget(key)
         self._states.pop(key, None)
         self._uids.pop(key, None)
@@ -251,9 +263,18 @@ def _is_new_place(snapshot: Snapshot, decided: Plan) -> bool:
     return before is None or before.node_type != after.node_type
 
 
-def _one_replica(model: InferenceModel, runtime: InferenceRuntime | None, processor: str) -> Amount:
-    entry = runtime.processor(processor) if runtime else None
-    return amount(fit.requested(model.spec.resources, entry) if entry else {})
+def _expected(snapshot: Snapshot, found: PlacementStatus, at_s: float) -> Placed:
+    """Return where the replicas of a placed model will be, and what each of them requests."""
+    spec = snapshot.model.spec
+    entry = snapshot.runtime.processor(found.processor or "") if snapshot.runtime else None
+    requests = {} if entry is None else fit.requested(spec.resources, entry)
+    twins = [n for n in snapshot.nodes if n.profile and n.profile.node_type == found.node_type]
+    try:
+        nodes = fit.spread(twins, requests, spec.replicas, found.preferred_node)
+        return Placed(nodes, amount(requests), at_s)
+    except ValueError:
+        # Its resources cannot be read, as its conditions say: nothing more will be applied.
+        return Placed({}, Amount(), at_s)
 
 
 def _decision(decided: Plan) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from ferryman.handlers.queue import WorkQueue
 from ferryman.handlers.rebalance import Rebalancing
 from ferryman.handlers.reconcile import Aside, Clocks, Parts, Reconciler
 from ferryman.handlers.servers import Connect, Servers
+from ferryman.handlers.standing import Standing
 from ferryman.handlers.tuning import Tuning
 
 _log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ class Session:
     def begin(self, indices: Mapping[str, Index]) -> Callable[[str, Manifest, bool], None]:
         """Start the workers; return what to call for every watch event."""
         outside, clocks = self.outside, self.outside.clocks
-        cache, ledger, applied = Cache(indices), Ledger(), Applied()
+        cache, ledger, standing, applied = Cache(indices), Ledger(), Standing(), Applied()
         servers = Servers(outside.connect)
         queue: WorkQueue[Key] = WorkQueue(
             lambda key: reconciler.reconcile(key),  # noqa: PLW0108  made below
@@ -109,6 +110,7 @@ class Session:
             Parts(
                 cache,
                 ledger,
+                standing,
                 servers,
                 tuning,
                 executor,
@@ -143,12 +145,15 @@ class Session:
 
         def on_event(index: str, body: Manifest, deleted: bool) -> None:  # noqa: FBT001
             outside.health.answered()
+            cache.note_event(index)
             _note(index, body, cache=cache, ledger=ledger, applied=applied, deleted=deleted)
-            keys, measured = concerned.look(index, body, deleted=deleted)
-            if measured:
+            concern = concerned.look(index, body, deleted=deleted)
+            if concern.placements:
+                standing.unsettle()
+            if concern.benchmarks:
                 measuring.look_soon()
-            for key in keys:
-                queue.add(key)
+            for key in concern.models:
+                queue.add(key, first=concern.first)
 
         return on_event
 

@@ -6,7 +6,7 @@ our objects, neither finalizers nor annotations.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -101,10 +101,22 @@ def select(settings: kopf.OperatorSettings) -> None:
             settings.watching.label_selectors[where] = OURS
 
 
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """What is to be looked at after an event."""
+
+    models: Sequence[Key] = ()
+    benchmarks: bool = False
+    placements: bool = False
+    """Whether models that have a place might get another one."""
+    first: bool = False
+    """Whether somebody waits for it: a model is new, or was changed."""
+
+
 class Concerned:
     """Which models an event concerns.
 
-    Agents report every 30 s, and every report is an event: only a report that can change a
+    Agents report every 60 s, and every report is an event: only a report that can change a
     decision is passed on, to all models; any other only to the models that have no place yet.
     """
 
@@ -112,20 +124,22 @@ class Concerned:
         self._cache = stored
         self._digests: dict[tuple[str, str], str] = {}
 
-    def look(self, index: str, body: Manifest, *, deleted: bool) -> tuple[list[Key], bool]:
-        """Return the models to look at, and whether benchmarks are concerned too."""
+    def look(self, index: str, body: Manifest, *, deleted: bool) -> Concern:
+        """Return what an event concerns."""
         if index == "models":
-            return [_own_key(body)], False
+            return Concern([_own_key(body)], first=_is_unseen(body))
         if index == "runtimes":
-            return self._served_by(_name(body)), True
+            return Concern(self._served_by(_name(body)), benchmarks=True, placements=True)
         if index in {"nodes", "profiles"}:
-            changed = self._changed(index, body, deleted=deleted)
-            return (self._cache.model_keys() if changed else self._unplaced()), changed
+            if not self._changed(index, body, deleted=deleted):
+                return Concern(self._unplaced())
+            return Concern(self._cache.model_keys(), benchmarks=True, placements=True)
         key = cache.model_key(body)
         if key is None:
-            return [], False
+            return Concern()
         # A benchmark may be what keeps a pod from a node.
-        return [key], index == "pods" and not deleted and not body["spec"].get("nodeName")
+        waits = index == "pods" and not deleted and not body["spec"].get("nodeName")
+        return Concern([key], benchmarks=waits)
 
     def _served_by(self, runtime: str) -> list[Key]:
         return [
@@ -154,6 +168,11 @@ class Concerned:
         return before != digest
 
 
+def _is_unseen(model: Manifest) -> bool:
+    seen = model.get("status", {}).get("observedGeneration")
+    return bool(model["metadata"].get("generation") != seen)
+
+
 def _node_type(model: Manifest) -> str | None:
     placement = model.get("status", {}).get("placement") or {}
     found: str | None = placement.get("nodeType")
@@ -163,7 +182,10 @@ def _node_type(model: Manifest) -> str | None:
 def _essence(index: str, body: Manifest) -> Any:  # noqa: ANN401  JSON
     if index == "nodes":
         node = cache.trim_node(body)
-        return [node["spec"], node["status"], node["metadata"]["labels"]]
+        labels = node["metadata"]["labels"]
+        # Our own label follows from the profile: a thousand nodes that get it change no decision.
+        theirs = {key: labels[key] for key in labels if key != names.LABEL_NODE_TYPE}
+        return [node["spec"], node["status"], theirs]
     status = body.get("status", {})
     processors = [
         {k: v for k, v in p.items() if k not in {"utilisation", "memoryUtilisation"}}

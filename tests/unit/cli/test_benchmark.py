@@ -149,8 +149,9 @@ def test_a_table_is_shown_with_its_intervals():
         points(50.0)[0].with_(images_per_second_half_width=1.25, rounds=4, ended="Stable"),
         points(50.0, 80.0)[1],
     ]
-    assert shown(benchmark(points=rows, measured_at=at(0), driver="550.1", note="cut")) == [
-        f"cpu-small cpu under triton ({CPU_IMAGE}, driver 550.1)",
+    about = {"driver": "550.1", "sharing": "mps among 2", "note": "cut"}
+    assert shown(benchmark(points=rows, measured_at=at(0), **about)) == [
+        f"cpu-small cpu under triton ({CPU_IMAGE}, driver 550.1, mps among 2)",
         f"measured on cpu-small-1, {at(0)}; up to 2 instances are of use",
         "cut",
         "BATCH IMAGES/S ± (95 %) P50 MS P99 MS ROUNDS ENDED",

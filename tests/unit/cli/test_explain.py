@@ -48,8 +48,8 @@ def test_the_example_of_the_documentation_is_decided_as_it_says(capsys):
         "→ gpu-a gpu gpu-1 0.05 0.55 0.60 1.20 LeastWorkload the least of 2, next is cpu-8c"
     )
     assert line(shown.out, "MoreWorkload").startswith("cpu-8c cpu cpu-1 1.00 0.20 0.10 1.30")
-    assert line(shown.out, "NodeNotReady") == (
-        "gpu-b gpu gpu-2 - - - - NodeNotReady gpu-2 is tainted dedicated=training:NoSchedule"
+    assert line(shown.out, "TaintNotTolerated").startswith(
+        "gpu-b gpu gpu-2 - - - - TaintNotTolerated gpu-2 is tainted dedicated=training:NoSchedule"
     )
     assert "no agent has reported from edge-1" in line(shown.out, "NoNodeProfile")
     assert line(shown.out, "Objectives") == "Objectives p99 at most 50 ms"

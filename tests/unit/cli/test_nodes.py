@@ -80,6 +80,11 @@ def test_failures_notes_and_lost_processors_are_said_below():
     ]
 
 
+def test_taints_are_said_below():
+    shown = seen(node(taints=("gpu=:NoSchedule",)))
+    assert shown[-1] == "cpu-small: tainted gpu=:NoSchedule: what serves there must tolerate it"
+
+
 def test_some_nodes_may_not_know_their_utilisation():
     shown = seen(node("a"), node("b", processors=[processor("cpu", None, None)]))
     assert "0.10 / 0.10 (1 unknown) 0.20 / 0.20 (1 unknown)" in shown[1]

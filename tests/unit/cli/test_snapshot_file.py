@@ -143,14 +143,14 @@ def test_unknown_fields_are_reported(file):
 
 
 def test_of_a_field_that_stands_twice_the_objects_spelling_counts(file):
-    twice = {"name": "n", "untoleratedTaints": [], "untolerated_taints": ["a:NoSchedule"]}
+    twice = {"name": "n", "reservedMemoryBytes": 1, "reserved_memory_bytes": 2}
     found, _ = read(file(as_json(nodes=[twice])))
-    assert found.nodes[0].untolerated_taints == ()
+    assert found.nodes[0].reserved_memory_bytes == 1
 
 
 def test_fields_may_have_their_names_in_code(file):
     content = json.loads(as_json())
     content["taken_at"] = content.pop("takenAt")
-    content["nodes"] = [{"name": "n", "untolerated_taints": ["a:NoSchedule"]}]
+    content["nodes"] = [{"name": "n", "reserved_memory_bytes": 2}]
     found, warnings = read(file(json.dumps(content)))
-    assert (found.nodes[0].untolerated_taints, warnings) == (("a:NoSchedule",), ())
+    assert (found.nodes[0].reserved_memory_bytes, warnings) == (2, ())

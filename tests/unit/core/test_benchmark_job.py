@@ -7,6 +7,7 @@ from ferryman.api import names
 from ferryman.api.inference_model import ResourceRequirements
 from ferryman.api.inference_runtime import ReferenceBenchmark
 from ferryman.api.model_source import ModelFormat, Variant
+from ferryman.api.scheduling import Toleration
 from ferryman.core.benchmark_job import describe, job, job_name
 from ferryman.core.benchmarking import Measurement
 from tests.factories import CPU_IMAGE, GPU_IMAGE, runtime, runtime_processor, source
@@ -119,6 +120,14 @@ def test_the_pod_runs_on_the_chosen_node_alone():
     assert term == {
         "matchFields": [{"key": "metadata.name", "operator": "In", "values": ["node-7"]}]
     }
+
+
+def test_the_pod_tolerates_what_the_runtime_does():
+    gpu = Toleration(key="nvidia.com/gpu", operator="Exists")
+    served = runtime(processors=[runtime_processor("cpu", tolerations=(gpu,))], benchmark=REFERENCE)
+    [tolerated] = render(served=served)["spec"]["template"]["spec"]["tolerations"]
+    assert (tolerated["key"], tolerated["operator"]) == ("nvidia.com/gpu", "Exists")
+    assert "tolerations" not in pod()
 
 
 def test_no_container_has_privileges_or_a_token():

@@ -172,6 +172,14 @@ def test_the_rows_of_before_outlive_a_failure():
     assert table.error == "node was busy"
 
 
+@pytest.mark.parametrize(("sharing", "told"), [("mps among 4", "mps among 4"), ("", None)])
+def test_a_table_says_how_the_device_was_shared(sharing, told):
+    shared = replace(MEASUREMENT, sharing=sharing)
+    assert succeeded(shared, result(row()), NOW).sharing == told
+    assert failed(shared, "no", NOW).sharing == told
+    assert failed(MEASUREMENT, "no", NOW, benchmark(50.0, sharing="mig")).sharing == "mig"
+
+
 def test_the_driver_of_the_rows_outlives_a_failure_under_another():
     before = benchmark(50.0, driver="535.1", note="small")
     table = failed(replace(MEASUREMENT, driver="550.54"), "no", NOW, before)

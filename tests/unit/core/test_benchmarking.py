@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ferryman.api import names
+from ferryman.api.scheduling import Toleration
 from ferryman.core.benchmarking import Measurement, due, given_up
 from ferryman.core.shortage import Shortage
 from tests.factories import (
@@ -82,9 +83,7 @@ def test_the_least_utilised_node_is_taken():
     "unfit",
     [
         pytest.param(node("a", profile=bare("a").status, ready=False), id="not ready"),
-        pytest.param(
-            node("a", profile=bare("a").status, untolerated_taints=("x=:NoSchedule",)), id="tainted"
-        ),
+        pytest.param(node("a", profile=bare("a").status, taints=("x=:NoSchedule",)), id="tainted"),
         pytest.param(
             node("a", profile=bare("a").status, reserved={"reserved_cpu_millicores": 3900}),
             id="full",
@@ -96,6 +95,13 @@ def test_a_node_that_cannot_run_the_job_is_passed_over(unfit):
     views = [view for view in (unfit, node("b")) if view]
     assert to_measure([bare("a"), bare("b")], nodes=views) == (measurement("b"),)
     assert to_measure([bare("a")], nodes=[view for view in (unfit,) if view]) == ()
+
+
+def test_a_taint_that_the_runtime_tolerates_keeps_no_benchmark_away():
+    entry = runtime_processor("cpu", tolerations=(Toleration(key="x", operator="Exists"),))
+    tainted = node("a", profile=bare("a").status, taints=("x=:NoSchedule",))
+    tolerant = [runtime(processors=[entry])]
+    assert to_measure([bare("a")], nodes=[tainted], runtimes=tolerant) == (measurement("a"),)
 
 
 @pytest.mark.parametrize(
@@ -224,6 +230,22 @@ def gpu_due(*profiles):
 def test_a_table_is_measured_again_under_another_driver(table, driver, again):
     started = gpu_due(with_gpu(table=table, driver=driver))
     assert started == ([driver] if again else [])
+
+
+@pytest.mark.parametrize(
+    ("fields", "sharing"),
+    [
+        pytest.param({}, "", id="whole"),
+        pytest.param({"sharing": "mig"}, "mig", id="MIG"),
+        pytest.param(
+            {"sharing": "time-slicing", "replicas": 4}, "time-slicing among 4", id="time-slicing"
+        ),
+        pytest.param({"sharing": "mps"}, "mps", id="MPS among who knows how many"),
+    ],
+)
+def test_a_measurement_knows_how_the_device_is_shared(fields, sharing):
+    [found] = to_measure([bare(processors=[processor("cpu", **fields)])])
+    assert found.sharing == sharing
 
 
 def test_while_drivers_are_rolled_out_the_table_of_either_will_do():

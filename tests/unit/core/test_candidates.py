@@ -126,3 +126,22 @@ def test_a_table_of_something_else_does_not_count(table):
 def test_of_several_tables_one_counts(tables, images_per_second):
     nodes = [node("n1", benchmarks=tables[:1]), node("n2", benchmarks=tables[1:])]
     assert only(nodes).contender.seconds_per_image == 1 / images_per_second
+
+
+def test_where_all_replicas_fit_somewhere_a_type_with_less_room_is_refused():
+    """A replica requests half a core: a node of four has room for eight."""
+    nodes = [node("a1", "a"), node("b1", "b"), node("b2", "b")]
+    first, second = candidates(nodes, model(replicas=9))
+    assert first.refusal.reason == Reason.INSUFFICIENT_RESOURCES
+    assert first.refusal.message == "a has room for 8 of 9 replicas"
+    assert (second.room, len(second.places)) == (9, 2)
+    assert all(each.places for each in candidates(nodes, model(replicas=8)))
+
+
+def test_where_not_all_replicas_fit_anywhere_some_of_them_may_serve():
+    found = candidates([node("a1", "a"), node("b1", "b")], model(replicas=9))
+    assert [(each.room, each.refusal) for each in found] == [(8, None), (8, None)]
+
+
+def test_a_model_that_is_scaled_to_zero_needs_room_for_one():
+    assert only([node()], model(replicas=0)).room == 1

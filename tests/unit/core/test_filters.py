@@ -4,7 +4,17 @@ from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import PlacementSpec, ResourceRequirements
 from ferryman.api.model_source import ModelFormat, Variant
 from ferryman.api.node_profile import BenchmarkPoint
-from ferryman.core.filters import FILTERS, Place, Question, is_fresh, permits, refuse
+from ferryman.api.scheduling import Toleration
+from ferryman.core.filters import (
+    FILTERS,
+    Place,
+    Question,
+    Refusal,
+    is_fresh,
+    permits,
+    refuse,
+    unusable,
+)
 from tests.factories import (
     NOW,
     at,
@@ -77,13 +87,14 @@ def ask(asked=None, *, served=None, table=None, measured=True, **node_fields):
     """Ask the filters about a cpu node, good in every respect unless told otherwise."""
     served = served or runtime()
     place_node = node("n", **node_fields)
+    entry = runtime_processor("cpu")
     question = Question(model=asked or model(), runtime=served, now=NOW)
     place = Place(
         node=place_node,
         profile=place_node.profile,
         processor=place_node.profile.processors[0],
-        entry=runtime_processor("cpu"),
-        table=(table or benchmark()) if measured else None,
+        entry=entry,
+        unusable=unusable(served, entry, (table or benchmark()) if measured else None),
     )
     return refuse(question, place)
 
@@ -105,9 +116,10 @@ NONSENSE = BenchmarkPoint.model_construct(batch_size=2, images_per_second=float(
             id="not ready",
         ),
         pytest.param(
-            {"untolerated_taints": ("a=b:NoSchedule", "c=:NoExecute")},
-            Reason.NODE_NOT_READY,
-            "n is tainted a=b:NoSchedule, c=:NoExecute",
+            {"taints": ("a=b:NoSchedule", "c=:NoExecute")},
+            Reason.TAINT_NOT_TOLERATED,
+            "n is tainted a=b:NoSchedule, c=:NoExecute: where models may go there all the same, "
+            "add a toleration to spec.placement or to the runtime",
             id="tainted",
         ),
         pytest.param(
@@ -197,11 +209,23 @@ def test_filters_are_asked_in_order_and_the_first_refusal_counts():
         order.append((passed, refusal.reason))
         del everything_wrong[repaired]
     assert order == [
-        (0, Reason.NODE_NOT_READY),
-        (1, Reason.PROFILE_STALE),
-        (2, Reason.PROCESSOR_UNAVAILABLE),
-        (3, Reason.NOT_BENCHMARKED),
+        (1, Reason.NODE_NOT_READY),
+        (3, Reason.PROFILE_STALE),
+        (4, Reason.PROCESSOR_UNAVAILABLE),
+        (5, Reason.NOT_BENCHMARKED),
     ]
+
+
+def test_a_label_that_is_not_as_selected_rules_a_node_out():
+    asked = model(placement=PlacementSpec(node_selector={"zone": "a"}))
+    _, refusal = ask(asked, labels={"zone": "b"})
+    assert refusal == Refusal(Reason.NODE_SELECTOR_NOT_MET, "the labels of n do not meet zone=a")
+    assert ask(asked, labels={"zone": "a"})[1] is None
+
+
+def test_a_taint_that_is_tolerated_keeps_nobody_away():
+    asked = model(placement=PlacementSpec(tolerations=(Toleration(key="a", value="b"),)))
+    assert ask(asked, taints=("a=b:NoSchedule",))[1] is None
 
 
 def test_a_repetition_that_failed_says_nothing_against_the_rows_of_before():

@@ -1,7 +1,7 @@
 import pytest
 
 from ferryman.api.inference_model import ResourceRequirements
-from ferryman.core.fit import misfit, requested
+from ferryman.core.fit import copies, misfit, requested, spread
 from tests.factories import GIB, node, runtime_processor
 
 CPU, GPU = runtime_processor("cpu"), runtime_processor("gpu")
@@ -89,3 +89,30 @@ def test_misfit(resources, reserved, expected):
 def test_what_is_no_quantity_is_an_error():
     with pytest.raises(ValueError, match="plenty"):
         misfit(node(), needs(cpu="plenty"), CPU)
+
+
+@pytest.mark.parametrize(
+    ("requests", "expected"),
+    [
+        pytest.param({"cpu": "1"}, 4, id="by the CPU"),
+        pytest.param({"cpu": "1", "memory": "3Gi"}, 2, id="by what there is least of"),
+        pytest.param({"cpu": "5"}, 0, id="none"),
+        pytest.param({"cpu": "0", "memory": "8Gi"}, 1, id="what is not wanted does not count"),
+        pytest.param({}, 1_000_000, id="any number"),
+    ],
+)
+def test_copies(requests, expected):
+    assert copies(node(), requests) == expected
+
+
+def test_replicas_are_spread_evenly_over_what_has_room():
+    nodes = [node("a", allocatable={"cpu": "2"}), node("b"), node("c"), node("d")]
+    assert spread(nodes, {"cpu": "1"}, 2, "a") == {"a": 1, "b": 1}
+    assert spread(nodes, {"cpu": "1"}, 5, "c") == {"c": 2, "a": 1, "b": 1, "d": 1}
+    assert spread(nodes, {"cpu": "3"}, 2, None) == {"b": 1, "c": 1}
+    assert spread(nodes, {"cpu": "1"}, 0, "a") == {}
+
+
+def test_what_fits_nowhere_waits_for_the_preferred_node():
+    assert spread([node("a")], {"cpu": "3"}, 3, "a") == {"a": 3}
+    assert spread([node("a")], {"cpu": "5"}, 3, None) == {}

@@ -27,10 +27,11 @@ def test_free_is_what_usable_nodes_have_left_together_and_at_most():
         node("a", reserved={"reserved_cpu_millicores": 3000, "reserved_memory_bytes": GIB}),
         node("b", reserved={"reserved_devices": {"nvidia.com/gpu": 1}}),
         node("c", ready=False),
-        node("d", untolerated_taints=("x=:NoSchedule",)),
+        node("d", taints=("x=:NoSchedule",)),
     )
-    assert (len(found.nodes), found.usable_nodes) == (4, 2)
-    assert found.free == {"cpu": 5000, "memory": 15 * GIB, "nvidia.com/gpu": 1}
+    assert (len(found.nodes), found.usable_nodes) == (4, 3)
+    assert found.taints == ("x=:NoSchedule",)
+    assert found.free == {"cpu": 9000, "memory": 23 * GIB, "nvidia.com/gpu": 2}
     assert found.largest_free == {"cpu": 4000, "memory": 8 * GIB, "nvidia.com/gpu": 1}
 
 

@@ -144,12 +144,13 @@ def test_nodes_without_a_profile_are_listed_together():
 
 def test_nodes_whose_taints_keep_agents_away_are_told_apart():
     taint = ("node-role.kubernetes.io/control-plane:NoSchedule",)
-    control_plane = node("c", has_profile=False).with_(untolerated_taints=taint)
+    control_plane = node("c", has_profile=False).with_(taints=taint)
     nodes = [small(), node("z", has_profile=False), control_plane]
     missing, tainted = choose(snapshot(nodes=nodes), NOW).candidates[-2:]
-    assert (missing.reason, tainted.reason) == (Reason.NO_NODE_PROFILE, Reason.NODE_NOT_READY)
+    assert missing.reason == Reason.NO_NODE_PROFILE
+    assert tainted.reason == Reason.TAINT_NOT_TOLERATED
     assert tainted.message == (
-        "no agent reports from nodes whose taints keep pods away: "
+        "no agent reports from nodes whose taints keep it away: "
         "c (node-role.kubernetes.io/control-plane:NoSchedule)"
     )
     alone = choose(snapshot(nodes=[control_plane]), NOW)
@@ -245,6 +246,14 @@ def test_what_serves_keeps_serving(nodes, reason):
             id="its last node went",
         ),
         pytest.param(
+            placed_on("large", placement=PlacementSpec(node_selector={"zone": "a"})),
+            runtime(),
+            [small(labels={"zone": "a"}), large(labels={"zone": "b"})],
+            "small",
+            "placed anew because spec.placement selects no node of type large any more: ",
+            id="its nodes are no longer selected",
+        ),
+        pytest.param(
             placed_on("large", placement=PlacementSpec(processors=("gpu",))),
             runtime(),
             [large(), node("g", "gpus", processors=[processor("gpu")])],
@@ -292,6 +301,12 @@ def test_changing_utilisation_leaves_the_status_as_it_is():
     assert kept.candidates == first.candidates
     busier = [small(utilisation=0.7), large("large-2", utilisation=0.9), large(memory=0.9)]
     assert choose(snapshot(model=after(kept), nodes=busier), NOW) == kept
+
+
+def test_a_placement_that_stands_is_kept_without_a_look_at_any_node():
+    first = choose(snapshot(nodes=[small(), large()]), NOW)
+    standing = snapshot(model=after(first), nodes=[]).with_(placement_stands=True)
+    assert choose(standing, NOW) is first
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from ferryman.api.conditions import Condition, ConditionType, Reason
-from ferryman.api.inference_model import PlacementSpec, RebalanceSpec
+from ferryman.api.inference_model import PlacementSpec, RebalanceSpec, ResourceRequirements
 from ferryman.api.inference_model_status import InferenceModelStatus, PlacementStatus
 from ferryman.core.placement import choose
 from ferryman.core.rebalancing import MOST_MOVED, SETTLED, Participant, advise, takes_part
@@ -134,6 +134,23 @@ def test_node_types_without_a_price_are_out_of_the_question_for_cheapest():
 def test_nodes_that_are_not_ready_have_no_room():
     nodes = [node(), large(allocatable=BIG, ready=False)]
     assert advised(serving(), nodes=nodes) == {}
+
+
+def test_money_and_nodes_are_not_added_up():
+    """Two moves are allowed. In plain numbers those that save money outweigh any of nodes."""
+    nodes = [
+        node(allocatable={"cpu": "400", "memory": "900Gi"}).with_(price_per_hour=1_000.0),
+        large(allocatable={"cpu": "1600", "memory": "9000Gi"}).with_(price_per_hour=9_000.0),
+    ]
+    much = ResourceRequirements(requests={"cpu": "100", "memory": "1Gi"})
+    models = [
+        *(serving(f"little-{i:02}") for i in range(38)),
+        serving("much", resources=much),
+        *(serving(f"money-{i}", node_type="large", policy="Cheapest") for i in range(2)),
+    ]
+    moved = {name for _, name in advised(*models, nodes=nodes)}
+    assert len(moved) == 2
+    assert "much" in moved
 
 
 # What becomes of advice

@@ -11,8 +11,9 @@ import pytest
 from ferryman.api import names
 from ferryman.api.batching import Batching
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import ResourceRequirements
+from ferryman.api.inference_model import PlacementSpec, ResourceRequirements
 from ferryman.api.inference_runtime import EnvironmentVariable, RuntimeLiveCap
+from ferryman.api.scheduling import NodeRequirement, Toleration
 from ferryman.core import render, triton_config
 from ferryman.core.rejection import RejectedError
 from ferryman.core.render import pod
@@ -158,6 +159,27 @@ def test_the_node_type_is_required_and_the_node_preferred():
             }
         ],
     }
+
+
+def test_what_the_model_selects_and_tolerates_is_asked_of_the_scheduler():
+    gpu = Toleration(key="nvidia.com/gpu", operator="Exists")
+    own = Toleration(key="team", value="vision", effect="NoSchedule")
+    spec = pod_spec(
+        placement=PlacementSpec(
+            node_selector={"zone": "a"},
+            node_affinity=(NodeRequirement(key="spot", operator="DoesNotExist"),),
+            tolerations=(own,),
+        ),
+        entry=factories.runtime_processor(tolerations=(gpu,)),
+    )
+    required = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    [term] = required["nodeSelectorTerms"]
+    assert term["matchExpressions"][1:] == [
+        {"key": "zone", "operator": "In", "values": ["a"]},
+        {"key": "spot", "operator": "DoesNotExist", "values": []},
+    ]
+    assert [each["key"] for each in spec["tolerations"]] == ["nvidia.com/gpu", "team"]
+    assert "tolerations" not in pod_spec()
 
 
 def test_without_a_preferred_node_none_is_preferred():

@@ -1,3 +1,5 @@
+from math import inf
+
 import pytest
 
 from ferryman.handlers.ledger import IN_FLIGHT_S, Amount, Ledger, Load, Placed, amount
@@ -37,14 +39,14 @@ def test_what_no_pod_holds_any_more_is_free_again(later):
 
 def test_a_placement_counts_as_reserved_and_in_flight_before_any_pod_shows_it():
     ledger = Ledger()
-    ledger.place(A, Placed("n1", Amount(500, GIB), replicas=2, at_s=0))
+    ledger.place(A, Placed({"n1": 2}, Amount(500, GIB), at_s=0))
     assert ledger.loads((B,), 1)["n1"] == Load(Amount(1000, 2 * GIB), Amount(1000, 2 * GIB))
     assert ledger.loads((A,), 1) == {}, "not against the model itself"
 
 
 def test_pods_replace_the_reservation_of_the_placement_but_stay_in_flight():
     ledger = Ledger()
-    ledger.place(A, Placed("n1", Amount(500, GIB), replicas=2, at_s=0))
+    ledger.place(A, Placed({"n1": 2}, Amount(500, GIB), at_s=0))
     ledger.update(A, [pod()])
     load = ledger.loads((B,), 1)["n1"]
     assert load.reserved == Amount(1000, 2 * GIB), "one pod, and one that is still to come"
@@ -53,10 +55,34 @@ def test_pods_replace_the_reservation_of_the_placement_but_stay_in_flight():
 
 def test_after_a_minute_utilisation_shows_what_was_in_flight():
     ledger = Ledger()
-    ledger.place(A, Placed("n1", Amount(500, GIB), replicas=1, at_s=0))
+    ledger.place(A, Placed({"n1": 1}, Amount(500, GIB), at_s=0))
     ledger.update(A, [pod()])
     assert ledger.loads((B,), IN_FLIGHT_S - 1)["n1"].in_flight == Amount(500, GIB)
     assert ledger.loads((B,), IN_FLIGHT_S)["n1"] == Load(Amount(500, GIB), Amount())
+
+
+def test_what_no_pod_shows_stays_reserved_however_long_that_takes():
+    ledger = Ledger()
+    ledger.place(A, Placed({"n1": 1, "n2": 2}, Amount(500, GIB), at_s=0))
+    ledger.update(A, [pod(node="n2")])
+    loads = ledger.loads((B,), 10 * IN_FLIGHT_S)
+    assert loads == {"n1": Load(Amount(500, GIB)), "n2": Load(Amount(1000, 2 * GIB))}
+    ledger.forget(A)
+    assert ledger.loads((B,), 0) == {"n2": Load(Amount(500, GIB))}
+
+
+def test_pods_that_are_bound_elsewhere_than_expected_are_not_counted_twice():
+    ledger = Ledger()
+    ledger.place(A, Placed({"n1": 1, "n2": 1}, Amount(500, GIB)))
+    ledger.update(A, [pod("p1", node="n3"), pod("p2", node="n3")])
+    assert ledger.loads((B,), 0) == {"n3": Load(Amount(1000, 2 * GIB))}
+
+
+def test_the_time_of_a_placement_is_kept():
+    ledger = Ledger()
+    assert ledger.placed_at_s(A) == -inf
+    ledger.place(A, Placed({"n1": 1}, Amount(), at_s=7.0))
+    assert ledger.placed_at_s(A) == 7.0
 
 
 def test_devices_are_counted_and_what_has_only_a_limit_requests_it():

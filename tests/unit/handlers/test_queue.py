@@ -181,34 +181,37 @@ def test_what_is_cancelled_within_a_handler_does_not_end_its_worker():
     assert "a channel was closed" in recorder.failures[0][1]
 
 
-def test_a_forgotten_key_does_not_come_back():
-    recorder = Recorder(takes_s=0.0)
+def test_what_somebody_waits_for_comes_first():
+    recorder = Recorder(takes_s=1.0)
 
     async def script(queue):
-        queue.add("a", 5.0)
-        queue.add("b", 5.0)
-        queue.forget("a")
+        for key in "abcd":
+            queue.add(key)
+        await asyncio.sleep(0.5)
+        queue.add("x", first=True)
+        queue.add("d", first=True)
+        queue.add("x")
 
-    run_queue(recorder, script)
-    assert recorder.handled == [("b", 5)]
+    run_queue(recorder, script, workers=1)
+    assert [key for key, _ in recorder.handled] == ["a", "x", "d", "b", "c"]
 
 
-def test_depth_idleness_and_stuck_time_are_told():
+def test_depth_and_stuck_time_are_told():
     seen = []
 
     async def script(queue):
-        seen.append((queue.depth, queue.idle, queue.stuck_s()))
+        seen.append((queue.depth, queue.stuck_s()))
         for key in "abc":
-            queue.add(key)
+            queue.add(key, first=key == "c")
         await asyncio.sleep(30)
-        seen.append((queue.depth, queue.idle, queue.stuck_s()))
+        seen.append((queue.depth, queue.stuck_s()))
         await asyncio.sleep(95)
-        seen.append((queue.depth, queue.idle, queue.stuck_s()))
+        seen.append((queue.depth, queue.stuck_s()))
 
     run_queue(Recorder(takes_s=40.0), script, workers=1, until_s=200)
-    assert seen[0] == (0, True, 0)
-    assert seen[1] == (2, False, 30), "b and c have waited since the start"
-    assert seen[2] == (0, True, 0)
+    assert seen[0] == (0, 0)
+    assert seen[1] == (2, 30), "two have waited since the start"
+    assert seen[2] == (0, 0)
 
 
 def test_ending_the_queue_disarms_its_timers():

@@ -14,7 +14,9 @@ from ferryman.clients.triton import ConfigRefused
 from ferryman.core import tuning
 from ferryman.core.tuner import TuneDecision
 from ferryman.handlers.ledger import Ledger
-from ferryman.handlers.watch import Concerned
+from ferryman.handlers.reconcile import Reconciler
+from ferryman.handlers.standing import COMPARE_AGAIN_S
+from ferryman.handlers.watch import Concern, Concerned
 from tests import factories
 from tests.fakes import now, run_virtually, wire
 from tests.unit.handlers.cluster import MASTER_KEY, Cluster
@@ -601,13 +603,45 @@ def test_a_place_that_is_found_lost_with_a_window_is_decided_anew_and_noted(
 
     async def script(cluster):
         await serving(cluster)
-        monkeypatch.setattr(Concerned, "look", lambda *_, **__: ([], False))
+        monkeypatch.setattr(Concerned, "look", lambda *_, **__: Concern())
         cluster.heartbeat("node-1", "cpu-large")
-        await cluster.beat(35, node_type="cpu-large")
+        await cluster.beat(COMPARE_AGAIN_S + 35, node_type="cpu-large")
 
     play(script)
     assert cluster.status()["placement"]["nodeType"] == "cpu-large"
-    assert (cluster.decided_aside, placed) == (1, [KEY, KEY])
+    assert placed == [KEY, KEY]
+
+
+def test_nodes_are_compared_again_only_when_something_bears_on_the_placement(
+    cluster, play, monkeypatch
+):
+    compared = []
+    nodes = Reconciler._nodes
+    monkeypatch.setattr(
+        Reconciler, "_nodes", lambda self, key: compared.append(key) or nodes(self, key)
+    )
+
+    async def script(cluster):
+        await serving(cluster)
+        counts = [len(compared)]
+        await cluster.beat(200)
+        counts.append(len(compared))
+        cluster.node("node-2", "cpu-large")
+        await cluster.settle()
+        counts.append(len(compared))
+        cluster.model(replicas=2)
+        await cluster.settle()
+        counts.append(len(compared))
+        return counts
+
+    first, later, after_a_node, after_a_change = play(script)
+    assert later == first
+    assert after_a_node > later
+    assert after_a_change > after_a_node
+    assert {c["nodeType"] for c in cluster.status()["placement"]["candidates"]} == {
+        "cpu-small",
+        "cpu-large",
+    }
 
 
 # The live cap

@@ -33,8 +33,9 @@ def concerned(cluster):
 
 
 def looks(concerned, index, body, *, deleted=False):
-    keys, measured = concerned.look(index, body, deleted=deleted)
-    return {name for _, name in keys}, measured
+    concern = concerned.look(index, body, deleted=deleted)
+    assert concern.placements == (concern.benchmarks and index != "pods")
+    return {name for _, name in concern.models}, concern.benchmarks
 
 
 ALL = {"placed", "unplaced", "other"}
@@ -96,6 +97,14 @@ def test_of_a_node_only_what_can_change_a_decision_concerns_placed_models(
     assert looks(concerned, "nodes", body)[0] == expected
 
 
+def test_a_model_that_is_new_or_was_changed_comes_first(concerned):
+    body = wire(factories.model("placed", generation=2))
+    for seen, first in ((None, True), (1, True), (2, False)):
+        status = {} if seen is None else {"observedGeneration": seen}
+        concern = concerned.look("models", {**body, "status": status}, deleted=False)
+        assert (concern.models, concern.first) == ([(DEFAULT, "placed")], first)
+
+
 def test_a_node_that_is_gone_concerns_everyone(concerned):
     assert looks(concerned, "nodes", node_object(), deleted=True) == (ALL, True)
 
@@ -106,13 +115,13 @@ def test_a_runtime_concerns_the_models_that_name_it(concerned):
 
 
 def test_a_pod_concerns_the_model_in_its_label_and_no_other(concerned):
-    assert concerned.look("pods", pod_object(), deleted=False) == ([(DEFAULT, "resnet50")], False)
+    assert looks(concerned, "pods", pod_object()) == ({"resnet50"}, False)
     waiting = pod_object(node="")
-    assert concerned.look("pods", waiting, deleted=False) == ([(DEFAULT, "resnet50")], True)
-    assert concerned.look("pods", waiting, deleted=True) == ([(DEFAULT, "resnet50")], False)
+    assert looks(concerned, "pods", waiting) == ({"resnet50"}, True)
+    assert looks(concerned, "pods", waiting, deleted=True) == ({"resnet50"}, False)
     stranger = pod_object()
     del stranger["metadata"]["labels"]
-    assert concerned.look("pods", stranger, deleted=False) == ([], False)
+    assert looks(concerned, "pods", stranger) == (set(), False)
 
 
 def test_the_answer_to_a_write_counts_until_the_watch_has_caught_up(cluster):

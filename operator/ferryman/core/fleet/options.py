@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from ferryman.api.conditions import Reason
 from ferryman.core.fleet.fleet import Fleet, FleetModel, FleetNodeType, FleetProcessor
@@ -11,6 +11,7 @@ from ferryman.core.fleet.problem import Amounts, Demand, NodeType, Option, Probl
 from ferryman.core.fleet.sizing import Size, TooSlow, size
 
 Policy = Literal["BestFit", "Cheapest"]
+A = TypeVar("A", Size, TooSlow)
 Curve = tuple[float, ...]
 """tau(1), tau(2), … in milliseconds."""
 
@@ -63,30 +64,38 @@ def offers(fleet: Fleet, policy: Policy) -> Offers:
         for kind in fleet.node_types
         for processor in kind.processors
     }
+    answers = {model.name: dict(_answers(model, places)) for model in fleet.models}
+    sizes = {name: _of(Size, own) for name, own in answers.items()}
+    refused = {
+        name: tuple(
+            Refused(*key, why.reason, why.message) for key, why in _of(TooSlow, own).items()
+        )
+        for name, own in answers.items()
+    }
     prices = {kind.name: _price(kind, policy) for kind in fleet.node_types}
-    demands: list[Demand] = []
-    sizes: dict[str, Mapping[Key, Size]] = {}
-    refused: dict[str, tuple[Refused, ...]] = {}
-    for model in fleet.models:
-        answers = dict(_answers(model, places))
-        found = {key: size for key, size in answers.items() if isinstance(size, Size)}
-        options = tuple(
-            _option(model, places[key], size, prices[key[0]]) for key, size in found.items()
-        )
-        present = None
-        if model.present is not None:
-            present = model.present.node_type, model.present.processor_class
-        demands.append(Demand(model.name, options, present, MOVE_FACTOR))
-        sizes[model.name] = found
-        refused[model.name] = tuple(
-            Refused(*key, why.reason, why.message)
-            for key, why in answers.items()
-            if isinstance(why, TooSlow)
-        )
-    node_types = tuple(
-        NodeType(kind.name, (_amounts(kind),) * kind.count) for kind in fleet.node_types
-    )
-    return Offers(Problem(node_types, tuple(demands)), sizes, refused)
+    demands = tuple(_demand(model, places, sizes[model.name], prices) for model in fleet.models)
+    return Offers(Problem(_node_types(fleet, places), demands), sizes, refused)
+
+
+def _of(kind: type[A], answers: Mapping[Key, Size | TooSlow]) -> dict[Key, A]:
+    return {key: answer for key, answer in answers.items() if isinstance(answer, kind)}
+
+
+def _demand(
+    model: FleetModel,
+    places: Mapping[Key, Place],
+    sizes: Mapping[Key, Size],
+    prices: Mapping[str, float],
+) -> Demand:
+    options = (_option(model, places[key], size, prices[key[0]]) for key, size in sizes.items())
+    now = model.present
+    present = None if now is None else (now.node_type, now.processor_class)
+    return Demand(model.name, tuple(options), present, MOVE_FACTOR)
+
+
+def _node_types(fleet: Fleet, places: Mapping[Key, Place]) -> tuple[NodeType, ...]:
+    has = {node_type: place.has for (node_type, _), place in places.items()}
+    return tuple(NodeType(kind.name, (has[kind.name],) * kind.count) for kind in fleet.node_types)
 
 
 def _answers(

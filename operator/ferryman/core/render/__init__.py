@@ -14,6 +14,7 @@ from ferryman.api import names
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import RuntimeLiveCap, RuntimeProcessor
 from ferryman.api.model_source import ModelSource, TritonConfig
+from ferryman.core import scheduling
 from ferryman.core.render import live_cap, network, pod
 
 Manifest = dict[str, Any]
@@ -146,6 +147,7 @@ def _pod_spec(serving: Serving) -> Manifest:
         "terminationGracePeriodSeconds": pod.TERMINATION_GRACE_S,
         "securityContext": pod.pod_security(),
         "affinity": {"nodeAffinity": _node_affinity(serving)},
+        **pod.tolerations(scheduling.tolerations(model, serving.entry)),
         "topologySpreadConstraints": [_spread(model)],
         "initContainers": [pod.layout_container(model.triton_name, serving.entry, **common)],
         "containers": [triton],
@@ -155,8 +157,13 @@ def _pod_spec(serving: Serving) -> Manifest:
 
 
 def _node_affinity(serving: Serving) -> Manifest:
-    on_type = _is_in(names.LABEL_NODE_TYPE, serving.node_type)
-    required = {"nodeSelectorTerms": [{"matchExpressions": [on_type]}]}
+    placement = serving.model.spec.placement
+    expressions = [
+        _is_in(names.LABEL_NODE_TYPE, serving.node_type),
+        *(_is_in(key, value) for key, value in placement.node_selector.items()),
+        *(requirement.as_dict() for requirement in placement.node_affinity),
+    ]
+    required = {"nodeSelectorTerms": [{"matchExpressions": expressions}]}
     affinity: Manifest = {"requiredDuringSchedulingIgnoredDuringExecution": required}
     if serving.preferred_node is not None:
         # By its name: the label kubernetes.io/hostname need not agree with it.

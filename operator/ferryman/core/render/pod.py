@@ -5,12 +5,14 @@ to the read-only model volume, ``config.pbtxt`` is a copy. So the model's files 
 written, and a pod that restarts comes up with the configuration that was decided last.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from ferryman.api import names
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import ResourceRequirements
 from ferryman.api.inference_runtime import RuntimeProcessor
+from ferryman.api.scheduling import Toleration
 from ferryman.core.rejection import RejectedError
 
 Manifest = dict[str, Any]
@@ -154,6 +156,12 @@ def layout_container(
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": mounts,
     }
+
+
+def tolerations(tolerated: Iterable[Toleration]) -> Manifest:
+    """Return the field of a pod's specification, or no field where there is nothing to tolerate."""
+    entries = [toleration.as_dict() for toleration in tolerated]
+    return {"tolerations": entries} if entries else {}
 
 
 def volumes(

@@ -1,0 +1,53 @@
+"""Whether a node takes a model's pods: its labels and taints, as kube-scheduler reads them.
+
+Taints are texts, as kubectl shows them: ``key=value:effect``, or ``key:effect``.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from ferryman.api.inference_model import InferenceModel, PlacementSpec
+from ferryman.api.inference_runtime import RuntimeProcessor
+from ferryman.api.scheduling import NodeRequirement, Toleration
+
+
+def tolerations(model: InferenceModel, entry: RuntimeProcessor) -> tuple[Toleration, ...]:
+    """Return what the pods of a model tolerate: what its runtime says, and what it says itself."""
+    return (*entry.tolerations, *model.spec.placement.tolerations)
+
+
+def untolerated(taints: Iterable[str], tolerated: Sequence[Toleration]) -> list[str]:
+    """Return the taints that keep pods away."""
+    return [taint for taint in taints if not any(_tolerates(each, taint) for each in tolerated)]
+
+
+def unmet(placement: PlacementSpec, labels: Mapping[str, str]) -> list[str]:
+    """Return in words what a node's labels do not meet of a model's nodeSelector and nodeAffinity.
+
+    NotIn holds where the label is absent (Kubernetes, NodeSelectorRequirement).
+    """
+    wanted = placement.node_selector.items()
+    differing = [f"{key}={value}" for key, value in wanted if labels.get(key) != value]
+    return [*differing, *(_words(r) for r in placement.node_affinity if not _holds(r, labels))]
+
+
+def _tolerates(toleration: Toleration, taint: str) -> bool:
+    rest, _, effect = taint.rpartition(":")
+    key, _, value = rest.partition("=")
+    if toleration.effect not in {None, effect}:
+        return False
+    if toleration.operator == "Exists":
+        return toleration.key in {None, key}
+    return (toleration.key, toleration.value) == (key, value)
+
+
+def _holds(requirement: NodeRequirement, labels: Mapping[str, str]) -> bool:
+    present = requirement.key in labels
+    is_in = present and labels[requirement.key] in requirement.values
+    return {"In": is_in, "NotIn": not is_in, "Exists": present, "DoesNotExist": not present}[
+        requirement.operator
+    ]
+
+
+def _words(requirement: NodeRequirement) -> str:
+    values = f" ({', '.join(requirement.values)})" if requirement.values else ""
+    return f"{requirement.key} {requirement.operator}{values}"
