@@ -51,8 +51,20 @@ test-rest: $(READY) ## Run the unit tests of everything but the decisions.
 	$(PYTEST) tests/unit examples --ignore=tests/unit/core
 
 .PHONY: test-integration
-test-integration: $(READY) ## Run the tests on a real kube-apiserver and real tritonserver processes.
-	$(PYTEST) tests/integration
+test-integration: $(READY) ## Run the tests on a real kube-apiserver, and beside them those on real tritonserver processes.
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-control-plane test-triton
+
+# Both wait for other processes most of the time.
+CONTROL_PLANE_TESTS := $(patsubst %,tests/integration/test_%.py,agent_publish crds explain \
+  installation models nodes operator operator_lifecycle rendered_objects)
+
+.PHONY: test-control-plane
+test-control-plane: $(READY) ## Run the tests on a real kube-apiserver.
+	$(PYTEST) $(CONTROL_PLANE_TESTS)
+
+.PHONY: test-triton
+test-triton: $(READY) ## Run the tests on real tritonserver processes.
+	$(PYTEST) tests/integration $(CONTROL_PLANE_TESTS:%=--ignore=%)
 
 .PHONY: test-e2e
 test-e2e: $(READY) ## Run the end-to-end tests (CONTEXT=name for a cluster of yours).

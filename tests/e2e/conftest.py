@@ -57,12 +57,22 @@ def ferryman(cluster):
 @pytest.fixture(scope="module")
 def namespace(ferryman):
     """Make a namespace for the module's models and remove it afterwards."""
-    ferryman.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", timeout_s=180)
+    _remove_namespace(ferryman)
     installation.apply(
         ferryman, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
     )
     yield NAMESPACE
-    ferryman.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", timeout_s=180)
+    _remove_namespace(ferryman)
+
+
+def _remove_namespace(cluster):
+    """Remove the namespace; its pods are not given the time to end that they would take."""
+    cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
+    where = f"--namespace={NAMESPACE}"
+    cluster.kubectl("delete", "pods", "--all", where, "--grace-period=0", "--force", "--wait=false")
+    cluster.kubectl(
+        "wait", "--for=delete", f"namespace/{NAMESPACE}", "--timeout=180s", timeout_s=190
+    )
 
 
 @pytest.fixture(scope="session")
