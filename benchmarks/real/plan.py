@@ -28,6 +28,8 @@ FEWER: Final = {
     "overload-reject": ("bound-128", "guarded"),
 }
 SEEDS: Final = 3
+#: Scenarios with fewer: a model that computes says nothing of bursts, and an hour is an hour.
+FEWER_SEEDS: Final = {REAL_MODEL: 1}
 #: Starting and stopping a server, and the load's warm-up.
 OVERHEAD_S: Final = 8.0
 HASH_LENGTH: Final = 16
@@ -76,6 +78,11 @@ def model_of(scenario: str) -> str:
 def contenders_of(scenario: str, chosen: Sequence[str] | None) -> tuple[str, ...]:
     """Return who runs in a scenario, besides the oracle: those chosen, or those that matter."""
     return tuple(chosen) if chosen is not None else FEWER.get(scenario, CONTENDERS)
+
+
+def seeds_of(scenario: str, most: int) -> int:
+    """Return how many seeds a scenario is run with."""
+    return min(most, FEWER_SEEDS.get(scenario, most))
 
 
 def read(scenario: str, seconds: int | None = None) -> Scenario:

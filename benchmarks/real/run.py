@@ -58,6 +58,8 @@ class Bench:
         """Yield what is compared with each other: the oracle and its contenders."""
         for seed in range(self.seeds):
             for name, scenario in self.scenarios.items():
+                if seed >= plan.seeds_of(name, self.seeds):
+                    continue
                 who = (ORACLE, *plan.contenders_of(name, self.contenders))
                 yield scenario.with_(seed=seed), [Task(name, each, seed) for each in who]
 

@@ -213,7 +213,9 @@ class Reconciler:
         ledger, now_s = self._parts.ledger, self._clocks.seconds()
         is_new = _is_new_place(snapshot, decided)
         at_s = now_s if is_new else ledger.placed_at_s(model.key)
-        ledger.place(model.key, _expected(snapshot, found, at_s))
+        # Of a model that is not deployed, since its specification is in doubt, no pod will come.
+        replicas = model.spec.replicas if decided.objects else 0
+        ledger.place(model.key, _expected(snapshot, found, replicas, at_s))
         self._parts.standing.note(model, found, epoch, now_s)
 
     def _note_problem(self, key: Key, reason: str) -> None:
@@ -263,14 +265,14 @@ def _is_new_place(snapshot: Snapshot, decided: Plan) -> bool:
     return before is None or before.node_type != after.node_type
 
 
-def _expected(snapshot: Snapshot, found: PlacementStatus, at_s: float) -> Placed:
+def _expected(snapshot: Snapshot, found: PlacementStatus, replicas: int, at_s: float) -> Placed:
     """Return where the replicas of a placed model will be, and what each of them requests."""
     spec = snapshot.model.spec
     entry = snapshot.runtime.processor(found.processor or "") if snapshot.runtime else None
     requests = {} if entry is None else fit.requested(spec.resources, entry)
     twins = [n for n in snapshot.nodes if n.profile and n.profile.node_type == found.node_type]
     try:
-        nodes = fit.spread(twins, requests, spec.replicas, found.preferred_node)
+        nodes = fit.spread(twins, requests, replicas, found.preferred_node)
         return Placed(nodes, amount(requests), at_s)
     except ValueError:
         # Its resources cannot be read, as its conditions say: nothing more will be applied.

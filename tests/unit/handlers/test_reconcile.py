@@ -7,7 +7,7 @@ import pytest
 
 from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import RuntimeRef
+from ferryman.api.inference_model import ResourceRequirements, RuntimeRef
 from ferryman.api.inference_runtime import RuntimeLiveCap
 from ferryman.clients.kubernetes_errors import PermanentError, TemporaryError
 from ferryman.clients.triton import ConfigRefused
@@ -371,6 +371,30 @@ def test_models_created_together_do_not_all_go_to_the_node_that_was_idle(cluster
     play(script)
     chosen = [cluster.status(f"model-{n}")["placement"]["nodeType"] for n in range(4)]
     assert sorted(chosen) == ["type-a", "type-a", "type-b", "type-b"]
+
+
+@pytest.mark.parametrize(
+    ("config", "first", "second"),
+    [
+        pytest.param({}, "cpu-small", None, id="a model that will be deployed"),
+        pytest.param({"nonsense": 1}, "cpu-small", "cpu-small", id="one whose pods will not come"),
+    ],
+)
+def test_what_is_placed_is_reserved_until_its_pods_show_it(cluster, play, config, first, second):
+    """No pod is ever seen here; a node has four cores."""
+    most = ResourceRequirements(requests={"cpu": "3"})
+
+    async def script(cluster):
+        cluster.api.put("runtimes", wire(factories.runtime()))
+        cluster.node()
+        cluster.model("first", resources=most, model=factories.source(config=config))
+        await cluster.beat(120)
+        cluster.model("second", resources=most)
+        await cluster.settle()
+
+    play(script)
+    placed = [cluster.status(name)["placement"].get("nodeType") for name in ("first", "second")]
+    assert placed == [first, second]
 
 
 def fixed(size):
