@@ -18,6 +18,7 @@ from typing import Any, Final
 from benchmarks import common
 from hack import installation
 from hack.cluster import Cluster, ensure_up, shell
+from hack.installation import peak
 
 NAME: Final = "reference"
 ROUNDS: Final = 4
@@ -34,11 +35,6 @@ def measure_once(cluster: Cluster, node: str) -> dict[str, Any]:
     told = shell.run(*command, "--wait", "-o", "json", env=environment, timeout_s=TIMEOUT_S)
     [table] = json.loads(told)["benchmarks"]
     return dict(table)
-
-
-def peak(table: Mapping[str, Any]) -> float:
-    """Return a table's images per second at its best batch size."""
-    return max(float(point["imagesPerSecond"]) for point in table["points"])
 
 
 def spread(peaks: Sequence[float]) -> float:

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import yaml
@@ -142,11 +142,16 @@ def condition(model: dict[str, Any], kind: str) -> dict[str, Any] | None:
     return next((entry for entry in conditions if entry["type"] == kind), None)
 
 
+def peak(table: Mapping[str, Any]) -> float:
+    """Return a load performance table's images per second at its best batch size."""
+    return max(float(point["imagesPerSecond"]) for point in table["points"])
+
+
 def benchmarked_nodes(cluster: Cluster, runtime: str = "triton-cpu") -> dict[str, float]:
     """Return the measured images per second at the peak, by node."""
     profiles = get(cluster, "nodeprofiles")["items"]
     return {
-        profile["metadata"]["name"]: max(point["imagesPerSecond"] for point in table["points"])
+        profile["metadata"]["name"]: peak(table)
         for profile in profiles
         for table in profile.get("status", {}).get("benchmarks", [])
         if table["runtime"] == runtime and table.get("points")

@@ -86,10 +86,10 @@ def _whole_or_refused(candidate: Candidate, wanted: int) -> Candidate:
     return replace(candidate, places=(), contender=None, refusal=refusal)
 
 
-def _room(question: Question, places: Sequence[Place]) -> int:
+def _room(question: Question, entry: RuntimeProcessor, places: Sequence[Place]) -> int:
     wanted, room = replicas(question.model), 0
+    requests = fit.requested(question.model.spec.resources, entry)
     for place in places:
-        requests = fit.requested(question.model.spec.resources, place.entry)
         room += fit.copies(place.node, requests)
         if room >= wanted:
             return wanted
@@ -115,7 +115,7 @@ def _candidate(question: Question, kind: tuple[str, str], sights: list[_Sight]) 
             seconds_per_image=seconds_per_image(table.points),
             loads=tuple(map(_load, fitting)),
         )
-        room = _room(question, fitting)
+        room = _room(question, entry, fitting)
         return Candidate(node_type, processor, product, tuple(fitting), table, contender, room=room)
     # max takes the first of those that came furthest: places are sorted by node name.
     place, _, refusal = max(answers, key=lambda answer: answer[1])
