@@ -21,8 +21,10 @@ HISTORY_S: Final = 300.0
 MIN_REQUESTS: Final = 6_000
 #: More take too long to replay: only the latest count.
 MAX_REQUESTS: Final = 20_000
-#: Demand of so long tells the level of the moment, if there are enough requests.
+#: Demand of so long tells the level of the moment …
 LATEST_S: Final = 3.0
+#: … and of as little as this, if it is higher: a level that has just begun.
+BEGUN_S: Final = 0.9
 #: The history is not repeated more often than this, however few requests it has.
 MAX_ROUNDS: Final = 50
 #: The same demand gives the same arrivals, so that configurations are compared under equal load.
@@ -74,13 +76,20 @@ class Demand:
 
     @property
     def latest_per_s(self) -> float:
-        """The rate of the latest seconds over all pods; 0 without readings."""
-        held_s = held = 0.0
+        """The rate of the latest seconds over all pods, the highest of them; 0 without readings.
+
+        One reading is enough: when demand has just risen, a mean with the level before would
+        choose a bound that is too small, and a better one would have to wait.
+        """
+        begun_s = min(BEGUN_S, self.seconds)
+        held_s = held = highest = 0.0
         for seconds, count in reversed(self.readings):
             held_s, held = held_s + seconds, held + count
+            if held_s >= begun_s:
+                highest = max(highest, held / held_s)
             if held_s >= LATEST_S:
                 break
-        return held / held_s if held_s else 0.0
+        return highest
 
     def load(self, pods: int) -> Load:
         """Return what one of so many pods would see. Raises ValueError without any request."""

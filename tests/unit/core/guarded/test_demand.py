@@ -101,7 +101,12 @@ def test_the_latest_seconds_tell_the_level_of_the_moment():
     """From 65 to 173 requests/s shortly before the window ended."""
     demand = Demand(((1.0, 65.0),) * 20 + ((1.0, 173.0),) * 3)
     assert demand.latest_per_s == pytest.approx(173)
-    assert Demand(((1.0, 65.0),) * 20 + ((2.0, 346.0),)).latest_per_s == pytest.approx(411 / 3)
+    assert Demand(((1.0, 65.0),) * 20 + ((2.0, 346.0),)).latest_per_s == pytest.approx(173)
+    assert Demand(((1.0, 65.0),) * 20 + ((1.0, 173.0),)).latest_per_s == pytest.approx(173)
+    assert Demand(((1.0, 173.0),) * 20 + ((1.0, 65.0),)).latest_per_s == pytest.approx(411 / 3)
+    assert Demand(((1.0, 173.0),) * 20 + ((1.0, 65.0),) * 3).latest_per_s == pytest.approx(65)
     assert Demand(((10.0, 650.0),)).latest_per_s == pytest.approx(65)
     assert Demand(((1.0, 65.0),)).latest_per_s == pytest.approx(65)
+    assert Demand(((0.5, 30.0),)).latest_per_s == pytest.approx(60)
+    assert Demand(((1.0, 65.0), (0.2, 40.0))).latest_per_s == pytest.approx(105 / 1.2)
     assert Demand().latest_per_s == 0
