@@ -78,6 +78,8 @@ class Driven:
     """The longest that the algorithm took."""
     late_ms: float
     """By how much the load began later than it should have."""
+    busy_by_window: list[float]
+    """Device time in seconds."""
     searching: bool = False
     """Whether the algorithm is a search that had not finished."""
 
@@ -89,6 +91,7 @@ class Driven:
             "notApplied": self.not_applied,
             "decisionMs": round(self.decision_ms, 1),
             "lateMs": round(self.late_ms, 1),
+            "busySeries": self.busy_by_window,
             "searching": self.searching,
         }
 
@@ -175,6 +178,7 @@ def _summed_up(job: Job, sent: Sent, logbook: Logbook, meter: Meter, late_s: flo
         not_applied=logbook.not_applied,
         decision_ms=logbook.decision_ms,
         late_ms=late_s * 1e3,
+        busy_by_window=meter.busy_by_window(job.scenario.window_seconds, job.scenario.windows),
     )
 
 

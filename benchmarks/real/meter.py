@@ -8,6 +8,8 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
+import numpy as np
+
 from ferryman.api.statistics import Statistics
 from ferryman.clients.triton import TritonServer, TritonUnavailable
 from ferryman.core import counters
@@ -23,6 +25,8 @@ class Meter:
     server: TritonServer
     totals: Totals = field(default_factory=Totals)
     _before: Statistics | None = field(default=None, init=False)
+    _read_at_s: list[float] = field(default_factory=list, init=False)
+    _busy_s: list[float] = field(default_factory=list, init=False)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read until the stop, and once more then."""
@@ -37,17 +41,29 @@ class Meter:
     def add(self, sample: Statistics) -> None:
         """Add what has been executed since the last reading, or since a reload in between."""
         before, self._before = self._before, sample
-        if before is None:
-            return
-        if not counters.continues(before, sample):
-            rejected = None if sample.rejected_count is None else 0
-            before = Statistics(0.0, 0, 0, 0, 0, 0, 0, rejected_count=rejected)
-        self.totals = self.totals.plus(counters.increase(before, sample))
+        if before is not None:
+            if not counters.continues(before, sample):
+                rejected = None if sample.rejected_count is None else 0
+                before = Statistics(0.0, 0, 0, 0, 0, 0, 0, rejected_count=rejected)
+            self.totals = self.totals.plus(counters.increase(before, sample))
+        self._read_at_s.append(sample.now_s)
+        self._busy_s.append(self.busy_s)
 
     @property
     def busy_s(self) -> float:
         """Compute time of all batches, added up."""
         return self.totals.compute_ns / 1e9
+
+    def busy_by_window(self, window_s: float, windows: int) -> list[float]:
+        """Return compute time in seconds by window; the first begins with the first reading.
+
+        Raises ValueError before any reading.
+        """
+        if not self._read_at_s:
+            raise ValueError("the counters were never read")
+        borders_s = self._read_at_s[0] + window_s * np.arange(windows + 1)
+        until_s = np.interp(borders_s, self._read_at_s, self._busy_s)
+        return [round(float(each), 3) for each in np.diff(until_s)]
 
     @property
     def mean_batch_size(self) -> float:

@@ -10,6 +10,7 @@ build/bench-triton, and nothing in docs changes.
 
 import argparse
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -220,4 +221,7 @@ def _results(bench: Bench) -> report.Results:
 
 
 if __name__ == "__main__":
+    # A shell's background job would ignore an interrupt, and servers are to end either way.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     sys.exit(main())

@@ -75,6 +75,15 @@ def test_device_time_goes_on_over_a_reload():
     assert meter.mean_batch_size == pytest.approx((2 * 4 + 3 * 8) / 5)
 
 
+def test_device_time_by_window_is_read_between_the_borders():
+    meter = Meter(server=None)
+    with pytest.raises(ValueError, match="never read"):
+        meter.busy_by_window(2.0, 3)
+    for now_s, busy_s in ((10.0, 5.0), (11.0, 5.5), (13.0, 7.5), (14.0, 7.5), (15.9, 7.5)):
+        meter.add(reading(now_s, {1: (int(now_s), round(busy_s * 1e9))}))
+    assert meter.busy_by_window(2.0, 3) == [1.5, 1.0, 0.0]
+
+
 async def test_the_meter_reads_once_more_when_it_is_told_to_stop():
     readings = [reading(0, {1: (1, 1)}), reading(1, {1: (3, 2 * 10**9 + 1)})]
 
@@ -250,7 +259,7 @@ def driven(scenario):
     records = tuple(Record(float(i), i + 0.1, Outcome.OK) for i in range(100))
     figures = drive.measure(scenario, [account(records)])
     outcome = Run(EIGHT, replace(figures, device_busy_s=30.0), (), 9, None, (account(records),))
-    return drive.Driven(outcome, {}, {}, 0, 12.0, 1.0)
+    return drive.Driven(outcome, {}, {}, 0, 12.0, 1.0, [3.0] * scenario.windows)
 
 
 @pytest.fixture
@@ -383,6 +392,21 @@ def test_the_report_says_where_ours_loses_and_what_failed():
     assert "15 late, **6 others**" in text
     assert "| failed requests, those apart that waited too long | 0 | 6 of 3000 in 3 runs |" in text
     assert "Others than too late ones: reset." in text
+
+
+def test_device_time_counts_from_the_last_change_on():
+    others = {0: result(busySeries=[10.0, 10.0])}
+    ours = {0: result(busy=15.0, busySeries=[10.0, 5.0], settledAt=8.0)}
+    text = told({"slack": {ORACLE: others, "bound-128": others, "guarded": ours}})
+    assert "at most 0.70 | 0.50 (up to 0.50)" in text
+
+
+def test_goodput_counts_from_convergence_on_beside_the_largest_bound():
+    text = told(slack(goodput=45.0, series=[0.0, 90.0], reached=1))
+    assert "by that of bound 128 and delay 0 | at least 0.99 | least median 0.500" in text
+    assert "| the same after convergence | at least 0.99 | least median 1.000" in text
+    text = told(slack(reached=None))
+    assert "| the same after convergence | at least 0.99 | least median 0.000" in text
 
 
 def test_the_report_says_who_called_for_capacity():
