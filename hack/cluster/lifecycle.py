@@ -104,6 +104,12 @@ def down(context: str | None = None, progress: Progress = to_stderr) -> None:
     progress(f"removed everything but the cache in {cache_root()}")
 
 
+def exists() -> bool:
+    """Tell whether there is a cluster of ours, healthy or not."""
+    found = engine.running()
+    return bool(found and Kind(found, KUBECONFIG).containers())
+
+
 def status(context: str | None = None) -> str:
     """Say what runs, changing nothing."""
     if context:

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from hack import installation
-from hack.cluster import ensure_up, lifecycle
+from hack.cluster import daemon, ensure_up, lifecycle
 from hack.demo import scenario
 from tests.e2e.models import NAMESPACE
+from tests.e2e.traces import Traces
 
-#: The kustomize installation and the removal of CRDs disturb the others: they come last.
+#: The kustomize installation and the removal of CRDs disturb the others: they come last, and
+#: after them only the removal of the cluster.
 ORDER = (
     "test_cluster_lifecycle",
     "test_install",
@@ -20,7 +22,7 @@ ORDER = (
     "test_live_changes",
     "test_live_cap",
 )
-LAST = ("test_faults", "test_reinstall")
+LAST = ("test_faults", "test_reinstall", "test_cluster_removal")
 
 
 def pytest_collection_modifyitems(items):
@@ -35,13 +37,19 @@ def _rank(module):
 
 
 @pytest.fixture(scope="session")
-def cluster():
+def machine_before():
+    """Return what is on the machine before this run makes a cluster; None if it will make none."""
+    if os.environ.get("CONTEXT") or lifecycle.exists():
+        return None
+    daemon.remove()  # an engine without a cluster is a trace as well
+    return Traces.now()
+
+
+@pytest.fixture(scope="session")
+def cluster(machine_before):
     """Return the cluster of CONTEXT, or kind: removed afterwards if it was made for this run."""
-    context = os.environ.get("CONTEXT") or None
-    ours_before = context is None and lifecycle.KUBECONFIG.exists()
-    found = ensure_up(context)
-    yield found
-    if context is None and not ours_before:
+    yield ensure_up(os.environ.get("CONTEXT") or None)
+    if machine_before is not None:
         lifecycle.down()
 
 

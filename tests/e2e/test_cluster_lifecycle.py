@@ -1,6 +1,6 @@
-"""A whole cluster comes up, works, survives the death of its engine, and leaves nothing behind.
+"""A whole cluster comes up, works, and survives the death of its engine.
 
-Run alone (`pytest -m lifecycle`): it makes and removes the one cluster this machine can have.
+`test_cluster_removal.py` comes last and looks at what is left of it.
 """
 
 from __future__ import annotations
@@ -9,84 +9,24 @@ import json
 import os
 import signal
 import time
-from dataclasses import dataclass, fields
-from pathlib import Path
 
 import pytest
 
-from hack.cluster import archives, daemon, engine, ensure_up, host, leftovers, lifecycle
-from hack.cluster.shell import run, wait_until
+from hack.cluster import archives, daemon, engine, ensure_up, leftovers
+from hack.cluster.shell import wait_until
 
 pytestmark = [pytest.mark.lifecycle, pytest.mark.timeout(1800)]
 
 VOLUME = "ferryman.test/volume:1"
 STOCK_BASE = "python:3.11-slim-bookworm"
-#: Programs of an engine, a node or their tools; other processes of the machine may come and go.
-OURS = (
-    "docker",
-    "containerd",
-    "runc",
-    "systemd",
-    "kube",
-    "etcd",
-    "coredns",
-    "pause",
-    "kind",
-    "ctr",
-)
 POD_TIMEOUT_S = 90
 IDEMPOTENT_S = 20
 
 
-@dataclass(frozen=True)
-class Traces:
-    """What a cluster could leave on a machine."""
-
-    processes: set[str]
-    mounts: set[str]
-    links: set[str]
-    cgroups: set[str]
-    firewall: set[str]
-    sysctls: set[str]
-    files: set[str]
-
-    @classmethod
-    def now(cls) -> Traces:
-        """Look at the machine."""
-        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-        policies = (Path("/usr/sbin/policy-rc.d"), daemon.RUN, Path.home() / ".kube/config")
-        return cls(
-            {f"{pid} {name}" for pid, name in leftovers.processes() if name.startswith(OURS)},
-            {line.split()[4] for line in mounts},
-            {link["ifname"] for link in json.loads(run("ip", "-json", "link"))},
-            {str(path) for path in leftovers.CGROUP_ROOT.rglob("*") if path.is_dir()},
-            {rule for tool in host.FIREWALLS for rule in host.firewall(tool) if _adds(rule)},
-            {f"{name}={value.split()}" for name, value in host.sysctls().items()},
-            {f"{path} {path.stat().st_mtime}" for path in policies if path.is_file()}
-            | {str(path) for path in policies if path.is_dir()},
-        )
-
-
-def _adds(rule: str) -> bool:
-    """Leave out empty chains that accept: an untouched table gets them when looked at."""
-    return " :" not in rule or not rule.endswith(" ACCEPT")
-
-
-@pytest.fixture(scope="module")
-def before():
-    """Look at the machine before any cluster; remove what is left even if a test fails."""
-    if context := os.environ.get("CONTEXT"):
-        pytest.skip(f"context {context} was given: there is no cluster to create or remove")
-    if (found := engine.running()) and lifecycle.Kind(found, lifecycle.KUBECONFIG).containers():
-        pytest.skip("a cluster of ours runs: `python -m hack.cluster down` first")
-    daemon.remove()  # an engine without a cluster is a trace as well
-    yield Traces.now()
-    lifecycle.down()
-
-
-@pytest.fixture(scope="module")
-def cluster(before):
-    return ensure_up()
+@pytest.fixture(autouse=True)
+def _made_for_this_run(machine_before):
+    if machine_before is None:
+        pytest.skip("the cluster was there before, or was given: it is not this run's to test")
 
 
 def test_the_nodes_are_ready_and_honest_about_their_processors(cluster):
@@ -136,15 +76,6 @@ def test_up_works_after_the_engine_was_killed(cluster):
     wait_until(lambda: not daemon.answers(daemon.ADDRESS), timeout_s=10, what="Its death")
 
     assert len(ensure_up().nodes) == 2
-
-
-def test_down_leaves_the_machine_as_it_was(before, cluster):
-    lifecycle.down()
-    after = Traces.now()
-
-    for field in fields(Traces):
-        left = getattr(after, field.name) ^ getattr(before, field.name)
-        assert not left, f"{field.name} differ"
 
 
 def _uid(cluster) -> str:

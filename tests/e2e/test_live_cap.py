@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 NAME = "capped"
 RATE_PER_S = 100
-DURATION_S = 60
+DURATION_S = 45
 #: From the annotation to batches under the new bound, at most.
 EFFECTIVE_S = 2.0
 WATCHED_S = 8.0

@@ -1,0 +1,21 @@
+"""Removing the cluster, after all that ran on it, leaves the machine as it was."""
+
+from dataclasses import fields
+
+import pytest
+
+from hack.cluster import lifecycle
+from tests.e2e.traces import Traces
+
+pytestmark = [pytest.mark.lifecycle, pytest.mark.timeout(600)]
+
+
+def test_down_leaves_the_machine_as_it_was(machine_before, cluster):
+    if machine_before is None:
+        pytest.skip("the cluster was there before, or was given: it stays")
+    lifecycle.down()
+    after = Traces.now()
+
+    for field in fields(Traces):
+        left = getattr(after, field.name) ^ getattr(machine_before, field.name)
+        assert not left, f"{field.name} differ"
