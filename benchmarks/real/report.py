@@ -34,7 +34,8 @@ service time on an idle server: p50 {p50} ms, p99 {p99} ms (medians). The scenar
 
 Shown are the median over the seeds and, in brackets, the least and the most; the columns are
 those of the digital twin's tables. The oracle is the static configuration that turns out best by
-full grid on the twin, run here like the others. *busy* comes from Triton's own compute counters.
+full grid on the twin, run here like the others. *busy* comes from Triton's own compute counters;
+what was promised of it with slack counts from Guarded's last change on.
 *failed* are requests without a correct answer within 5 s, over all seeds; those that the queue
 policy rejected are not among them. {failures}
 """
