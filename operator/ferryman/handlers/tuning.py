@@ -55,7 +55,8 @@ class Subject:
 class Tuning:
     """The samplers of all models: started, changed and stopped as models come and go.
 
-    ``deliver`` is called with a key whose window has ended; ``take`` then returns the window.
+    ``deliver`` is called with a key whose window has ended, or whose pods have fallen silent;
+    ``take`` then returns the window, if any.
     ``clock`` gives seconds and must be that of the statistics' ``now_s``.
     """
 
@@ -125,9 +126,18 @@ class Tuning:
             samples = await self._reading(subject)
             complete = samples.keys() == {pod.name for pod in subject.pods}
             missed = 0 if complete else missed + 1
+            if missed == PATIENCE + 1:
+                self._told(subject, samples)
             if complete or missed > PATIENCE:
                 state = self._advance(subject, state, samples)
             await asyncio.sleep(self._period_s)
+
+    def _told(self, subject: Subject, samples: Mapping[str, Statistics]) -> None:
+        """Say which pods do not show their counters, and have the conditions say so."""
+        silent = sorted({pod.name for pod in subject.pods} - samples.keys())
+        context = {"model": "/".join(subject.key), "pods": silent}
+        _log.warning("pods do not show their counters: nothing is tuned by them", extra=context)
+        self._deliver(subject.key)
 
     async def _reading(self, subject: Subject) -> Mapping[str, Statistics]:
         try:

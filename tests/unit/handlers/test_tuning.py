@@ -94,7 +94,22 @@ def test_a_pod_that_does_not_answer_is_waited_for_and_then_left_out(silent_s, fi
         tritons.at("2").silent = False
         await asyncio.sleep(30 - seconds())
 
-    assert observe(script, tritons)[0][0] == first_at_s
+    windows = [at for at, window in observe(script, tritons) if window is not None]
+    assert windows[0] == first_at_s
+
+
+def test_pods_that_fall_silent_are_named_once_and_looked_at(caplog):
+    tritons = FakeTritons()
+    tritons.at("1").requests_per_s = 10.0
+    tritons.at("2").silent = True
+
+    async def script(tuning):
+        tuning.watch(subject("1", "2", settings=factories.window_settings(10_000, 60, 60)))
+        await asyncio.sleep(30)
+
+    assert observe(script, tritons) == [(PATIENCE, None)]
+    [record] = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert record.pods == ["pod-2"]
 
 
 def test_without_ready_pods_nothing_is_observed():
