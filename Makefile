@@ -51,20 +51,20 @@ test-rest: $(READY) ## Run the unit tests of everything but the decisions.
 	$(PYTEST) tests/unit examples --ignore=tests/unit/core
 
 .PHONY: test-integration
-test-integration: $(READY) ## Run the tests on a real kube-apiserver, and beside them those on real tritonserver processes.
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-control-plane test-triton
+test-integration: $(READY) ## Run the tests on a real kube-apiserver and on real tritonserver processes.
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-operator test-triton
 
-# Both wait for other processes most of the time.
-CONTROL_PLANE_TESTS := $(patsubst %,tests/integration/test_%.py,agent_publish crds explain \
-  installation models nodes operator operator_lifecycle rendered_objects)
+# The two halves take equally long, and wait for other processes most of the time.
+OPERATOR_TESTS := $(patsubst %,tests/integration/test_%.py,agent_benchmark agent_publish crds explain \
+  installation load_command models nodes operator operator_lifecycle operator_live_cap rendered_objects tune)
 
-.PHONY: test-control-plane
-test-control-plane: $(READY) ## Run the tests on a real kube-apiserver.
-	$(PYTEST) $(CONTROL_PLANE_TESTS)
+.PHONY: test-operator
+test-operator: $(READY) ## Run the integration tests of operator, agent and command line.
+	$(PYTEST) $(OPERATOR_TESTS)
 
 .PHONY: test-triton
-test-triton: $(READY) ## Run the tests on real tritonserver processes.
-	$(PYTEST) tests/integration $(CONTROL_PLANE_TESTS:%=--ignore=%)
+test-triton: $(READY) ## Run the integration tests of all else: clients of Triton, live cap, benchmarks.
+	$(PYTEST) tests/integration $(OPERATOR_TESTS:%=--ignore=%)
 
 .PHONY: test-e2e
 test-e2e: $(READY) ## Run the end-to-end tests (CONTEXT=name for a cluster of yours).
