@@ -55,15 +55,16 @@ test-integration: $(READY) ## Run the tests on a real kube-apiserver and on real
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-operator test-triton
 
 # The two halves take equally long, and wait for other processes most of the time.
-OPERATOR_TESTS := $(patsubst %,tests/integration/test_%.py,agent_benchmark agent_publish crds explain \
-  installation load_command models nodes operator operator_lifecycle operator_live_cap rendered_objects tune)
+OPERATOR_TESTS := $(patsubst %,tests/integration/test_%.py,agent_publish crds explain \
+  installation load_command models nodes operator operator_lifecycle operator_live_cap \
+  rendered_objects tune)
 
 .PHONY: test-operator
-test-operator: $(READY) ## Run the integration tests of operator, agent and command line.
+test-operator: $(READY) ## Run the integration tests of operator and command line.
 	$(PYTEST) $(OPERATOR_TESTS)
 
 .PHONY: test-triton
-test-triton: $(READY) ## Run the integration tests of all else: clients of Triton, live cap, benchmarks.
+test-triton: $(READY) ## Run the other integration tests: clients of Triton, live cap, benchmarks.
 	$(PYTEST) tests/integration $(OPERATOR_TESTS:%=--ignore=%)
 
 .PHONY: test-e2e
