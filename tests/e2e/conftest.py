@@ -57,7 +57,7 @@ def cluster(machine_before):
 def ferryman(cluster):
     """Return the cluster with Ferryman installed by Helm and every worker measured."""
     installation.load_images(cluster)
-    installation.install(cluster, "runtimes.triton-cpu.benchmark.timeLimitSeconds=30")
+    installation.install(cluster, "runtimes.triton-cpu.benchmark.timeLimitSeconds=45")
     installation.wait_for_benchmarks(cluster)
     return cluster
 
