@@ -143,13 +143,8 @@ def _largest_bound_after(results: Results, _: Mapping[str, Scenario], *, short: 
     if not short:
         return None
     shares = {
-        name: [
-            _goodput_after(ours, found[LARGEST][seed])
-            for seed, ours in found.get(OURS, {}).items()
-            if seed in found.get(LARGEST, {})
-        ]
-        for name, found in results.items()
-        if name in _comparable(results)
+        name: [_goodput_after(ours, other) for ours, other in _pairs(results, name, LARGEST)]
+        for name in _comparable(results)
     }
     return _least("the same after convergence", shares, 0.99)
 
@@ -193,11 +188,10 @@ def _convex(results: Results, _: Mapping[str, Scenario]) -> Row | None:
 
 
 def _slack(results: Results, scenarios: Mapping[str, Scenario]) -> Row | None:
-    others = results.get("slack", {}).get(LARGEST, {})
     busy = [
-        _device_time(result, others[seed], scenarios["slack"].window_seconds)
-        for seed, result in results.get("slack", {}).get(OURS, {}).items()
-        if seed in others
+        _device_time(ours, other, scenarios["slack"].window_seconds)
+        for ours, other in _pairs(results, "slack", LARGEST)
+        if other["busy"] > 0
     ]
     if not busy:
         return None
@@ -282,15 +276,17 @@ def _values(ours: Sequence[Result], field: str) -> list[float]:
     return [result[field] or 0.0 for result in ours]
 
 
-def _ratios(results: Results, scenario: str, other: str, field: str) -> list[float]:
-    """Return a figure of ours by another contender's, seed by seed."""
+def _pairs(results: Results, scenario: str, other: str) -> list[tuple[Result, Result]]:
+    """Return each result of ours with that of another contender under the same seed."""
     entries = results.get(scenario, {})
     ours, others = entries.get(OURS, {}), entries.get(other, {})
-    return [
-        ours[seed][field] / others[seed][field]
-        for seed in sorted(ours.keys() & others.keys())
-        if others[seed][field] > 0
-    ]
+    return [(ours[seed], others[seed]) for seed in sorted(ours.keys() & others.keys())]
+
+
+def _ratios(results: Results, scenario: str, other: str, field: str) -> list[float]:
+    """Return a figure of ours by another contender's, seed by seed."""
+    pairs = _pairs(results, scenario, other)
+    return [mine[field] / theirs[field] for mine, theirs in pairs if theirs[field] > 0]
 
 
 def _slowest(windows: Any) -> float:  # noqa: ANN401  numbers and None

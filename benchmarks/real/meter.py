@@ -40,12 +40,8 @@ class Meter:
 
     def add(self, sample: Statistics) -> None:
         """Add what has been executed since the last reading, or since a reload in between."""
-        before, self._before = self._before, sample
-        if before is not None:
-            if not counters.continues(before, sample):
-                rejected = None if sample.rejected_count is None else 0
-                before = Statistics(0.0, 0, 0, 0, 0, 0, 0, rejected_count=rejected)
-            self.totals = self.totals.plus(counters.increase(before, sample))
+        self.totals = self.totals.plus(self._increase(sample))
+        self._before = sample
         self._read_at_s.append(sample.now_s)
         self._busy_s.append(self.busy_s)
 
@@ -70,6 +66,15 @@ class Meter:
         """Requests in a batch; 0 where none was executed."""
         executed = sum(size * count for size, (count, _) in self.totals.batches.items())
         return executed / self.totals.batch_count if self.totals.batch_count else 0.0
+
+    def _increase(self, sample: Statistics) -> Totals:
+        before = self._before
+        if before is None:
+            return Totals()
+        if not counters.continues(before, sample):
+            rejected = None if sample.rejected_count is None else 0
+            before = Statistics(0.0, 0, 0, 0, 0, 0, 0, rejected_count=rejected)
+        return counters.increase(before, sample)
 
     async def _read(self) -> None:
         try:
