@@ -38,19 +38,30 @@ def _rank(module):
 
 @pytest.fixture(scope="session")
 def machine_before():
-    """Return what is on the machine before this run makes a cluster; None if it will make none."""
+    """Return what is on the machine before this run makes a cluster; None if it will make none.
+
+    What it makes is removed afterwards, also if it never came up.
+    """
     if os.environ.get("CONTEXT") or lifecycle.exists():
-        return None
+        yield None
+        return
     daemon.remove()  # an engine without a cluster is a trace as well
-    return Traces.now()
+    yield Traces.now()
+    lifecycle.down()
+
+
+@pytest.fixture
+def before(machine_before):
+    """Return what is on the machine before this run makes a cluster; skip if it makes none."""
+    if machine_before is None:
+        pytest.skip("the cluster was there before, or was given: it is not this run's to test")
+    return machine_before
 
 
 @pytest.fixture(scope="session")
 def cluster(machine_before):
-    """Return the cluster of CONTEXT, or kind: removed afterwards if it was made for this run."""
-    yield ensure_up(os.environ.get("CONTEXT") or None)
-    if machine_before is not None:
-        lifecycle.down()
+    """Return the cluster of CONTEXT, or kind."""
+    return ensure_up(os.environ.get("CONTEXT") or None)
 
 
 @pytest.fixture(scope="session")

@@ -15,18 +15,16 @@ import pytest
 from hack.cluster import archives, daemon, engine, ensure_up, leftovers
 from hack.cluster.shell import wait_until
 
-pytestmark = [pytest.mark.lifecycle, pytest.mark.timeout(1800)]
+pytestmark = [
+    pytest.mark.lifecycle,
+    pytest.mark.timeout(1800),
+    pytest.mark.usefixtures("before"),
+]
 
 VOLUME = "ferryman.test/volume:1"
 STOCK_BASE = "python:3.11-slim-bookworm"
 POD_TIMEOUT_S = 90
 IDEMPOTENT_S = 20
-
-
-@pytest.fixture(autouse=True)
-def _made_for_this_run(machine_before):
-    if machine_before is None:
-        pytest.skip("the cluster was there before, or was given: it is not this run's to test")
 
 
 def test_the_nodes_are_ready_and_honest_about_their_processors(cluster):

@@ -10,12 +10,10 @@ from tests.e2e.traces import Traces
 pytestmark = [pytest.mark.lifecycle, pytest.mark.timeout(600)]
 
 
-def test_down_leaves_the_machine_as_it_was(machine_before, cluster):
-    if machine_before is None:
-        pytest.skip("the cluster was there before, or was given: it stays")
+def test_down_leaves_the_machine_as_it_was(before, cluster):
     lifecycle.down()
     after = Traces.now()
 
     for field in fields(Traces):
-        left = getattr(after, field.name) ^ getattr(machine_before, field.name)
+        left = getattr(after, field.name) ^ getattr(before, field.name)
         assert not left, f"{field.name} differ"
