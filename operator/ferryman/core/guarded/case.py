@@ -70,6 +70,12 @@ class Case:
         return self.rate_per_s > SATURATED * capacity
 
     @property
+    def undelayed(self) -> Batching:
+        """The applied configuration with as little queue delay as is allowed."""
+        least_us = self.spec.limits.max_queue_delay_microseconds.min
+        return self.applied.with_(max_queue_delay_microseconds=least_us)
+
+    @property
     def reach(self) -> Reach:
         """What limits the bound."""
         learned = self.learned

@@ -118,9 +118,16 @@ def _tuned(case: Case) -> TuneDecision:
 
 
 def _without_model(case: Case) -> TuneDecision:
-    """Follow the trend, but never down while the bound holds requests back."""
+    """Follow the trend, but never down while the bound holds requests back.
+
+    A queue delay goes first: it was chosen by what is no longer believed, and to the trend, which
+    knows the bound alone, its wait would look like that of batches that are too large.
+    """
     if case.saturated:
         return _grown(case)
+    if case.verdict.latency == 1 and case.applied != case.undelayed:
+        message = f"batches are no longer waited for: {case.verdict.message}"
+        return case.change(case.undelayed, case.verdict.reason, message)
     stepped = trend_tuner.step(case.spec, case.applied, case.verdict, case.state)
     most = case.reach.largest_bound
     if stepped.batching.max_batch_size > most:

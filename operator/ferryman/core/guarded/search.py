@@ -32,7 +32,7 @@ FAR_BETTER: Final = 0.1
 #: So many times the mean demand is ample capacity: for more nothing unknown is tried.
 AMPLE: Final = 1.5
 #: Likewise so many times the demand of the latest seconds, which may be a new level.
-SPARE: Final = 1.15
+SPARE: Final = 1.3
 #: A size is a stair's edge if one more request costs so much more per request.
 STAIR: Final = 1.08
 MAX_PREFERRED: Final = 8

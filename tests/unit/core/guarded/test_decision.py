@@ -241,6 +241,14 @@ def test_when_the_curve_does_not_fit_the_trend_decides():
     assert last.if_refused.trajectory == (8, 6)
 
 
+def test_without_a_model_the_queue_delay_goes_before_the_bound():
+    waiting = bound(8).with_(max_queue_delay_microseconds=60_000)
+    decision = tuned(waiting, slow(service_times={}), service=ERRATIC, trajectory=(8, 6))
+    assert (decision.reason, decision.batching) == (Reason.LATENCY_ABOVE_TARGET, bound(8))
+    assert decision.message == "batches are no longer waited for: p99 90.0 ms, target 50 ms"
+    assert decision.state.learned.trial.before == waiting
+
+
 def test_but_a_saturated_model_never_gets_a_smaller_bound():
     seen = slow(service_times={}, queue_ms=80.0, mean_batch_size=8.0)
     decision = tuned(bound(8), seen, service=ERRATIC, trajectory=(8, 6))

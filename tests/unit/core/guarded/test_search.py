@@ -438,7 +438,7 @@ def test_where_there_are_as_many_pods_as_may_be_no_more_are_counted(pods):
         pytest.param(400, 0, 16, id="a step beyond has"),
         pytest.param(590, 0, 32, id="only the largest has"),
         pytest.param(5000, 0, 32, id="none has: the most there is"),
-        pytest.param(100, 600, 16, id="the latest seconds may be a new level"),
+        pytest.param(100, 500, 16, id="the latest seconds may be a new level"),
     ],
 )
 def test_beyond_what_is_known_no_further_than_to_ample_capacity(rate_per_s, latest_per_s, chosen):
