@@ -7,6 +7,7 @@ docs/benchmarks.md, between two HTML comments that bear the section's name.
 import json
 import os
 import platform
+import signal
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,15 @@ def machine() -> dict[str, Any]:
         if line.startswith("model name")
     )
     return {"cpu": model, "cores": os.cpu_count(), "kernel": platform.release()}
+
+
+def end_on_signals() -> None:
+    """Raise KeyboardInterrupt on SIGINT and SIGTERM, so that servers that were started end.
+
+    A shell's background job would ignore the first, and the second would end this process alone.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
 
 
 def today() -> str:

@@ -355,4 +355,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    common.end_on_signals()
     sys.exit(main())

@@ -53,10 +53,10 @@ class Meter:
     def busy_by_window(self, window_s: float, windows: int) -> list[float]:
         """Return compute time in seconds by window; the first begins with the first reading.
 
-        Raises ValueError before any reading.
+        Raises RuntimeError before any reading.
         """
         if not self._read_at_s:
-            raise ValueError("the counters were never read")
+            raise RuntimeError("the counters were never read")
         borders_s = self._read_at_s[0] + window_s * np.arange(windows + 1)
         until_s = np.interp(borders_s, self._read_at_s, self._busy_s)
         return [round(float(each), 3) for each in np.diff(until_s)]

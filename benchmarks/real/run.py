@@ -10,7 +10,6 @@ build/bench-triton, and nothing in docs changes.
 
 import argparse
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -221,7 +220,5 @@ def _results(bench: Bench) -> report.Results:
 
 
 if __name__ == "__main__":
-    # A shell's background job would ignore an interrupt, and servers are to end either way.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    common.end_on_signals()
     sys.exit(main())

@@ -76,6 +76,21 @@ async def post(server, model, request, status=200):
         return body, answer.headers.get(inference.HEADER_LENGTH)
 
 
+async def settled(client):
+    """Return the counters once they stand still: Triton counts a request after its answer."""
+    found = await client.statistics()
+    for _ in range(40):
+        await asyncio.sleep(0.1)
+        before, found = found, await client.statistics()
+        if counted(before) == counted(found):
+            return found
+    return pytest.fail(f"the counters do not stand still: {found}")
+
+
+def counted(found: Statistics):
+    return found.success_count, found.failure_count, found.rejected_count, found.batches
+
+
 async def send(server, count, rows=1):
     """Send requests one after another, so that each runs as a batch of its own."""
     array = np.ones((rows, 1), np.float32)
@@ -126,10 +141,10 @@ async def test_a_stateful_model_is_not_batchable_and_is_left_alone(server):
 
 async def test_counters_grow_by_exactly_what_was_sent(server):
     async with connected(server) as client:
-        before = await client.statistics()
+        before = await settled(client)
         await send(server, 7, rows=1)
         await send(server, 5, rows=4)
-        after = await client.statistics()
+        after = await settled(client)
     assert after.success_count - before.success_count == 12
     assert after.inference_count - before.inference_count == 7 + 5 * 4
     assert after.execution_count - before.execution_count == 12
@@ -150,10 +165,10 @@ def grown(before: Statistics, after: Statistics, size):
 
 async def test_a_request_that_never_reached_the_model_is_no_success(server):
     async with connected(server) as client:
-        before = await client.statistics()
+        before = await settled(client)
         request = inference.build({"wrong": np.ones((1, 1), np.float32)}, [], None)
         await post(server, "sleeper", request, status=400)
-        after = await client.statistics()
+        after = await settled(client)
     assert after.success_count == before.success_count
 
 
@@ -185,10 +200,10 @@ async def test_a_reload_changes_all_three_and_resets_the_counters(server):
     async with connected(server) as client:
         await client.apply_batching(START)
         await send(server, 3)
-        assert (await client.statistics()).success_count >= 3
+        assert (await settled(client)).success_count >= 3
         await client.apply_batching(wanted)
         assert (await client.model()).batching == wanted
-        assert (await client.statistics()).success_count == 0
+        assert (await settled(client)).success_count == 0
 
 
 async def test_a_change_of_instances_alone_is_made_in_place_and_keeps_the_counters(server):
@@ -199,7 +214,7 @@ async def test_a_change_of_instances_alone_is_made_in_place_and_keeps_the_counte
         await client.apply_batching(Batching(max_batch_size=12, instances=2))
         print(f"in place, one instance more: {time.monotonic() - started:.2f} s")
         assert (await client.model()).batching == Batching(max_batch_size=12, instances=2)
-        assert (await client.statistics()).success_count == 3
+        assert (await settled(client)).success_count == 3
 
 
 @pytest.mark.parametrize(
@@ -225,16 +240,16 @@ async def test_the_first_change_of_instances_after_a_start(tmp_path, from_file, 
             wanted = Batching(max_batch_size=8, instances=2)
             await client.apply_batching(wanted, config_pbtxt=file if from_file else None)
             assert (await client.model()).batching == wanted
-            assert (await client.statistics()).success_count == kept
+            assert (await settled(client)).success_count == kept
 
 
 async def test_what_is_already_in_force_is_not_loaded_again(server):
     async with connected(server) as client:
         await client.apply_batching(START)
         await send(server, 2)
-        count = (await client.statistics()).success_count
+        count = (await settled(client)).success_count
         await client.apply_batching(START)
-        assert (await client.statistics()).success_count == count
+        assert (await settled(client)).success_count == count
 
 
 async def test_a_refused_config_is_passed_on_and_the_old_one_serves(server):

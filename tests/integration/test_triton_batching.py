@@ -14,7 +14,7 @@ from ferryman.core import triton_config
 from ferryman.core.window import WindowState, observe
 from hack.models import sleeper
 from tests import factories
-from tests.integration.test_triton import ARGS, connected
+from tests.integration.test_triton import ARGS, connected, settled
 from tests.integration.tritonserver import TritonServer
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
@@ -110,9 +110,9 @@ async def test_what_an_overlay_states_stays_in_force_and_is_no_drift(server, dyn
 async def test_requests_that_wait_too_long_are_counted_apart_from_failures(server):
     async with connected(server) as client:
         await client.apply_batching(LATE, config_pbtxt=FILE)
-        before = await client.statistics()
+        before = await settled(client)
         answers = await burst(server, 60)
-        after = await client.statistics()
+        after = await settled(client)
         assert answers[200] > 0
         assert answers[503] > 30
         assert after.rejected_count - before.rejected_count == answers[503]
@@ -121,7 +121,7 @@ async def test_requests_that_wait_too_long_are_counted_apart_from_failures(serve
 
         # A reload resets the statistics but not the metrics: neither shows as a failure.
         await client.apply_batching(LATE.with_(max_batch_size=8))
-        reloaded = await client.statistics()
+        reloaded = await settled(client)
         assert (reloaded.success_count, reloaded.rejected_count) == (0, after.rejected_count)
         assert reloaded.failure_count == after.failure_count
 
@@ -134,9 +134,9 @@ async def test_without_a_metrics_page_rejections_count_as_failures(server, monke
 
         monkeypatch.setattr(client._metrics, "read", nothing)
         await client.apply_batching(LATE, config_pbtxt=FILE)
-        before = await client.statistics()
+        before = await settled(client)
         answers = await burst(server, 40)
-        after = await client.statistics()
+        after = await settled(client)
     assert after.rejected_count is None
     assert after.failure_count - before.failure_count == answers[503] > 0
 
@@ -145,9 +145,9 @@ async def test_triton_counts_requests_that_find_a_full_queue_nowhere(server):
     """Why a bounded queue must not be what decides: nobody but the clients would know."""
     async with connected(server) as client:
         await client.apply_batching(Batching(max_batch_size=4, max_queue_size=3), config_pbtxt=FILE)
-        before = await client.statistics()
+        before = await settled(client)
         answers = await burst(server, 40)
-        after = await client.statistics()
+        after = await settled(client)
     assert answers[503] > 20
     assert after.rejected_count == before.rejected_count
     assert after.failure_count == before.failure_count

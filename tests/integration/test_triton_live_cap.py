@@ -20,7 +20,7 @@ from hack import livecap
 from hack.models import sleeper
 from tests import factories
 from tests.fakes import pod_object
-from tests.integration.test_triton import ARGS, connected
+from tests.integration.test_triton import ARGS, connected, settled
 from tests.integration.tritonserver import TritonServer
 
 pytestmark = [
@@ -69,7 +69,7 @@ class Pod:
 
     async def largest_batch(self, client, model, count=2 * LARGEST):
         """Send so many requests at once; return the largest batch that was executed."""
-        before = (await client.statistics()).batches
+        before = (await settled(client)).batches
         request = inference.build({"input": np.ones((1, 1), np.float32)}, [], None)
         url = f"http://{self.server.http_url}/v2/models/{model}/infer"
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=count)) as http:
@@ -79,7 +79,7 @@ class Pod:
                     assert answer.status == 200, await answer.read()
 
             await asyncio.gather(*(one() for _ in range(count)))
-        after = (await client.statistics()).batches
+        after = (await settled(client)).batches
         return max(size for size, seen in after.items() if seen != before.get(size))
 
 
@@ -118,14 +118,14 @@ async def test_the_annotation_changes_the_bound_and_reloads_nothing(pod, model):
     async with connected(pod.server, model) as client:
         await client.apply_batching(START, config_pbtxt=pod.config(model, START))
         await pod.largest_batch(client, model)
-        before = await client.statistics()
+        before = await settled(client)
         for bound in (8, 2, LARGEST, 1):
             pod.annotate(bound)
             await asyncio.sleep(READ_S)
             assert await pod.largest_batch(client, model) == bound
             view = await pod.view(client, bound)
             assert view.batching == Batching(max_batch_size=bound)
-        after = await client.statistics()
+        after = await settled(client)
     assert after.success_count == before.success_count + 4 * 2 * LARGEST
     assert after.failure_count == before.failure_count
 
@@ -138,13 +138,13 @@ async def test_instances_change_in_place_under_a_cap_that_is_not_the_start(pod):
         pod.annotate(8)
         await asyncio.sleep(READ_S)
         assert await pod.largest_batch(client, model) == 8
-        before = await client.statistics()
+        before = await settled(client)
         view = await pod.view(client, 8)
         eight = view.batching
         change = Actuation(eight, two, "InPlace", Reason.CHEAPER, "why", (view,), config, True)  # noqa: FBT003
         assert await actuate(change, lambda _: client) == Result("Applied")
         assert (await pod.view(client, 8)).batching == two
-        after = await client.statistics()
+        after = await settled(client)
         assert after.success_count == before.success_count > 0, "a reload would set it back"
         assert await pod.largest_batch(client, model) == 8
 

@@ -77,7 +77,7 @@ def test_device_time_goes_on_over_a_reload():
 
 def test_device_time_by_window_is_read_between_the_borders():
     meter = Meter(server=None)
-    with pytest.raises(ValueError, match="never read"):
+    with pytest.raises(RuntimeError, match="never read"):
         meter.busy_by_window(2.0, 3)
     for now_s, busy_s in ((10.0, 5.0), (11.0, 5.5), (13.0, 7.5), (14.0, 7.5), (15.9, 7.5)):
         meter.add(reading(now_s, {1: (int(now_s), round(busy_s * 1e9))}))
