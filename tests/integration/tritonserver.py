@@ -10,6 +10,7 @@ the header `triton-control-key: <key>` (gRPC: the metadata `triton-grpc-protocol
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import shutil
@@ -157,6 +158,8 @@ class TritonServer:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait(STOP_TIMEOUT_S)
+            with contextlib.suppress(ProcessLookupError):  # of a killed server stubs are left
+                os.killpg(process.pid, signal.SIGKILL)
         if self._lease is not None:
             self._lease.release()
             self._lease = None
@@ -176,6 +179,7 @@ class TritonServer:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
                 preexec_fn=_die_with_parent,  # noqa: PLW1509  no threads are started before
             )
 
