@@ -186,7 +186,7 @@ def _run(
 
 
 def _is_interrupt(error: BaseException) -> bool:
-    """Say whether it is the user's wish; the same signal ends the server, which may say so."""
+    """Say whether it is the user's wish, or an error of what was ending because of it."""
     return isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt)
 
 
