@@ -58,11 +58,12 @@ def _results(scenarios: Sequence[str]) -> Results:
 
 
 def _text(results: Results, scenarios: Mapping[str, Scenario]) -> Iterator[str]:
-    machine = common.machine()
+    origin = store.origin()
+    machine = origin["machine"]
     counts = sorted({len(found[ORACLE]) for found in results.values()})
     plural = "" if counts == [1] else "s"
     seeds = f"{' to '.join(map(str, counts))} seed{plural}, 300 windows each"
-    yield HEAD.format(date=common.today(), cores=machine["cores"], cpu=machine["cpu"], seeds=seeds)
+    yield HEAD.format(date=origin["date"], cores=machine["cores"], cpu=machine["cpu"], seeds=seeds)
     yield "### What was promised of Guarded\n"
     yield from tables.promises(criteria.rows(results, scenarios))
     yield from _lost(results)
@@ -82,7 +83,9 @@ def _ablations(results: Results) -> Iterator[str]:
     if not any(found.get(part.name) for part in parts for found in results.values()):
         return
     yield "\n### Guarded less one of its parts\n"
-    yield "Goodput by that of the whole, where it differs by more than 0.5 % in the median.\n"
+    seeds = max(len(found[part.name]) for part in parts for found in results.values())
+    median_of = f"in the median of {seeds} seeds"
+    yield f"Goodput by that of the whole, where it differs by more than 0.5 % {median_of}.\n"
     yield "| without | scenarios that get worse | scenarios that get better |"
     yield "|---|---|---|"
     for part in parts:

@@ -96,6 +96,7 @@ def _store(job: Job, future: "Future[dict[str, dict[str, Any]]]") -> None:
     for contender, result in future.result().items():
         inputs = plan.inputs(job.scenario, contender)
         store.add(job.scenario, contender, inputs, {job.seed: result})
+    store.note_origin()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 benchmarks/results/scenarios/SCENARIO/CONTENDER.json holds the hash of what the results depend
 on, and a result for each seed. Results of another hash are forgotten when new ones are written.
+ORIGIN.json beside them says when and where the latest of them came to be.
 """
 
 import json
@@ -12,6 +13,8 @@ from typing import Any, Final
 from benchmarks import common
 
 FOLDER: Final = common.RESULTS / "scenarios"
+
+ORIGIN: Final = "ORIGIN.json"
 
 Result = dict[str, Any]
 
@@ -41,6 +44,18 @@ def add(
     )
     path = _path(scenario, contender, folder)
     common.write_whole(path, f'{{"inputs": "{inputs}", "seeds": {{\n{lines}\n}}}}\n')
+
+
+def note_origin(folder: Path = FOLDER) -> None:
+    """Write down that results came to be now, on this machine."""
+    text = json.dumps({"date": common.today(), "machine": common.machine()}, indent=1)
+    common.write_whole(folder / ORIGIN, text + "\n")
+
+
+def origin(folder: Path = FOLDER) -> Result:
+    """Return the date and the machine of the latest results."""
+    found: Result = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
+    return found
 
 
 def _path(scenario: str, contender: str, folder: Path) -> Path:

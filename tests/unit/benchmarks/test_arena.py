@@ -76,7 +76,7 @@ def test_an_algorithm_with_settings_depends_on_its_module():
 
 
 def test_a_new_word_for_a_reason_voids_no_result():
-    words = next(iter(fingerprint._WORDS))
+    words = next(iter(fingerprint._ASIDE))
     assert fingerprint._path(words) is not None
     assert fingerprint._closure(words) == frozenset()
     assert fingerprint._closure("ferryman.core.trend_tuner") != frozenset()
@@ -108,7 +108,7 @@ def test_results_of_other_inputs_are_not_read_and_are_replaced(tmp_path):
 @pytest.fixture
 def scratch(tmp_path, monkeypatch):
     """Let results go to a scratch folder."""
-    for function in (store.read, store.add):
+    for function in (store.read, store.add, store.origin, store.note_origin):
         monkeypatch.setattr(function, "__defaults__", (tmp_path,))
     return tmp_path
 
@@ -347,12 +347,15 @@ def test_the_report_shows_every_contender_and_where_ours_loses(tmp_path, scratch
     for name, goodput in ((ORACLE, 100.0), ("guarded", 90.0), ("bound-128", 50.0)):
         found = {seed: {**best, "goodput": goodput + seed} for seed in (0, 1)}
         store.add("slack", name, plan.inputs("slack", name), found)
+    store.note_origin()
+    monkeypatch.setattr(report.common, "today", lambda: "2126-01-01")
     report.write(["slack"])
     text = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
     assert "- slack: oracle has 100.5/s, Guarded 90.5/s (+11.0%)" in text
     assert "| bound 128, delay 0 | 1.000 |" in text
     assert "waiting for fuller batches saves device time" in text
     assert "2 seeds" in text
+    assert "2126" not in text, "a table is as old as its results"
     plot = (tmp_path / "plots" / "slack.svg").read_text(encoding="utf-8")
     assert plot.count("<polyline") == 3
 
