@@ -324,8 +324,9 @@ def _consequence(runs: Sequence[dict[str, Any]]) -> str:
     return (
         f"**What follows.** Growth takes {HEADROOM:.0%} of what the server needs, the headroom "
         f"that a memory limit should leave, after: {words}. At the default budget of {per_hour} "
-        f"reloads an hour, spent in full at all times, that is {days:.1f} days: a pod is to be "
-        f"replaced after {min(known)} reloads."
+        f"reloads an hour, spent in full at all times, the first is after {days:.1f} days. "
+        "So the budget is set by what a reload costs those who wait, not by memory, and Ferryman "
+        "replaces no pod for it: before that, a rollout of the node or of the image will have."
     )
 
 

@@ -1,6 +1,6 @@
 """How well the digital twin foretells the latency of a real Triton.
 
-``make bench-triton`` loads the configurations of twin_cases.py one after another and sends each a
+``make bench-live`` loads the configurations of twin_cases.py one after another and sends each a
 Poisson stream, open loop, for 6.5 s. The model sleeps for tau(b) = fixed + per item * b, so that
 its service time is known and CPU is no limit. The twin (core/twin/queueing.py) then serves the same
 arrivals, the times at which requests were due, with what an operator could know:
@@ -223,7 +223,7 @@ def measure(cases: Sequence[Case] = CASES, measured_s: float = MEASURED_S) -> di
 
 def main() -> int:
     """Measure, write the results, and fail if any request did."""
-    argparse.ArgumentParser(prog="make bench-triton", description=__doc__).parse_args()
+    argparse.ArgumentParser(prog="make bench-live", description=__doc__).parse_args()
     report = measure()
     common.write_results(NAME, report)
     common.write_section(NAME, section(report))

@@ -24,9 +24,10 @@ AFTER: Final = 0.97
 HEAD: Final = """\
 ## Scenarios on a real Triton
 
-`make bench-triton` on {date}, {cores} cores ({cpu}), Triton 2.51 on loopback. The model sleeps for
-the scenario's service time; that of `digits` computes (ONNX on the CPU), and the oracle is found
-with service times measured before. {seeds}, {least} to {most} s a run; for one scenario and seed,
+`make bench-triton` on {date}, {cores} cores ({cpu}),
+Triton 2.51 on loopback; what is compared ran on one machine. The model sleeps for the scenario's
+service time; that of `digits` computes (ONNX on the CPU), and the oracle is found with service
+times measured before. {seeds}, {least} to {most} s a run; for one scenario and seed,
 one contender after the other on a fresh server, under the same arrivals. Open loop, latency from
 the intended send time, the load sent from a process of its own. The noise floor, latency less
 service time on an idle server: p50 {p50} ms, p99 {p99} ms (medians). The scenarios are in
@@ -79,7 +80,7 @@ def _head(scenarios: Mapping[str, Scenario], results: Results) -> str:
     return HEAD.format(
         date=" to ".join(sorted({min(run["date"] for run in runs), max(r["date"] for r in runs)})),
         cores=host["cores"],
-        cpu=host["cpu"],
+        cpu=" or ".join(sorted({run["machine"]["cpu"] for run in runs})),
         seeds=f"{' to '.join(map(str, counts))} seed(s)",
         least=f"{min(durations):.0f}",
         most=f"{max(durations):.0f}",

@@ -50,13 +50,14 @@ def run_with(per_reload, z):
         pytest.param(-0.1 * MIB, -9.0, None, id="shrinking"),
     ],
 )
-def test_pods_are_replaced_before_growth_takes_the_headroom(per_reload, z, recycled):
+def test_it_is_told_when_growth_takes_the_headroom(per_reload, z, recycled):
     run = run_with(per_reload, z)
 
     assert reloads.reloads_until_recycled(run) == recycled
     report = {"date": "2026-01-01", "machine": {"cores": 2, "cpu": "x"}, "runs": [run]}
     words = reloads.section(report)
-    assert ("after 400 reloads" in words) is (recycled is not None)
+    assert ("after: sleeper 400 reloads" in words) is (recycled is not None)
+    assert ("after 4.2 days" in words) is (recycled is not None)
     assert ("pods need no recycling" in words) is (recycled is None)
 
 
