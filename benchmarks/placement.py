@@ -17,7 +17,7 @@ from benchmarks.placement_contenders import CONTENDERS, Placement
 from benchmarks.placement_fleets import CORRELATIONS
 from ferryman.core.fleet.fleet import Fleet
 from ferryman.core.fleet.options import Offers, offers
-from ferryman.core.fleet.packing import left
+from ferryman.core.fleet.packing import packed
 from ferryman.core.fleet.problem import NodeType, Problem
 from ferryman.core.fleet.solve import place_next, solve
 
@@ -109,22 +109,34 @@ def _misses(fleet: Fleet, found: Offers, placed: Placement) -> int:
 
 
 def faults(problem: Problem, placed: Placement) -> int:
-    """Count nodes that give more than they have, and models that lack replicas."""
-    used: dict[tuple[str, int, str], float] = {}
+    """Count nodes and processors that give more than they have, and models that lack replicas."""
+    kinds = {kind.name: kind for kind in problem.node_types}
+    used: dict[tuple[str, int, int, str], float] = {}
     lacking = 0
     for each in placed.values():
-        lacking += len(each.nodes) != each.option.replicas
-        for node in each.nodes:
-            for name, amount in each.option.uses.items():
-                key = (each.option.node_type, node, name)
+        kind, option = kinds[each.option.node_type], each.option
+        devices = each.devices or (0,) * len(each.nodes)
+        lacking += not len(each.nodes) == len(devices) == option.replicas
+        for node, device in zip(each.nodes, devices, strict=False):
+            for name, amount in option.uses.items():
+                # What is not divided is counted at the node, as of its first processor.
+                key = (kind.name, node, device if _count(kind, name) > 1 else 0, name)
                 used[key] = used.get(key, 0.0) + amount
-    free = {kind.name: kind.free for kind in problem.node_types}
     over = {
-        (kind, node)
-        for (kind, node, name), amount in used.items()
-        if amount > free[kind][node].get(name, 0.0) * (1 + _ROUNDING)
+        (name, node, device)
+        for (name, node, device, resource), amount in used.items()
+        if amount > _has(kinds[name], node, resource) * (1 + _ROUNDING)
     }
     return lacking + len(over)
+
+
+def _count(kind: NodeType, resource: str) -> int:
+    """Return among how many processors of a node a resource is divided."""
+    return next((part.count for part in kind.parts if resource in part.resources), 1)
+
+
+def _has(kind: NodeType, node: int, resource: str) -> float:
+    return kind.free[node].get(resource, 0.0) / _count(kind, resource)
 
 
 def large() -> dict[str, Any]:
@@ -135,13 +147,14 @@ def large() -> dict[str, Any]:
     begun_s, begun_cpu_s = time.perf_counter(), time.process_time()
     solution = solve(problem)
     took_s, took_cpu_s = time.perf_counter() - begun_s, time.process_time() - begun_cpu_s
-    rest = left(problem, solution.placed.values())
-    node_types = tuple(NodeType(name, nodes) for name, nodes in rest.items())
+    packing = packed(problem, solution.placed.values())
     one_more_ms = []
     for demand in problem.demands[:ONE_MORE]:
         begun_s = time.perf_counter()
-        place_next(node_types, demand)
+        placed = place_next(packing, demand)
         one_more_ms.append(1000 * (time.perf_counter() - begun_s))
+        if placed is not None:
+            packing.remove(placed)
     return {
         "node_types": types,
         "models": models,

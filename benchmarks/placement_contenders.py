@@ -72,8 +72,9 @@ def least_allocated(_fleet: Fleet, found: Offers) -> Placement:
         spread = [_spread(o, packing.left(o.node_type), has[o.node_type]) for o in demand.options]
         fitting = [each for each in spread if each is not None]
         for _, there in sorted(fitting, key=lambda each: (-each[0], _key(each[1].option))):
-            if packing.take(there):
-                placed[demand.model] = there
+            taken = packing.take(there)
+            if taken is not None:
+                placed[demand.model] = taken
                 break
     return placed
 

@@ -6,16 +6,18 @@ the types' speed: with 0 each model has a ranking of its own, with 1 all have th
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import ceil, exp, log, sqrt
 from typing import Final
 
 import numpy as np
 
 from ferryman.api.objectives import LatencyObjective, Objectives
+from ferryman.core.fleet.devices import Floats
 from ferryman.core.fleet.fleet import Fleet, FleetModel, FleetNodeType, FleetProcessor, MeasuredTime
 from ferryman.core.fleet.options import offers
-from ferryman.core.fleet.packing import Floats, Packing
-from ferryman.core.fleet.problem import Amounts, NodeType, Option
+from ferryman.core.fleet.packing import Packing
+from ferryman.core.fleet.problem import NodeType, Option
 from ferryman.core.twin.service_curve import Coefficients
 
 CORRELATIONS: Final = {"uncorrelated": 0.0, "weak": 0.5, "strong": 0.95}
@@ -108,15 +110,15 @@ def _counts(fleet: Fleet, rng: np.random.Generator) -> dict[str, int]:
         weights = np.array([option.cost**-PREFERENCE for option in demand.options])
         drawn = demand.options[int(rng.choice(weights.size, p=weights / weights.sum()))]
         lots[drawn.node_type].append(drawn)
-    return {kind.name: _enough(kind.free[0], lots[kind.name]) for kind in problem.node_types}
+    return {kind.name: _enough(kind, lots[kind.name]) for kind in problem.node_types}
 
 
-def _enough(node: Amounts, options: Sequence[Option]) -> int:
-    """Return how many equal nodes hold all of the options, the largest first."""
+def _enough(kind: NodeType, options: Sequence[Option]) -> int:
+    """Return how many nodes of a kind hold all of the options, the largest first."""
     ordered = sorted(options, key=lambda option: -option.cost)
     count = max(1, ceil(sum(option.cost for option in options)))
     while True:
-        packing = Packing([NodeType(option.node_type, (node,) * count) for option in options[:1]])
+        packing = Packing([replace(kind, free=kind.free[:1] * count)])
         if all(packing.place(option) for option in ordered):
             return count
         count += 1

@@ -1,13 +1,14 @@
 """What ``ferryman place`` shows: where each model goes, what is left, and what is not placed."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ferryman.core.fleet.fleet import Fleet
 from ferryman.core.fleet.options import Offers, Policy, in_words
@@ -36,18 +37,30 @@ class Answer:
         known = not self.solution.unplaced and self.solution.bound > 0
         return self.solution.gap if known else None
 
+    @property
+    def cost(self) -> float:
+        """Of what is placed; the solution's own counts more for what moves."""
+        return sum(placed.option.cost for placed in self.solution.placed.values())
+
+    def moves(self) -> Mapping[str, bool]:
+        """Say of each placed model whether it is served elsewhere now."""
+        placed = self.solution.placed
+        demands = self.offers.problem.demands
+        return {d.model: d.moves(placed[d.model].option) for d in demands if d.model in placed}
+
 
 def as_json(answer: Answer) -> dict[str, Any]:
     """Return the answer as JSON values; what is not known or infinite is null."""
-    solution = answer.solution
+    solution, moves = answer.solution, answer.moves()
     return {
         "policy": answer.policy,
         "outcome": str(solution.outcome),
         "message": solution.message,
-        "cost": _rounded(solution.cost),
+        "cost": _rounded(answer.cost),
+        "countedCost": _rounded(solution.cost),
         "bound": _rounded(solution.bound) if isfinite(solution.bound) else None,
         "gap": None if answer.gap is None else _rounded(answer.gap),
-        "models": [_model(answer, model.name) for model in answer.fleet.models],
+        "models": [_model(answer, model.name, moves) for model in answer.fleet.models],
         "nodeTypes": [
             {
                 "name": kind.name,
@@ -63,7 +76,7 @@ def as_json(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _model(answer: Answer, name: str) -> dict[str, Any]:
+def _model(answer: Answer, name: str, moves: Mapping[str, bool]) -> dict[str, Any]:
     refused = [
         {
             "nodeType": each.node_type,
@@ -85,10 +98,11 @@ def _model(answer: Answer, name: str) -> dict[str, Any]:
         "class": option.processor,
         "replicas": option.replicas,
         "nodes": list(placed.nodes),
+        "devices": list(placed.devices) or [0] * option.replicas,
         "maxBatchSize": answer.offers.sizes[name][option.node_type, option.processor].batch_size,
         "processorShare": _rounded(_share(placed)),
         "cost": _rounded(option.cost),
-        "moved": _moved(answer, name),
+        "moved": moves[name],
         "refused": refused,
     }
 
@@ -98,16 +112,22 @@ def show(answer: Answer) -> None:
     console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
     console.print(_models(answer))
     console.print(_node_types(answer))
-    solution = answer.solution
+    for line in _words(answer):
+        # Names are any words: what looks like markup in one is none.
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _words(answer: Answer) -> Iterator[str]:
+    solution, unit = answer.solution, _UNITS[answer.policy]
     for name, why in solution.unplaced.items():
-        console.print(f"{name} is not placed: {why}", highlight=False, soft_wrap=True)
+        yield f"{name} is not placed: {why}"
         for each in answer.offers.refused[name]:
-            told = f"  not on {each.node_type} ({each.processor}), {each.reason}: {each.message}"
-            console.print(told, highlight=False, soft_wrap=True)
-    console.print(f"{solution.outcome}: {solution.message}", highlight=False, soft_wrap=True)
+            yield f"  not on {each.node_type} ({each.processor}), {each.reason}: {each.message}"
+    yield f"{solution.outcome}: {solution.message}"
     bound = f"at least {solution.bound:.3f}" if isfinite(solution.bound) else "cannot be had"
-    told = f"Cost {solution.cost:.3f} {_UNITS[answer.policy]}; all models together: {bound}"
-    console.print(told, highlight=False, soft_wrap=True)
+    moved = any(answer.moves().values())
+    counted = f" (with moves counted: {solution.cost:.3f})" if moved else ""
+    yield f"Cost {answer.cost:.3f} {unit}{counted}; all models together: {bound}"
 
 
 def _models(answer: Answer) -> Table:
@@ -117,14 +137,16 @@ def _models(answer: Answer) -> Table:
     for column in ("replicas", "batch", "share each", f"cost, {_UNITS[answer.policy]}"):
         table.add_column(column, justify="right")
     table.add_column("")
+    moves = answer.moves()
     for name, placed in answer.solution.placed.items():
         option = placed.option
         size = answer.offers.sizes[name][option.node_type, option.processor]
-        table.add_row(
+        cells = (
             *(name, option.node_type, option.processor, str(option.replicas)),
             *(str(size.batch_size), f"{_share(placed):.0%}", f"{option.cost:.3f}"),
-            "moved" if _moved(answer, name) else "",
+            "moved" if moves[name] else "",
         )
+        table.add_row(*map(Text, cells))
     return table
 
 
@@ -139,7 +161,7 @@ def _node_types(answer: Answer) -> Table:
         names = sorted({name for node in nodes for name in node})
         amounts = (in_words(name, sum(node[name] for node in nodes)) for name in names)
         used = str(_used(answer, kind.name))
-        table.add_row(kind.name, str(kind.count), used, ", ".join(amounts))
+        table.add_row(*map(Text, (kind.name, str(kind.count), used, ", ".join(amounts))))
     return table
 
 
@@ -151,12 +173,6 @@ def _used(answer: Answer, node_type: str) -> int:
 def _share(placed: Placed) -> float:
     """Return the share of one processor's time that a replica is given."""
     return placed.option.uses[f"{placed.option.processor} time"]
-
-
-def _moved(answer: Answer, name: str) -> bool:
-    option = answer.solution.placed[name].option
-    demand = next(demand for demand in answer.offers.problem.demands if demand.model == name)
-    return demand.moves(option)
 
 
 def _rounded(value: float) -> float:

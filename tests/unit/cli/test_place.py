@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from ferryman.cli import main
+from ferryman.core.fleet.options import MOVE_FACTOR
 
 EXAMPLE = Path("tests/data/fleet.yaml")
 DOCUMENTATION = Path("docs/fleet-format.md")
@@ -65,15 +66,56 @@ def test_json_adds_up(capsys):
     assert sum(node["gpu time"] for node in l4["free"]) == pytest.approx(2 - used, abs=1e-5)
     assert l4["nodesUsed"] == len({node for model in there for node in model["nodes"]})
     assert all(len(model["nodes"]) == model["replicas"] for model in there)
+    assert all(model["devices"] == [0] * model["replicas"] for model in there)
 
 
 def test_a_model_that_moves_is_marked(tmp_path, capsys):
     models = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))["models"]
     moving = {**models[0], "present": {"nodeType": "c5", "class": "cpu"}}
     path = written(tmp_path, models=[moving])
-    assert answer(capsys, path)["models"][0]["moved"] is True
+    found = answer(capsys, path)
+    assert found["models"][0]["moved"] is True
+    assert found["cost"] == found["models"][0]["cost"]
+    assert found["countedCost"] == pytest.approx(MOVE_FACTOR * found["cost"], abs=1e-5)
     assert ferryman("--snapshot", path) == 0
-    assert "│ moved │" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "│ moved │" in shown
+    assert f"(with moves counted: {found['countedCost']:.3f})" in shown
+
+
+def test_a_name_that_looks_like_markup_is_a_name(tmp_path, capsys):
+    content = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
+    for model, name in zip(content["models"], ("team[/x]", "[red]", "a[b]"), strict=False):
+        model["name"] = name
+    ferryman("--snapshot", written(tmp_path, **content))
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("team[/x]", "[red]", "a[b]"))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        pytest.param(
+            ("nodeTypes", 0, "processors", 0, "imagesPerSecond"), 1e-308,
+            "nodeTypes[0].processors[0].imagesPerSecond", id="a speed of nothing",
+        ),
+        pytest.param(
+            ("models", 0, "ratePerSecond"), 1e300, "models[0].ratePerSecond", id="an endless rate"
+        ),
+        pytest.param(
+            ("models", 0, "serviceTimes", 0, "knots"), [{"batchSize": 1, "milliseconds": 1e-310}],
+            "a batch takes at least 0.000001 ms", id="no time at all",
+        ),
+    ],
+)  # fmt: skip
+def test_numbers_out_of_range_are_refused(tmp_path, capsys, path, value, told):
+    content = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
+    *above, last = path
+    at = content
+    for key in above:
+        at = at[key]
+    at[last] = value
+    assert told in complaint(capsys, written(tmp_path, **content))
 
 
 def test_a_fleet_without_models_costs_nothing(tmp_path, capsys):
@@ -124,6 +166,12 @@ def test_what_is_no_yaml_is_refused(tmp_path, capsys):
     path.write_text("[1]", encoding="utf-8")
     assert "the whole file: Input should be" in complaint(capsys, path)
     assert "cannot be read" in complaint(capsys, tmp_path / "nowhere")
+
+
+def test_a_list_of_models_that_stands_twice_is_refused(tmp_path, capsys):
+    path = tmp_path / "fleet.yaml"
+    path.write_text(EXAMPLE.read_text(encoding="utf-8") + "models: []\n", encoding="utf-8")
+    assert "the field 'models' is there twice" in complaint(capsys, path)
 
 
 def test_a_price_that_is_missing_is_told(tmp_path, capsys):

@@ -1,6 +1,6 @@
 """A placement in the making: models are placed, moved and swapped until nothing is gained."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 from typing import Final
 
@@ -31,7 +31,7 @@ class Draft:
         self._there: dict[str, set[int]] = {}
         self._moves = 0
         self._tries = TRIES + len(problem.demands)
-        self._ranked = [sorted(demand.options, key=_rank(demand)) for demand in problem.demands]
+        self._ranked = [ranked(demand) for demand in problem.demands]
 
     @property
     def cost(self) -> float:
@@ -53,8 +53,9 @@ class Draft:
         """Place models on the nodes that are named, as far as they fit."""
         for model, there in placed.items():
             demand = self._problem.demands[model]
-            if self._may(demand, there.option) and self._packing.take(there):
-                self._enter(model, there)
+            taken = self._packing.take(there) if self._may(demand, there.option) else None
+            if taken is not None:
+                self._enter(model, taken)
 
     def fill(self) -> None:
         """Place the others where it costs least, those first that would lose most elsewhere."""
@@ -184,8 +185,9 @@ class Draft:
         return self._packing.size(option)
 
 
-def _rank(demand: Demand) -> Callable[[Option], tuple[float, str, str]]:
-    return lambda option: (demand.cost(option), option.node_type, option.processor)
+def ranked(demand: Demand) -> list[Option]:
+    """Return the options of a model, the cheapest first."""
+    return sorted(demand.options, key=lambda o: (demand.cost(o), o.node_type, o.processor))
 
 
 def listed(reasons: Iterable[str]) -> str:

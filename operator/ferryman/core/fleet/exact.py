@@ -1,7 +1,8 @@
 """The problem as an integer program over single nodes: exact, and only for small problems.
 
-For each option there is a variable that says whether it is chosen, and for each node of its type
-one that counts the replicas there. What it finds fits; where it has no solution, there is none.
+For each option there is a variable that says whether it is chosen, and for each node of its type,
+or each processor where the nodes have several, one that counts the replicas there. What it finds
+fits; where it has no solution, there is none.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_matrix
 
-from ferryman.core.fleet.problem import NodeType, Option, Placed, Problem
+from ferryman.core.fleet.problem import NodeType, Option, Part, Placed, Problem
 
 Floats = NDArray[np.float64]
 Term = tuple[int, float]
@@ -39,12 +40,28 @@ class Exact:
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """An option of a model; ``first`` is its variable, those of the nodes follow."""
+    """An option of a model; ``first`` is its variable, those of the spots follow."""
 
     model: int
     option: Option
     first: int
     nodes: int
+    part: Part | None
+
+    @property
+    def devices(self) -> int:
+        """On each node."""
+        return 1 if self.part is None else self.part.count
+
+    @property
+    def spots(self) -> int:
+        """Where a replica can be."""
+        return self.nodes * self.devices
+
+    def on(self, node: int) -> range:
+        """Return the variables of a node: one, or one for each processor."""
+        first = self.first + 1 + node * self.devices
+        return range(first, first + self.devices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +73,17 @@ class _Row:
 
 def variables(problem: Problem) -> int:
     """Return how many variables the program has."""
-    nodes = {kind.name: len(kind.free) for kind in problem.node_types}
-    options = (option for demand in problem.demands for option in demand.options)
-    return sum(1 + nodes.get(option.node_type, 0) for option in options)
+    return sum(1 + pair.spots for pair in _pairs(problem))
 
 
 def solve(problem: Problem, time_limit_s: float) -> Exact:
     """Return the best placement, or that there is none, or what was found in time."""
     pairs = _pairs(problem)
-    count = variables(problem)
+    count = sum(1 + pair.spots for pair in pairs)
     costs, most = np.zeros(count), np.ones(count)
     for pair in pairs:
         costs[pair.first] = problem.demands[pair.model].cost(pair.option)
-        most[pair.first + 1 : pair.first + 1 + pair.nodes] = pair.option.replicas
+        most[pair.first + 1 : pair.first + 1 + pair.spots] = pair.option.replicas
     rows = [*_choices(problem, pairs), *_capacities(problem, pairs)]
     found = milp(
         costs,
@@ -84,13 +99,14 @@ def solve(problem: Problem, time_limit_s: float) -> Exact:
 
 
 def _pairs(problem: Problem) -> list[_Pair]:
-    nodes = {kind.name: len(kind.free) for kind in problem.node_types}
+    kinds = {kind.name: kind for kind in problem.node_types}
     pairs: list[_Pair] = []
     first = 0
     for model, demand in enumerate(problem.demands):
         for option in demand.options:
-            pairs.append(_Pair(model, option, first, nodes.get(option.node_type, 0)))
-            first += 1 + pairs[-1].nodes
+            kind = kinds.get(option.node_type, NodeType(option.node_type, ()))
+            pairs.append(_Pair(model, option, first, len(kind.free), kind.part_of(option)))
+            first += 1 + pairs[-1].spots
     return pairs
 
 
@@ -99,7 +115,7 @@ def _choices(problem: Problem, pairs: list[_Pair]) -> Iterator[_Row]:
     of: dict[int, list[Term]] = {model: [] for model in range(len(problem.demands))}
     for pair in pairs:
         of[pair.model].append((pair.first, 1.0))
-        on = ((pair.first + 1 + node, 1.0) for node in range(pair.nodes))
+        on = ((pair.first + 1 + spot, 1.0) for spot in range(pair.spots))
         yield _Row(((pair.first, -float(pair.option.replicas)), *on), 0.0, 0.0)
     yield from (_Row(tuple(terms), 1.0, 1.0) for terms in of.values())
     if problem.max_moves is not None:
@@ -108,20 +124,27 @@ def _choices(problem: Problem, pairs: list[_Pair]) -> Iterator[_Row]:
 
 
 def _capacities(problem: Problem, pairs: list[_Pair]) -> Iterator[_Row]:
-    """No node gives more than it has of any resource; amounts as shares of what is free."""
+    """No node, and no processor, gives more than it has; amounts as shares of what is free."""
     for kind in problem.node_types:
         own = [pair for pair in pairs if pair.option.node_type == kind.name]
         for resource in sorted({name for pair in own for name in pair.option.uses}):
-            for node in range(len(kind.free)):
-                yield _capacity(own, kind, node, resource)
+            divided = next((part for part in kind.parts if resource in part.resources), None)
+            using = [pair for pair in own if pair.option.uses.get(resource, 0.0) > 0]
+            for node, room in enumerate(kind.free):
+                free = room.get(resource, 0.0)
+                if divided is None:
+                    yield _capacity(using, resource, free, [pair.on(node) for pair in using])
+                    continue
+                for device in range(divided.count):
+                    spots = [pair.on(node)[device : device + 1] for pair in using]
+                    yield _capacity(using, resource, free / divided.count, spots)
 
 
-def _capacity(own: list[_Pair], kind: NodeType, node: int, resource: str) -> _Row:
-    free = kind.free[node].get(resource, 0.0)
+def _capacity(using: list[_Pair], resource: str, free: float, on: list[range]) -> _Row:
     terms = tuple(
-        (pair.first + 1 + node, _share(pair.option.uses[resource], free))
-        for pair in own
-        if pair.option.uses.get(resource, 0.0) > 0
+        (variable, _share(pair.option.uses[resource], free))
+        for pair, variables_there in zip(using, on, strict=True)
+        for variable in variables_there
     )
     return _Row(terms, 0.0, 1.0)
 
@@ -142,7 +165,8 @@ def _placed(pairs: list[_Pair], values: Floats) -> Mapping[int, Placed]:
     found: dict[int, Placed] = {}
     for pair in pairs:
         if round(values[pair.first]) == 1:
-            counts = values[pair.first + 1 : pair.first + 1 + pair.nodes].round().astype(int)
-            nodes = np.repeat(np.arange(pair.nodes), counts).tolist()
-            found[pair.model] = Placed(pair.option, tuple(nodes))
+            counts = values[pair.first + 1 : pair.first + 1 + pair.spots].round().astype(int)
+            nodes, devices = np.divmod(np.repeat(np.arange(pair.spots), counts), pair.devices)
+            chosen = () if pair.part is None else tuple(devices.tolist())
+            found[pair.model] = Placed(pair.option, tuple(nodes.tolist()), chosen)
     return found

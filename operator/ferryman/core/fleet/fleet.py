@@ -3,7 +3,7 @@
 The format is described in docs/fleet-format.md.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Annotated, Final, Self
 
@@ -17,8 +17,11 @@ from ferryman.core.twin.service_curve import Coefficients, Knot, curve_ms, must_
 #: Of all types together.
 MAX_NODES: Final = 100_000
 
+#: No batch takes less: what is smaller is a slip of units, and out of range when scaled.
+SHORTEST_MS: Final = 1e-6
+
 Word = Annotated[str, Field(min_length=1, max_length=253)]
-Positive = Annotated[float, Field(gt=0, le=1e12)]
+Positive = Annotated[float, Field(ge=1e-6, le=1e12)]
 Amount = Annotated[float, Field(ge=0, le=1e12)]
 
 
@@ -69,6 +72,9 @@ class MeasuredTime(ApiType):
     @model_validator(mode="after")
     def _is_a_curve(self) -> Self:
         must_be_a_curve(self.knots, self.coefficients)
+        shortest_ms = min(k.milliseconds for k in self.knots) if self.knots else self.curve_ms(1)[0]
+        if shortest_ms < SHORTEST_MS:
+            raise ValueError(f"a batch takes at least {SHORTEST_MS:f} ms")
         return self
 
     @property
@@ -96,7 +102,7 @@ class FleetModel(ApiType):
     """Inferences that are asked for, by all clients together."""
     objectives: Objectives
     replicas: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    """Absent: as many as it takes."""
+    """Absent: the least number that meets the objectives."""
     memory_mebibytes: Amount = 0.0
     """Of one copy on the processor."""
     copies: Annotated[int, Field(ge=1, le=4)] = 2
@@ -131,15 +137,21 @@ class Fleet(ApiType):
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
         kinds = {kind.name: kind for kind in self.node_types}
-        if len(kinds) < len(self.node_types):
-            raise ValueError("two node types have the same name")
-        if len({model.name for model in self.models}) < len(self.models):
-            raise ValueError("two models have the same name")
+        _must_differ("nodeTypes", [kind.name for kind in self.node_types])
+        _must_differ("models", [model.name for model in self.models])
         if sum(kind.count for kind in self.node_types) > MAX_NODES:
             raise ValueError(f"nodeTypes: more than {MAX_NODES} nodes")
         for index, model in enumerate(self.models):
             _check(f"models[{index}]", model, kinds)
         return self
+
+
+def _must_differ(where: str, names: Sequence[str]) -> None:
+    seen: dict[str, int] = {}
+    for index, name in enumerate(names):
+        if name in seen:
+            raise ValueError(f"{where}[{index}].name: {name} is that of {where}[{seen[name]}], too")
+        seen[name] = index
 
 
 def _check(where: str, model: FleetModel, kinds: Mapping[str, FleetNodeType]) -> None:

@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeVar
 from ferryman.api.conditions import Reason
 from ferryman.core.fleet.fleet import Fleet, FleetModel, FleetNodeType, FleetProcessor
 from ferryman.core.fleet.guide import Key, guide
-from ferryman.core.fleet.problem import Amounts, Demand, NodeType, Option, Problem
+from ferryman.core.fleet.problem import Amounts, Demand, NodeType, Option, Part, Problem
 from ferryman.core.fleet.sizing import Size, TooSlow, size
 
 Policy = Literal["BestFit", "Cheapest"]
@@ -64,7 +64,12 @@ def offers(fleet: Fleet, policy: Policy) -> Offers:
         for kind in fleet.node_types
         for processor in kind.processors
     }
-    answers = {model.name: dict(_answers(model, places)) for model in fleet.models}
+    speeds = {
+        key: place.processor.images_per_second
+        for key, place in places.items()
+        if place.processor.images_per_second
+    }
+    answers = {model.name: dict(_answers(model, places, speeds)) for model in fleet.models}
     sizes = {name: _of(Size, own) for name, own in answers.items()}
     refused = {
         name: tuple(
@@ -95,16 +100,27 @@ def _demand(
 
 def _node_types(fleet: Fleet, places: Mapping[Key, Place]) -> tuple[NodeType, ...]:
     has = {node_type: place.has for (node_type, _), place in places.items()}
-    return tuple(NodeType(kind.name, (has[kind.name],) * kind.count) for kind in fleet.node_types)
+    return tuple(
+        NodeType(kind.name, (has[kind.name],) * kind.count, tuple(_parts(kind, has[kind.name])))
+        for kind in fleet.node_types
+    )
+
+
+def _parts(kind: FleetNodeType, has: Amounts) -> Iterator[Part]:
+    """Yield the processors that a node has several of: a replica runs on one of them."""
+    for processor in kind.processors:
+        if processor.count > 1:
+            limited = (_time(processor), _memory(processor))
+            yield Part(processor.count, tuple(name for name in limited if name in has))
 
 
 def _answers(
-    model: FleetModel, places: Mapping[Key, Place]
+    model: FleetModel, places: Mapping[Key, Place], speeds: Mapping[Key, float]
 ) -> Iterator[tuple[Key, Size | TooSlow]]:
     """Return for each place what the model needs there, or why it cannot be served there."""
     measured = dict(_measured(model, places))
     for key, place in places.items():
-        yield key, _ruled_out(model, place) or _sized(model, key, places, measured)
+        yield key, _ruled_out(model, place) or _sized(model, place, _guided(key, measured, speeds))
 
 
 def _ruled_out(model: FleetModel, place: Place) -> TooSlow | None:
@@ -122,11 +138,7 @@ def _ruled_out(model: FleetModel, place: Place) -> TooSlow | None:
     return None
 
 
-def _sized(
-    model: FleetModel, key: Key, places: Mapping[Key, Place], measured: Mapping[Key, Curve]
-) -> Size | TooSlow:
-    place = places[key]
-    curve_ms = _curve_ms(key, places, measured)
+def _sized(model: FleetModel, place: Place, curve_ms: Curve | None) -> Size | TooSlow:
     if curve_ms is None:
         message = "no reference benchmark tells how fast it is compared to where it was measured"
         return TooSlow(Reason.NOT_BENCHMARKED, message)
@@ -152,9 +164,8 @@ def _only_class(node_type: str, places: Mapping[Key, Place]) -> str:
     return next(processor for name, processor in places if name == node_type)
 
 
-def _curve_ms(key: Key, places: Mapping[Key, Place], measured: Mapping[Key, Curve]) -> Curve | None:
-    rated = {other: place.processor.images_per_second for other, place in places.items()}
-    speeds = {other: speed for other, speed in rated.items() if speed}
+def _guided(key: Key, measured: Mapping[Key, Curve], speeds: Mapping[Key, float]) -> Curve | None:
+    """Return how long batches take somewhere, scaled where that was not measured."""
     found = guide(key, measured, speeds)
     return None if found is None else tuple(ms * found[1] for ms in measured[found[0]])
 

@@ -1,24 +1,19 @@
 """What is free on every node while a placement is built: replicas are packed one by one.
 
-Capacities that are added up over nodes promise room that no single node has. Whatever chooses
-node types, a model counts as placed only when each of its replicas was given a node here.
+Capacities that are added up over nodes, or over the processors of a node, promise room that no
+single one has. Whatever chooses node types, a model counts as placed only when each of its
+replicas was given a node here, and a processor where the node has several.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ferryman.core.fleet.problem import Amounts, NodeType, Option, Placed, Problem
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
-#: What sums of many amounts may be off by rounding, as a share of a node.
-TOLERANCE: Final = 1e-9
+from ferryman.core.fleet.devices import TOLERANCE, Devices, Floats, Ints
+from ferryman.core.fleet.problem import Amounts, NodeType, Option, Part, Placed, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +23,10 @@ class Wanted:
     option: Option
     columns: Ints
     shares: Floats
+    devices: Devices | None
+    """The processors of which each replica needs one."""
+    needs: Floats
+    """What it needs of that one; 0 for what it does not use."""
 
 
 class Packing:
@@ -37,6 +36,12 @@ class Packing:
         self._columns = {kind.name: _columns(kind) for kind in node_types}
         self._most = {kind.name: _most(kind) for kind in node_types}
         self._free = {kind.name: self._shares(kind) for kind in node_types}
+        self._kinds = {kind.name: kind for kind in node_types}
+        self._devices = {
+            (kind.name, part): self._divided(kind, part)
+            for kind in node_types
+            for part in kind.parts
+        }
         self._wanted: dict[int, Wanted] = {}
 
     def place(self, option: Option) -> Placed | None:
@@ -51,24 +56,35 @@ class Packing:
         rooms = free if wanted.columns.size == free.shape[1] else free[:, wanted.columns]
         room = (rooms - wanted.shares).sum(axis=1)
         fits = np.logical_and.reduce(rooms >= wanted.shares - TOLERANCE, axis=1)
+        if wanted.devices is not None:
+            fits &= wanted.devices.fit(wanted.needs)
         nodes = _tightest(room, fits) if option.replicas == 1 else _fill(room, fits, rooms, wanted)
         if nodes is None:
             return None
-        placed = Placed(option, nodes)
+        chosen = () if wanted.devices is None else wanted.devices.choose(nodes, wanted.needs)
+        placed = Placed(option, nodes, chosen)
         self.restore(placed)
         return placed
 
-    def take(self, placed: Placed) -> bool:
-        """Give replicas the nodes that are named; change nothing where they do not all fit."""
+    def take(self, placed: Placed) -> Placed | None:
+        """Give replicas the nodes, and the processors, that are named.
+
+        Processors that are not named are chosen. Returns None, and changes nothing, where they do
+        not all fit.
+        """
         wanted = self._want(placed.option)
         if wanted is None:
-            return False
+            return None
+        if wanted.devices is not None and not placed.devices:
+            chosen = wanted.devices.choose(placed.nodes, wanted.needs)
+            placed = Placed(placed.option, placed.nodes, chosen)
         self.restore(placed)
         touched = self._free[placed.option.node_type][list(placed.nodes)][:, wanted.columns]
-        if touched.min(initial=0.0) >= -TOLERANCE:
-            return True
+        there = wanted.devices is None or wanted.devices.least(placed) >= -TOLERANCE
+        if there and touched.min(initial=0.0) >= -TOLERANCE:
+            return placed
         self.remove(placed)
-        return False
+        return None
 
     def remove(self, placed: Placed) -> None:
         """Free what a placement took."""
@@ -94,7 +110,8 @@ class Packing:
     def possible(self, options: Sequence[Option]) -> list[bool]:
         """Tell of each option whether it could be placed now if it were the only one.
 
-        The same as ``fits``, for many at once; a doubtful case counts as possible.
+        The same as ``fits``, for many at once; a doubtful case counts as possible, and so does
+        one that needs more processors than there are, each of them in part.
         """
         answers = [False] * len(options)
         of: dict[str, list[int]] = {name: [] for name in self._free}
@@ -145,14 +162,22 @@ class Packing:
         return tuple(dict(zip(names, node, strict=True)) for node in amounts.tolist())
 
     def _room(self, node_type: str, resource: str) -> float:
+        """Return the most that is free of a resource on one node, or on one processor."""
         column = self._columns[node_type].get(resource)
         if column is None:
             return 0.0
-        most = self._most[node_type][column]
-        return float(self._free[node_type][:, column].max() * most)
+        most, shares = self._most[node_type][column], self._free[node_type][:, column]
+        for part in self._kinds[node_type].parts:
+            if resource in part.resources:
+                shares = self._devices[node_type, part].free(part.resources.index(resource))
+        return float(shares.max() * most)
 
     def _shares(self, kind: NodeType) -> Floats:
         return _matrix(kind, self._columns[kind.name]) / self._most[kind.name]
+
+    def _divided(self, kind: NodeType, part: Part) -> Devices:
+        columns = [self._columns[kind.name][name] for name in part.resources]
+        return Devices(self._free[kind.name][:, columns], part.count)
 
     def _add(self, placed: Placed, sign: float) -> None:
         wanted = self._want(placed.option)
@@ -161,6 +186,8 @@ class Packing:
         free = self._free[placed.option.node_type]
         for node, count in Counter(placed.nodes).items():
             free[node, wanted.columns] += sign * count * wanted.shares
+        if wanted.devices is not None:
+            wanted.devices.add(placed, sign * wanted.needs)
 
     def _want(self, option: Option) -> Wanted | None:
         """Return what a replica uses; None where no node of the type has one of the resources."""
@@ -175,13 +202,19 @@ class Packing:
         pairs = sorted((columns[name], amount) for name, amount in uses.items())
         index = np.array([column for column, _ in pairs], dtype=np.int64)
         amounts = np.array([amount for _, amount in pairs], dtype=np.float64)
-        found = Wanted(option, index, amounts / self._most[option.node_type][index])
+        most = self._most[option.node_type]
+        part = self._kinds[option.node_type].part_of(option)
+        own = () if part is None else part.resources
+        needs = np.array([option.uses.get(name, 0.0) / most[columns[name]] for name in own])
+        devices = None if part is None else self._devices[option.node_type, part]
+        found = Wanted(option, index, amounts / most[index], devices, needs)
         self._wanted[id(option)] = found
         return found
 
 
 def _columns(kind: NodeType) -> dict[str, int]:
-    names = sorted({name for node in kind.free for name in node})
+    named = {name for node in kind.free for name in node}
+    names = sorted(named.union(*(part.resources for part in kind.parts)))
     return {name: column for column, name in enumerate(names)}
 
 
@@ -215,15 +248,23 @@ def _fill(
         if not wanted.columns.size:
             return (node,) * missing
         places = int(((rooms[node] + TOLERANCE) / wanted.shares).min())
+        if wanted.devices is not None:
+            places = min(places, wanted.devices.places(node, wanted.needs))
         nodes += [node] * min(places, missing - len(nodes))
         if len(nodes) == missing:
             return tuple(nodes)
     return None
 
 
-def left(problem: Problem, placed: Iterable[Placed]) -> dict[str, tuple[Amounts, ...]]:
-    """Return what each node has left under a placement, by node type."""
+def packed(problem: Problem, placed: Iterable[Placed]) -> Packing:
+    """Return the nodes of a problem with what a placement leaves of them."""
     packing = Packing(problem.node_types)
     for each in placed:
         packing.restore(each)
+    return packing
+
+
+def left(problem: Problem, placed: Iterable[Placed]) -> dict[str, tuple[Amounts, ...]]:
+    """Return what each node has left under a placement, by node type."""
+    packing = packed(problem, placed)
     return {kind.name: packing.left(kind.name) for kind in problem.node_types}

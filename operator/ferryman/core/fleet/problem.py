@@ -3,7 +3,8 @@
 An *option* is a model on a node type: how many replicas it takes there, what each of them uses
 and what all of them cost. Resources are named amounts (``cpu`` in cores, ``memory`` in bytes,
 device resources by number, ``time`` of a processor class in processors); the problem does not
-care what they are. A replica needs all that it uses on a single node.
+care what they are. A replica needs all that it uses on a single node, and on a single one of
+processors that a node has several of.
 """
 
 from collections.abc import Mapping
@@ -14,12 +15,27 @@ Amounts = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """Processors that a node has several of: a replica is served by one of them."""
+
+    count: int
+    resources: tuple[str, ...]
+    """What each of them has an equal part of. No option uses resources of two parts."""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeType:
     """Nodes with the same hardware, and what is free on each of them."""
 
     name: str
     free: tuple[Amounts, ...]
     """By node. Resources that are not named are not there."""
+    parts: tuple[Part, ...] = ()
+
+    def part_of(self, option: "Option") -> Part | None:
+        """Return the processors of which each replica of an option needs one."""
+        used = {name for name, amount in option.uses.items() if amount > 0}
+        return next((part for part in self.parts if used & {*part.resources}), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +101,13 @@ class Placed:
     option: Option
     nodes: tuple[int, ...]
     """For each replica the node, by its index in ``NodeType.free``."""
+    devices: tuple[int, ...] = ()
+    """For each replica the processor among those of its part; empty without a part."""
 
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """A placement: never over the capacity of any node, whatever the outcome."""
+    """A placement: never over the capacity of a node or a processor, whatever the outcome."""
 
     outcome: Outcome
     placed: Mapping[str, Placed]

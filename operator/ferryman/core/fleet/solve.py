@@ -19,11 +19,10 @@ from math import inf
 from typing import Final
 
 from ferryman.core.fleet import exact, program
-from ferryman.core.fleet.draft import Draft, listed
+from ferryman.core.fleet.draft import Draft, listed, ranked
 from ferryman.core.fleet.packing import Packing
 from ferryman.core.fleet.problem import (
     Demand,
-    NodeType,
     Option,
     Outcome,
     Placed,
@@ -55,11 +54,10 @@ def solve(problem: Problem, time_limit_s: float = TIME_LIMIT_S) -> Solution:
     return _solution(reduced, best, inf if stuck else bound, stuck)
 
 
-def place_next(node_types: tuple[NodeType, ...], demand: Demand) -> Placed | None:
-    """Return where one more model costs least of what is free now; None where it fits nowhere."""
-    draft = Draft(Problem(node_types, (demand,)))
-    draft.fill()
-    return draft.placed.get(0)
+def place_next(packing: Packing, demand: Demand) -> Placed | None:
+    """Place one more model where it costs least of what is free; None where it fits nowhere."""
+    places = (packing.place(option) for option in ranked(demand))
+    return next((placed for placed in places if placed is not None), None)
 
 
 def _reduced(problem: Problem) -> tuple[Mapping[str, str], Problem]:

@@ -4,9 +4,11 @@ from itertools import product
 
 from hypothesis import strategies as st
 
-from ferryman.core.fleet.problem import Demand, NodeType, Option, Problem
+from ferryman.core.fleet.problem import Demand, NodeType, Option, Part, Problem
 
-RESOURCES = ("cpu", "memory")
+RESOURCES = ("cpu", "memory", "gpu")
+#: A node may have so many GPUs, each with an equal part of its "gpu".
+GPUS = (1, 2, 3)
 KINDS = ("a", "b", "c")
 
 
@@ -22,6 +24,11 @@ def nodes(kind="a", count=1, **free):
     return NodeType(kind, (free or {"cpu": 4.0},) * count)
 
 
+def gpus(count=2, nodes=1, **free):
+    """Return nodes with so many GPUs, each of which has 1."""
+    return NodeType("a", ({"gpu": float(count), **free},) * nodes, (Part(count, ("gpu",)),))
+
+
 def problem(node_types, *demands, max_moves=None):
     return Problem(tuple(node_types), demands, max_moves)
 
@@ -31,12 +38,7 @@ def problems(draw, most_models=4):
     """Return small problems whose amounts are multiples of an eighth, so that sums are exact."""
     amounts = st.integers(1, 24).map(lambda n: n / 8)
     node_types = tuple(
-        NodeType(
-            kind,
-            tuple(
-                {name: draw(amounts) for name in RESOURCES} for _ in range(draw(st.integers(0, 2)))
-            ),
-        )
+        _node_type(draw, kind, amounts, draw(st.sampled_from(GPUS)))
         for kind in KINDS[: draw(st.integers(1, 3))]
     )
     options = st.builds(
@@ -44,7 +46,7 @@ def problems(draw, most_models=4):
         st.sampled_from([kind.name for kind in node_types]),
         st.sampled_from(["cpu", "gpu"]),
         st.integers(1, 2),
-        st.fixed_dictionaries({"cpu": amounts}, optional={"memory": amounts}),
+        st.fixed_dictionaries({"cpu": amounts}, optional={"memory": amounts, "gpu": amounts}),
         st.integers(0, 16).map(lambda n: n / 4),
     )
     demands = tuple(
@@ -59,19 +61,44 @@ def problems(draw, most_models=4):
     return Problem(node_types, demands, draw(st.sampled_from([None, None, 0, 1])))
 
 
+def _node_type(draw, kind, amounts, count):
+    """Return up to two nodes of a type; their GPUs have equal parts that are multiples of 1/8."""
+    free = tuple(
+        {name: draw(amounts) * (count if name == "gpu" else 1) for name in RESOURCES}
+        for _ in range(draw(st.integers(0, 2)))
+    )
+    return NodeType(kind, free, (Part(count, ("gpu",)),) if count > 1 else ())
+
+
+def _rooms(kind):
+    """Return what each node has, its GPUs apart, as ("gpu", 0), ("gpu", 1) and so on."""
+    count = kind.parts[0].count if kind.parts else 1
+    return [
+        {name: amount for name, amount in node.items() if name != "gpu" or count == 1}
+        | {("gpu", i): node.get("gpu", 0.0) / count for i in range(count) if count > 1}
+        for node in kind.free
+    ]
+
+
+def _named(uses, device, room):
+    """Return what a replica uses by the names of a room, on one of the node's GPUs."""
+    apart = ("gpu", 0) in room
+    return {("gpu", device) if apart and name == "gpu" else name: uses[name] for name in uses}
+
+
 def faults(given, solution):
     """Return all that is wrong with what is placed."""
     found = []
     demands = {each.model: each for each in given.demands}
-    left = {kind.name: [dict(node) for node in kind.free] for kind in given.node_types}
+    left = {kind.name: _rooms(kind) for kind in given.node_types}
     for model, placed in solution.placed.items():
         if placed.option not in demands[model].options:
             found.append(f"{model} was never offered that")
         if len(placed.nodes) != placed.option.replicas:
             found.append(f"{model} lacks replicas")
-        for node in placed.nodes:
-            for name, amount in placed.option.uses.items():
-                room = left[placed.option.node_type][node]
+        for node, device in zip(placed.nodes, placed.devices or [0] * 99, strict=False):
+            room = left[placed.option.node_type][node]
+            for name, amount in _named(placed.option.uses, device, room).items():
                 room[name] = room.get(name, 0.0) - amount
     found += [
         f"{kind}[{index}] gives more {name} than it has"
@@ -105,8 +132,7 @@ def _few_moves(given, chosen):
 
 def _fits(given, chosen):
     replicas = [o for o in chosen for _ in range(o.replicas)]
-    free = {kind.name: [dict(node) for node in kind.free] for kind in given.node_types}
-    return _pack(replicas, free)
+    return _pack(replicas, {kind.name: _rooms(kind) for kind in given.node_types})
 
 
 def _pack(replicas, free):
@@ -114,11 +140,15 @@ def _pack(replicas, free):
         return True
     first, *others = replicas
     for room in free[first.node_type]:
-        if all(room.get(name, 0.0) >= amount for name, amount in first.uses.items()):
-            for name, amount in first.uses.items():
-                room[name] -= amount
-            if _pack(others, free):
-                return True
-            for name, amount in first.uses.items():
-                room[name] += amount
+        for device in range(max(GPUS)):
+            uses = _named(first.uses, device, room)
+            if all(room.get(name, 0.0) >= amount for name, amount in uses.items()):
+                for name, amount in uses.items():
+                    room[name] -= amount
+                if _pack(others, free):
+                    return True
+                for name, amount in uses.items():
+                    room[name] += amount
+            if uses == first.uses:
+                break  # it makes no difference
     return False

@@ -7,7 +7,15 @@ from hypothesis import given, settings
 
 from ferryman.core.fleet import exact
 from ferryman.core.fleet.draft import Draft
-from tests.unit.core.fleet.problems import demand, least_cost, nodes, option, problem, problems
+from tests.unit.core.fleet.problems import (
+    demand,
+    gpus,
+    least_cost,
+    nodes,
+    option,
+    problem,
+    problems,
+)
 
 
 def placeable(asked):
@@ -31,6 +39,7 @@ def test_the_program_finds_what_trying_everything_finds(asked):
 def test_variables_are_counted_for_options_and_their_nodes():
     asked = problem([nodes(count=3)], demand("m", option(), option("nowhere")))
     assert exact.variables(asked) == 4 + 1
+    assert exact.variables(problem([gpus(2, nodes=3)], demand("m", option(gpu=1.0)))) == 7
 
 
 @pytest.mark.parametrize(("bound", "least"), [(None, 0.0), (-3.0, 0.0), (2.0, 2.0)])

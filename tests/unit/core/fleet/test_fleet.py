@@ -34,8 +34,18 @@ def test_the_example_is_a_fleet():
 @pytest.mark.parametrize(
     ("path", "value", "told"),
     [
-        pytest.param(("nodeTypes", 1, "name"), "l4", "two node types have", id="a type twice"),
-        pytest.param(("models", 1, "name"), "resnet50", "two models have", id="a model twice"),
+        pytest.param(
+            ("nodeTypes", 1, "name"),
+            "l4",
+            "nodeTypes[1].name: l4 is that of nodeTypes[0]",
+            id="a type twice",
+        ),
+        pytest.param(
+            ("models", 1, "name"),
+            "resnet50",
+            "models[1].name: resnet50 is that of models[0]",
+            id="a model twice",
+        ),
         pytest.param(
             ("nodeTypes", 0, "count"), fleet.MAX_NODES, "nodeTypes: more than", id="many nodes"
         ),
@@ -78,6 +88,18 @@ def test_the_example_is_a_fleet():
         pytest.param(("models", 0, "objectives"), {}, "objectives: state", id="no objective"),
         pytest.param(
             ("models", 0, "serviceTimes", 0, "knots"), None, "state exactly one", id="no curve"
+        ),
+        pytest.param(
+            ("models", 0, "serviceTimes", 0, "knots"),
+            [{"batchSize": 1, "milliseconds": 2.0}, {"batchSize": 2, "milliseconds": 1e-9}],
+            "a batch takes at least 0.000001 ms",
+            id="a knot of no time",
+        ),
+        pytest.param(
+            ("models", 1, "serviceTimes", 0, "coefficients"),
+            {"t0": 1e-9},
+            "a batch takes at least 0.000001 ms",
+            id="a formula of no time",
         ),
     ],
 )

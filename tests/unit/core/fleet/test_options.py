@@ -6,6 +6,7 @@ import yaml
 from ferryman.api.conditions import Reason
 from ferryman.core.fleet.fleet import Fleet
 from ferryman.core.fleet.options import MOVE_FACTOR, offers
+from ferryman.core.fleet.problem import Part
 
 EXAMPLE = Path("tests/data/fleet.yaml")
 TIMES = ({"nodeType": "l4", "coefficients": {"t0": 5, "a": 1}},)
@@ -47,6 +48,12 @@ def test_an_option_uses_what_is_limited_there():
     assert (option.uses["gpu memory"], option.uses["cpu"], option.uses["memory"]) == (1000, 2, 100)
     nodes = offers(fleet(), "BestFit").problem.node_types[0]
     assert nodes.free == ({"cpu": 8, "memory": 1000, "gpu time": 2, "gpu memory": 8000},) * 2
+
+
+def test_several_processors_are_no_single_large_one():
+    (kind,) = offers(fleet(), "BestFit").problem.node_types
+    assert kind.parts == (Part(2, ("gpu time", "gpu memory")),)
+    assert kind.part_of(only(fleet())) == kind.parts[0]
 
 
 def test_what_a_node_type_does_not_state_is_not_looked_at():

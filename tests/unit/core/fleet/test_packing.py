@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from ferryman.core.fleet.packing import Packing, left
 from ferryman.core.fleet.problem import NodeType, Placed
-from tests.unit.core.fleet.problems import demand, nodes, option, problem, problems
+from tests.unit.core.fleet.problems import demand, gpus, nodes, option, problem, problems
 
 
 def test_replicas_go_where_the_least_is_left():
@@ -79,7 +79,40 @@ def test_what_is_left_of_a_placement_is_added_up():
 @settings(max_examples=80, deadline=None)
 def test_possible_says_what_placing_each_alone_finds(asked, taken):
     options = [o for each in asked.demands for o in each.options]
+    kinds = {kind.name: kind for kind in asked.node_types}
     packing = Packing(asked.node_types)
     for each in options[:taken]:
         packing.place(each)
-    assert packing.possible(options) == [packing.fits(each) for each in options]
+    for each, possible in zip(options, packing.possible(options), strict=True):
+        if kinds[each.node_type].part_of(each) is None:
+            assert possible == packing.fits(each)
+        else:
+            assert possible or not packing.fits(each)
+
+
+def test_each_replica_has_one_processor_and_the_fullest_that_will_do():
+    packing = Packing([gpus(count=2, nodes=2)])
+    assert packing.place(option(gpu=0.25)).devices == (0,)
+    assert packing.place(option(gpu=0.5)) == Placed(option(gpu=0.5), (0,), (0,))
+    assert packing.place(option(gpu=0.5)) == Placed(option(gpu=0.5), (0,), (1,))
+    several = packing.place(option(gpu=0.5, replicas=3))
+    assert (several.nodes, several.devices) == ((0, 1, 1), (1, 0, 0))
+    packing.remove(several)
+    assert packing.place(option(gpu=0.5, replicas=6)) is None
+    assert packing.place(option(gpu=0.5, replicas=5)).devices == (1, 0, 0, 1, 1)
+
+
+def test_what_lacks_is_told_by_what_one_processor_has():
+    packing = Packing([gpus(count=4, cpu=8.0)])
+    packing.place(option(gpu=0.75, replicas=4))
+    assert packing.lack(option(gpu=0.5, cpu=6.0)) == "gpu"
+    assert packing.left("a") == ({"cpu": 8.0, "gpu": 1.0},)
+
+
+def test_processors_that_are_not_named_are_chosen():
+    packing = Packing([gpus()])
+    wanted = option(gpu=0.6)
+    assert packing.take(Placed(wanted, (0,))) == Placed(wanted, (0,), (0,))
+    assert packing.take(Placed(wanted, (0,), (0,))) is None
+    assert packing.take(Placed(wanted, (0,))) == Placed(wanted, (0,), (1,))
+    assert packing.take(Placed(wanted, (0,))) is None

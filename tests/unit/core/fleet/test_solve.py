@@ -5,11 +5,13 @@ import pytest
 from hypothesis import given, settings
 
 from ferryman.core.fleet import draft, exact, program
+from ferryman.core.fleet.packing import Packing
 from ferryman.core.fleet.problem import Outcome
 from ferryman.core.fleet.solve import OPTIMAL_GAP, place_next, solve
 from tests.unit.core.fleet.problems import (
     demand,
     faults,
+    gpus,
     least_cost,
     nodes,
     option,
@@ -203,6 +205,21 @@ def test_a_move_must_pay():
 def test_one_more_model_goes_where_it_costs_least_of_what_is_free():
     kinds = (nodes("a", cpu=1.0), nodes("b", 3))
     offered = demand("m", option("a", 1.0, cpu=2.0), option("b", 2.0, 2, cpu=3.0))
-    placed = place_next(kinds, offered)
+    placed = place_next(Packing(kinds), offered)
     assert (placed.option.node_type, placed.nodes) == ("b", (0, 1))
-    assert place_next((nodes("a", cpu=1.0),), offered) is None
+    assert place_next(Packing((nodes("a", cpu=1.0),)), offered) is None
+
+
+def test_processors_are_not_added_up():
+    """Three replicas need 0.6 of a processor each, and a node has two: together 2, for 1.8."""
+    asked = problem([gpus()], *(demand(f"m{i}", option(gpu=0.6)) for i in range(3)))
+    solution = solve(asked)
+    assert solution.outcome == Outcome.INFEASIBLE
+    assert len(solution.placed) == 2
+    assert faults(asked, solution) == []
+
+
+def test_where_it_is_not_proved_that_processors_are_too_small_the_answer_is_unknown(monkeypatch):
+    monkeypatch.setattr(exact, "MAX_VARIABLES", -1)
+    asked = problem([gpus()], *(demand(f"m{i}", option(gpu=0.6)) for i in range(3)))
+    assert solve(asked).outcome == Outcome.UNKNOWN
