@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from ferryman.api.base import ApiType, Metadata, Time
-from ferryman.cli import field_errors
+from ferryman.cli import field_errors, own_file
 from ferryman.core import times
 from ferryman.core.snapshot import Snapshot
 
@@ -34,31 +34,16 @@ class SnapshotFile(Snapshot):
         return times.parse(self.taken_at) if self.taken_at else max(moments, default=None)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML without timestamps: times are text in our types, as in JSON."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
 def read(path: Path) -> tuple[SnapshotFile, tuple[str, ...]]:
     """Return the snapshot in a JSON or YAML file, and a warning for every unknown field.
 
     Raises SnapshotError when the file cannot be read or a field is malformed.
     """
+    content = own_file.load(path, SnapshotError)
     try:
-        # The loader derives from SafeLoader: it makes plain values only.
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506
         found = SnapshotFile.model_validate(content)
         # Reading the times now lets a malformed one be reported here.
         found.now  # noqa: B018
-    except (OSError, UnicodeDecodeError) as error:
-        raise SnapshotError(f"{path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise SnapshotError(f"{path} is neither JSON nor YAML: {error}") from error
     except ValidationError as error:
         raise SnapshotError(field_errors.describe(path, error)) from error
     except ValueError as error:

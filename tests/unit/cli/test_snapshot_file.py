@@ -42,6 +42,11 @@ def test_json_is_read_too(file):
     assert (found.model.metadata.name, warnings) == ("resnet50", ())
 
 
+def test_json_may_be_indented_with_tabs(file):
+    found, warnings = read(file(json.dumps(json.loads(as_json()), indent="\t")))
+    assert (found.model.metadata.name, warnings) == ("resnet50", ())
+
+
 def test_times_may_stand_without_quotes(file):
     text = EXAMPLE.read_text(encoding="utf-8")
     assert "takenAt: 2026-11-21T13:00:00Z" in text
@@ -103,6 +108,9 @@ def test_a_malformed_field_is_named(file, changes, words):
         pytest.param("", "the whole file: Input should be", id="nothing"),
         pytest.param("- a\n- b\n", "the whole file: Input should be", id="a list"),
         pytest.param("a: [1", "is neither JSON nor YAML", id="no YAML"),
+        pytest.param("nodes: []\nnodes: []\n", "'nodes' is there twice", id="a field twice"),
+        pytest.param("model: !!bool maybe\n", "'maybe' cannot be read as bool", id="no bool"),
+        pytest.param("a: " + "[" * 1000, "it is nested too deeply", id="1,000 brackets"),
     ],
 )
 def test_what_is_no_snapshot_is_an_error(file, text, words):
