@@ -31,20 +31,16 @@ class NvidiaProcessors:
         self._found = False
 
     def discover(self) -> Discovery:
-        """Return the GPUs; silence where there is none, a note where one cannot be read."""
+        """Return the GPUs; silence where there is none, a note where one cannot be read.
+
+        When NVML stops answering, they are those last known, and out of use.
+        """
         try:
             gpus, driver = self._nvml.gpus(), self._nvml.driver()
         except NvmlUnavailableError as error:
-            self._found = False
-            return _unreadable(self._host.sys, error)
+            return self._last_known(error)
         self._found = bool(gpus)
-        if not gpus:
-            return _SILENT
-        products = sorted({_product(gpu) for gpu in gpus})
-        processor = self._processor(gpus, products, driver)
-        return Discovery(
-            (processor,), tuple(map(_device, gpus)), tuple(self._notes(gpus, products, driver))
-        )
+        return self._discovery(gpus, driver, _unusable(gpus)) if gpus else _SILENT
 
     def sample(self, now_s: float) -> Sample:  # noqa: ARG002  NVML averages by itself
         """Return the mean use over the GPUs; unknown as soon as one GPU's is."""
@@ -53,8 +49,7 @@ class NvidiaProcessors:
         try:
             gpus = self._nvml.gpus()
         except NvmlUnavailableError as error:
-            why = f"NVML stopped answering ({error}): see whether the driver is loaded"
-            return {CLASS: Utilisation(unavailable=why)}
+            return {CLASS: Utilisation(unavailable=_stopped(error))}
         used = [_memory_share(gpu) for gpu in gpus]
         return {
             CLASS: Utilisation(
@@ -62,8 +57,29 @@ class NvidiaProcessors:
             )
         }
 
+    def _last_known(self, error: NvmlUnavailableError) -> Discovery:
+        """Return the GPUs that NVML told of before it failed, so that the node keeps its type."""
+        gpus, driver = self._nvml.last()
+        self._found = bool(gpus)
+        if not gpus:
+            return _unreadable(self._host.sys, error)
+        return self._discovery(gpus, driver, _stopped(error))
+
+    def _discovery(
+        self, gpus: Sequence[Gpu], driver: str | None, unavailable: str | None
+    ) -> Discovery:
+        products = sorted({_product(gpu) for gpu in gpus})
+        processor = self._processor(gpus, products, driver, unavailable)
+        return Discovery(
+            (processor,), tuple(map(_device, gpus)), tuple(self._notes(gpus, products, driver))
+        )
+
     def _processor(
-        self, gpus: Sequence[Gpu], products: Sequence[str], driver: str | None
+        self,
+        gpus: Sequence[Gpu],
+        products: Sequence[str],
+        driver: str | None,
+        unavailable: str | None,
     ) -> Processor:
         mig, labels = any(gpu.mig for gpu in gpus), self._labels
         version = labels.driver or driver
@@ -77,7 +93,7 @@ class NvidiaProcessors:
             mig_strategy=labels.mig_strategy,
             partitions=_partitions(gpus),
             driver=None if version is None else version[:128],
-            unavailable=_unusable(gpus),
+            unavailable=unavailable,
         )
 
     def _notes(
@@ -142,6 +158,12 @@ def _unusable(gpus: Iterable[Gpu]) -> str | None:
     """Return why the class must not be used: pods cannot choose among the node's GPUs."""
     why = [f"GPU {gpu.index} {gpu.unusable}" for gpu in gpus if gpu.unusable is not None]
     return "; ".join(why)[:_MAX_REASON] or None
+
+
+def _stopped(error: NvmlUnavailableError) -> str:
+    """Return why the class must not be used while NVML, which answered before, is silent."""
+    why = f"NVML stopped answering ({error}): see whether the driver is loaded"
+    return why[:_MAX_REASON]
 
 
 def _unreadable(sys: Path, error: NvmlUnavailableError) -> Discovery:

@@ -8,8 +8,10 @@ from typing import Any, Final
 
 from ferryman.clients import nvml_library, xid
 from ferryman.clients.nvml_library import (
+    ERROR_FUNCTION_NOT_FOUND,
     ERROR_INVALID_ARGUMENT,
     ERROR_NOT_FOUND,
+    ERROR_NOT_SUPPORTED,
     MIG_ENABLED,
     Library,
     ask,
@@ -21,6 +23,8 @@ from ferryman.clients.nvml_library import (
 _GONE: Final = "is no longer listed by NVML: see the node's kernel log; if it was taken out, "
 _GONE_ADVICE: Final = "restart the agent's pod, else drain the node and restart it"
 _UNKNOWN_PROFILE: Final = "unknown"
+#: A GPU, or a library, that knows no MIG; any other error says nothing of it.
+_NO_MIG: Final = frozenset({ERROR_NOT_SUPPORTED, ERROR_FUNCTION_NOT_FOUND})
 
 
 class NvmlUnavailableError(Exception):
@@ -48,8 +52,10 @@ class Gpu:
     memory_bytes: int | None = None
     memory_used_bytes: int | None = None
     utilisation: float | None = None
-    """Share of the last sample period in which a kernel ran, 0 to 1; never known under MIG."""
+    """Share of the last sample period in which a kernel ran, 0 to 1; never known under MIG, nor
+    where NVML does not say whether MIG is on."""
     mig: bool = False
+    """Whether MIG is on; where NVML does not say, this and ``profiles`` are what they were."""
     profiles: tuple[MigProfile, ...] = ()
     """The MIG instances, by profile."""
     unusable: str | None = None
@@ -61,7 +67,8 @@ class Gpu:
 class Nvml:
     """Reads all GPUs; starts the library at the first use and again after it failed.
 
-    It remembers each GPU that it saw, so that one that is lost keeps its product and memory.
+    It remembers each GPU that it saw, so that one that is lost keeps its product and memory, and
+    its last answer, for as long as NVML gives no other.
     """
 
     def __init__(self, load: Callable[[], Library] | None = None) -> None:
@@ -69,6 +76,8 @@ class Nvml:
         self._library: Library | None = None
         self._known: dict[int, Gpu] = {}
         self._gone: dict[str, Gpu] = {}
+        self._last: tuple[Gpu, ...] = ()
+        self._last_driver: str | None = None
         self._xids = xid.XidWatch()
 
     def gpus(self) -> tuple[Gpu, ...]:
@@ -80,13 +89,22 @@ class Nvml:
             self._stop(library)
             raise NvmlUnavailableError(str(error)) from error
         seen = tuple(self._gpu(library, index) for index in range(count))
-        return seen + tuple(_out(gpu, _GONE + _GONE_ADVICE) for gpu in self._missing(seen))
+        gone = tuple(_out(gpu, _GONE + _GONE_ADVICE) for gpu in self._missing(seen))
+        self._last = seen + gone
+        return self._last
 
     def driver(self) -> str | None:
         """Return the driver's version, or None. Raises NvmlUnavailableError when NVML fails."""
         library = self._library or self._start()
         version, _ = ask(library, library.nvmlSystemGetDriverVersion)
-        return None if version is None else text(version)
+        if version is None:
+            return None
+        self._last_driver = text(version)
+        return self._last_driver
+
+    def last(self) -> tuple[tuple[Gpu, ...], str | None]:
+        """Return the GPUs and the driver's version as last told; no GPU where there was none."""
+        return self._last, self._last_driver
 
     def _start(self) -> Library:
         try:
@@ -117,7 +135,7 @@ class Nvml:
         uuid = self._known.get(index, Gpu(index)).uuid if answer is None else text(answer)
         gpu = Gpu(index, uuid, product)
         self._xids.watch(library, _key(gpu), handle)
-        return self._judged(library, _measured(library, handle, gpu))
+        return self._judged(library, _measured(library, handle, gpu, self._before(gpu)))
 
     def _missing(self, seen: tuple[Gpu, ...]) -> list[Gpu]:
         """Remember what is there, and return what was there and is not; numbers may have moved."""
@@ -126,6 +144,10 @@ class Nvml:
         self._gone = {key: gpu for key, gpu in self._gone.items() if key not in present}
         self._known = {gpu.index: gpu for gpu in seen if gpu.product is not None}
         return sorted(self._gone.values(), key=lambda gpu: gpu.index)
+
+    def _before(self, gpu: Gpu) -> Gpu:
+        """Return what the GPU was at the last reading, under whatever number; else itself."""
+        return next((each for each in self._known.values() if _key(each) == _key(gpu)), gpu)
 
     def _judged(self, library: Library, gpu: Gpu) -> Gpu:
         """Return the GPU with what is remembered of it and of its XID errors."""
@@ -148,12 +170,16 @@ def _key(gpu: Gpu) -> str:
     return gpu.uuid or str(gpu.index)
 
 
-def _measured(library: Library, handle: Any, gpu: Gpu) -> Gpu:  # noqa: ANN401
+def _measured(library: Library, handle: Any, gpu: Gpu, before: Gpu) -> Gpu:  # noqa: ANN401
     """Return the GPU with its memory, its use, and its MIG instances."""
     memory, lost = ask(library, lambda: library.nvmlDeviceGetMemoryInfo(handle))
-    mode, _ = ask(library, lambda: library.nvmlDeviceGetMigMode(handle))
-    mig = mode is not None and mode[0] == MIG_ENABLED
+    mig = _mig(library, handle)
+    if mig is None:  # the layout stays what it was: another one would be another node type
+        gpu = replace(gpu, mig=before.mig, profiles=before.profiles)
+    elif mig:
+        gpu = replace(gpu, mig=True, profiles=_profiles(library, handle))
     # Under MIG the whole device's utilisation is not defined: NVML refuses, or says 0.
+    # Where MIG may be on, the answer tells only whether the GPU is lost.
     rates, also_lost = (
         (None, None) if mig else ask(library, lambda: library.nvmlDeviceGetUtilizationRates(handle))
     )
@@ -161,11 +187,18 @@ def _measured(library: Library, handle: Any, gpu: Gpu) -> Gpu:  # noqa: ANN401
         gpu,
         memory_bytes=None if memory is None else int(memory.total),
         memory_used_bytes=None if memory is None else int(memory.used),
-        utilisation=None if rates is None else rates.gpu / 100,
-        mig=mig,
-        profiles=_profiles(library, handle) if mig else (),
+        utilisation=None if rates is None or mig is None else rates.gpu / 100,
         unusable=lost or also_lost,
     )
+
+
+def _mig(library: Library, handle: Any) -> bool | None:  # noqa: ANN401
+    """Return whether MIG is on; None where NVML does not say."""
+    try:
+        current, _ = library.nvmlDeviceGetMigMode(handle)
+    except library.NVMLError as error:
+        return False if code(error) in _NO_MIG else None
+    return current == MIG_ENABLED
 
 
 def _profiles(library: Library, handle: Any) -> tuple[MigProfile, ...]:  # noqa: ANN401

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from ferryman.clients.nvml_library import ERROR_TIMEOUT, EVENT_XID, Library, ask, code
 
-#: Errors of the program that ran there; the GPU goes on.
-OF_APPLICATIONS: Final = frozenset({13, 31, 43, 45, 68})
+#: Errors of the program that ran there; the GPU goes on. The same that NVIDIA's device plugin
+#: passes over: https://github.com/NVIDIA/k8s-device-plugin, internal/rm/health.go.
+OF_APPLICATIONS: Final = frozenset({13, 31, 43, 45, 68, 109})
 #: At most so many events of one GPU are taken in at once: sampling must not block.
 MAX_EVENTS: Final = 64
 _RESET: Final = "drain the node and reset the GPU"

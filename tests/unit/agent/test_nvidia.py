@@ -14,6 +14,8 @@ from tests.unit.agent.simulated_nvml import (
 LOST = pynvml.NVML_ERROR_GPU_IS_LOST
 LOST_REASON = "GPU 1 does not answer (GPU is lost): drain the node and restart it"
 UNSUPPORTED = pynvml.NVML_ERROR_NOT_SUPPORTED
+NOT_LOADED = pynvml.NVML_ERROR_DRIVER_NOT_LOADED
+SILENT_REASON = "NVML stopped answering (Driver Not Loaded): see whether the driver is loaded"
 
 
 def plugin(library, tmp_path, labels=None):
@@ -108,6 +110,63 @@ def test_a_whole_gpu_beside_a_divided_one_is_a_note(tmp_path):
     gpus = plugin(library, tmp_path)
     assert "some are whole" in gpus.discover().notes[0]
     assert gpus.sample(1.0)["gpu"].processor is None
+
+
+@pytest.fixture
+def refuse_mig_mode(monkeypatch):
+    """Return what makes a library refuse to say whether MIG is on."""
+
+    def refuse(library, error):
+        def answer(_handle):
+            raise pynvml.NVMLError(error)
+
+        monkeypatch.setattr(library, "nvmlDeviceGetMigMode", answer)
+
+    return refuse
+
+
+@pytest.mark.parametrize("error", [UNSUPPORTED, pynvml.NVML_ERROR_FUNCTION_NOT_FOUND])
+def test_a_gpu_or_a_library_that_knows_no_mig_is_measured_as_a_whole(
+    tmp_path, refuse_mig_mode, error
+):
+    library = SimulatedLibrary(SimulatedGpu())
+    refuse_mig_mode(library, error)
+    gpus = plugin(library, tmp_path)
+    assert gpus.discover().processors[0].sharing == "none"
+    assert gpus.sample(1.0) == {"gpu": Utilisation(processor=0.4, memory=0.1)}
+
+
+def test_where_nvml_does_not_say_whether_mig_is_on_utilisation_is_unknown_and_never_zero(
+    tmp_path, refuse_mig_mode
+):
+    library = SimulatedLibrary(SimulatedGpu(mig=1, instances=(ONE, THREE)))
+    gpus = plugin(library, tmp_path)
+    refuse_mig_mode(library, pynvml.NVML_ERROR_UNKNOWN)
+    gpus.discover()
+    assert gpus.sample(1.0) == {"gpu": Utilisation(processor=None, memory=0.1)}
+
+
+def test_where_nvml_does_not_say_whether_mig_is_on_each_gpu_keeps_its_layout(
+    tmp_path, refuse_mig_mode
+):
+    divided = SimulatedGpu(uuid="GPU-1", mig=1, instances=(ONE, THREE))
+    library = SimulatedLibrary(SimulatedGpu(), divided)
+    gpus = plugin(library, tmp_path)
+    before = gpus.discover()
+    refuse_mig_mode(library, pynvml.NVML_ERROR_UNKNOWN)
+    for _ in range(2):
+        assert gpus.discover() == before
+    library.gpus.pop(0)  # the other is now number 0
+    assert sorted(gpus.discover().devices) == sorted(before.devices)
+
+
+def test_a_lost_gpu_is_told_where_nvml_does_not_say_whether_mig_is_on(tmp_path, refuse_mig_mode):
+    library = SimulatedLibrary(SimulatedGpu(), SimulatedGpu(uuid="GPU-1"))
+    gpus = plugin(library, tmp_path)
+    gpus.discover()
+    refuse_mig_mode(library, pynvml.NVML_ERROR_UNKNOWN)
+    library.gpus[1].errors = {"utilisation": LOST}
+    assert gpus.sample(1.0)["gpu"].unavailable == LOST_REASON
 
 
 def test_unsupported_utilisation_is_unknown_while_memory_is_known(tmp_path):
@@ -212,6 +271,56 @@ def test_a_driver_that_stops_answering_makes_the_class_unavailable_and_is_starte
     library.count_error = None
     assert gpus.sample(2.0)["gpu"].processor == 0.4
     assert library.calls == ["init", "shutdown", "init"]
+
+
+@pytest.fixture
+def unlike():
+    """Return a library with a GPU of each kind: divided, whole, and lost from the start."""
+    divided = SimulatedGpu(mig=1, instances=(ONE, THREE))
+    lost = SimulatedGpu(uuid="GPU-2", errors={"handle": LOST})
+    return SimulatedLibrary(divided, SimulatedGpu(uuid="GPU-1", name="Tesla T4"), lost)
+
+
+def test_while_nvml_is_silent_the_gpus_stay_what_they_were_and_are_out_of_use(tmp_path, unlike):
+    gpus = plugin(unlike, tmp_path)
+    before = gpus.discover()
+    unlike.count_error = unlike.init_error = NOT_LOADED
+    for _ in range(2):  # first it does not answer, then it does not start
+        silent = gpus.discover()
+        assert silent.processors == (before.processors[0].with_(unavailable=SILENT_REASON),)
+        assert (silent.devices, silent.notes) == (before.devices, before.notes)
+        assert gpus.sample(1.0) == {"gpu": Utilisation(unavailable=SILENT_REASON)}
+
+
+def test_when_nvml_answers_again_all_is_as_it_was(tmp_path):
+    library = SimulatedLibrary(SimulatedGpu())
+    gpus = plugin(library, tmp_path)
+    before = gpus.discover()
+    library.count_error = library.init_error = NOT_LOADED
+    assert gpus.discover().processors[0].unavailable == SILENT_REASON
+    library.count_error = library.init_error = None
+    assert gpus.sample(1.0) == {"gpu": Utilisation(processor=0.4, memory=0.1)}
+    assert gpus.discover() == before
+
+
+def test_the_gpus_stay_when_the_plugin_is_built_anew_while_nvml_is_silent(tmp_path):
+    library = SimulatedLibrary(SimulatedGpu())
+    nvml = Nvml(lambda: library)
+    before = NvidiaProcessors(Host(8_000, 2**35, sys=tmp_path), nvml).discover()
+    library.count_error = library.init_error = NOT_LOADED
+    host = Host(8_000, 2**35, labels={"new": "label"}, sys=tmp_path)
+    anew = NvidiaProcessors(host, nvml)
+    assert anew.discover().devices == before.devices
+    assert anew.discover().processors[0].unavailable == SILENT_REASON
+    assert anew.sample(1.0) == {"gpu": Utilisation(unavailable=SILENT_REASON)}
+
+
+def test_nvml_that_falls_silent_and_never_listed_a_gpu_is_passed_over_in_silence(tmp_path):
+    library = SimulatedLibrary()
+    gpus = plugin(library, tmp_path)
+    assert gpus.discover() == Discovery()
+    library.count_error = library.init_error = NOT_LOADED
+    assert (gpus.discover(), gpus.sample(1.0)) == (Discovery(), {})
 
 
 def test_gpus_of_several_products_are_named_together(tmp_path):

@@ -31,7 +31,7 @@ def gpus(nvml):
     return plugin
 
 
-@pytest.mark.parametrize("number", [13, 31, 43, 45, 68])
+@pytest.mark.parametrize("number", [13, 31, 43, 45, 68, 109])
 def test_an_error_of_an_application_takes_no_gpu_out(library, gpus, number):
     library.gpus[1].xids = [number]
     assert gpus.sample(1.0)["gpu"].unavailable is None
@@ -161,7 +161,7 @@ def test_the_numbers_and_functions_at_the_boundary_are_pynvmls_own():
     errors = {name: value for name, value in vars(nvml_library).items() if name.startswith("ERROR")}
     for name, value in errors.items():
         assert value == getattr(pynvml, f"NVML_{name}"), name
-    assert len(errors) == 7
+    assert len(errors) == 9
     assert pynvml.nvmlEventTypeXidCriticalError == nvml_library.EVENT_XID
     assert nvml_library.MIG_ENABLED == pynvml.NVML_DEVICE_MIG_ENABLE
     called = [name for name in vars(nvml_library.Library) if name.startswith("nvml")]
