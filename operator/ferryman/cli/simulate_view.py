@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ferryman.api.batching import Batching
+from ferryman.cli.tune_lines import needs_words
 from ferryman.core.twin.figures import Figures, windows_to_converge
 from ferryman.core.twin.oracle import Static
 from ferryman.core.twin.scenario import Scenario
@@ -142,5 +143,6 @@ def _story(compared: Comparison) -> str:
         else f"within 5 % of the oracle after {after} of {compared.scenario.windows} windows"
     )
     short = compared.run.shortage
-    lacking = "" if short is None else f"; NeedsCapacity: {short.replicas} replicas would do"
+    words = needs_words(short.replicas if short else None)
+    lacking = "" if short is None else f"; NeedsCapacity: objectives missed, {words}"
     return f"{compared.algorithm}: {converged}; changes: {changes}{lacking}"

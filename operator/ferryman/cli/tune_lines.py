@@ -15,6 +15,7 @@ from ferryman.cli.tuning_events import (
     Observed,
     Silence,
 )
+from ferryman.core.guarded.improvement import MAX_REPLICAS
 from ferryman.core.window import Window
 from ferryman.core.wording import describe
 
@@ -45,6 +46,8 @@ def needs_words(replicas: int | None) -> str:
     """Return how many servers would be needed, in words; '' where this one is enough."""
     if replicas is None:
         return ""
+    if replicas > MAX_REPLICAS:
+        return f"not even {MAX_REPLICAS} replicas would meet them"
     return f"{replicas} replicas would meet them" if replicas else "no number of replicas could"
 
 

@@ -86,7 +86,9 @@ def test_a_lack_of_capacity_is_told(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(simulate, "tune", lacking)
     path = written(tmp_path, windows=3)
     assert ferryman("--scenario", path) == 0
-    assert "; NeedsCapacity: 3 replicas would do" in capsys.readouterr().out
+    assert (
+        "; NeedsCapacity: objectives missed, 3 replicas would meet them" in capsys.readouterr().out
+    )
     found = answer(capsys, "--scenario", path)["algorithm"]["needsCapacity"]
     assert found == {"window": 1, "atSeconds": 5.0, "replicas": 3}
 

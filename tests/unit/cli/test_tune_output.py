@@ -143,6 +143,19 @@ def test_to_stay_is_not_told_as_a_wish():
     assert words.endswith("stay: Saturated, the queue grows (no number of replicas could)")
 
 
+@pytest.mark.parametrize(
+    ("replicas", "words"),
+    [
+        (None, ""),
+        (0, "no number of replicas could"),
+        (7, "7 replicas would meet them"),
+        (101, "not even 100 replicas would meet them"),
+    ],
+)
+def test_what_is_missing_is_told_in_replicas(replicas, words):
+    assert tune_lines.needs_words(replicas) == words
+
+
 def test_a_window_without_traffic_has_no_figures():
     nothing = factories.window(
         requests=0, requests_per_s=0.0, latency_ms=None, queue_ms=None, mean_batch_size=None
