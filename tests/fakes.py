@@ -64,11 +64,21 @@ def now():
     return NOW + timedelta(seconds=seconds())
 
 
+_INDEX_OF_KIND = {
+    "ConfigMap": "configmaps",
+    "Deployment": "deployments",
+    "InferenceRuntime": "runtimes",
+    "NetworkPolicy": "networkpolicies",
+    "Service": "services",
+}
+
+
 class FakeKubernetes:
     """An API server with what it was told, and the indices that kopf would keep of it.
 
     ``delay_watch`` holds events back until ``catch_up`` is called; ``fail_next`` makes the next
-    calls raise these errors in turn.
+    calls raise these errors in turn; ``refused`` maps kinds to the error that applying one raises.
+    ``statuses`` are those that were written of models, ``looked_for`` the kinds that were sought.
     """
 
     def __init__(self):
@@ -78,6 +88,9 @@ class FakeKubernetes:
         self.pods = []
         self.writes = Counter()
         self.fail_next = []
+        self.refused = {}
+        self.looked_for = []
+        self.statuses = []
         self.delay_watch = False
         self.indices = {name: {} for name in WATCHED}
         self.on_event = lambda _index, _body, _deleted: None
@@ -147,14 +160,10 @@ class FakeKubernetes:
             raise self.fail_next.pop(0)
 
     async def apply(self, manifest, *, field_manager=names.FIELD_MANAGER, force=True):
+        if manifest["kind"] in self.refused:
+            raise self.refused[manifest["kind"]]
         self._written("apply", manifest["kind"])
-        index = {
-            "ConfigMap": "configmaps",
-            "Deployment": "deployments",
-            "InferenceRuntime": "runtimes",
-            "NetworkPolicy": "networkpolicies",
-            "Service": "services",
-        }.get(manifest["kind"])
+        index = _INDEX_OF_KIND.get(manifest["kind"])
         metadata = manifest["metadata"]
         kind = (index or manifest["kind"], metadata.get("namespace", ""), metadata["name"])
         before = self.objects.get(kind)
@@ -174,6 +183,12 @@ class FakeKubernetes:
             self._show(index, body)
         return copy.deepcopy(body)
 
+    async def find(self, manifest):
+        kind, metadata = manifest["kind"], manifest["metadata"]
+        self.looked_for.append(kind)
+        body = self.objects.get((_INDEX_OF_KIND[kind], metadata["namespace"], metadata["name"]))
+        return None if body is None else {"metadata": copy.deepcopy(body["metadata"])}
+
     async def apply_status(self, about: ObjectReference, status):
         self._written("apply", "InferenceModel/status")
         body = self.objects.get(("models", about.namespace, about.name))
@@ -181,6 +196,7 @@ class FakeKubernetes:
             raise NotFoundError("not found", status=404)
         if body["metadata"]["uid"] != about.uid:
             raise ConflictError("uid mismatch", status=409)
+        self.statuses.append(copy.deepcopy(dict(status)))
         return copy.deepcopy(self.put("models", {**body, "status": copy.deepcopy(dict(status))}))
 
     async def apply_benchmarks(self, profile, benchmarks):
@@ -230,7 +246,7 @@ class FakeKubernetes:
     async def list_pods(self, namespace, selector):
         return list(self.pods)
 
-    async def list_uids(self, group, version, plural):
+    async def list_uids(self, group, version, plural, selector=""):
         self._maybe_fail()
         return {
             body["metadata"]["uid"]
@@ -250,6 +266,7 @@ class FakeTriton:
         self.silent = False
         self.refusal = None
         self.loads = []
+        self.configs = []
         self.requests = 0
         self.requests_per_s = 0.0
         self.rejected_per_s = 0.0
@@ -278,6 +295,7 @@ class FakeTriton:
         if self.refusal is not None:
             raise self.refusal
         self.loads.append(batching)
+        self.configs.append(config_pbtxt)
         self.batching = batching
 
     async def close(self):

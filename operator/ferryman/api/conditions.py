@@ -63,6 +63,8 @@ class Reason(StrEnum):
     SERVING = "Serving"
     DEPLOYING = "Deploying"
     SCALED_TO_ZERO = "ScaledToZero"
+    NAME_TAKEN = "NameTaken"
+    APPLY_REFUSED = "ApplyRefused"
     IMAGE_NOT_AVAILABLE = "ImageNotAvailable"
     MODEL_SOURCE_NOT_FOUND = "ModelSourceNotFound"
     POD_UNSCHEDULABLE = "PodUnschedulable"

@@ -74,6 +74,10 @@ class Kubernetes(Protocol):
         """Create or change an object; without ``force``, others' fields raise ConflictError."""
         ...
 
+    async def find(self, manifest: Manifest) -> Json | None:
+        """Return the object of this kind, namespace and name, metadata alone, if there is one."""
+        ...
+
     async def apply_status(self, about: ObjectReference, status: Manifest) -> Json:
         """Replace the status of an InferenceModel; NotFoundError or ConflictError if gone."""
         ...
@@ -116,8 +120,10 @@ class Kubernetes(Protocol):
         """Return the pods with these labels."""
         ...
 
-    async def list_uids(self, group: str, version: str, plural: str) -> set[str]:
-        """Return the uids of all objects of a kind, in all namespaces."""
+    async def list_uids(
+        self, group: str, version: str, plural: str, selector: str = ""
+    ) -> set[str]:
+        """Return the uids of the objects of a kind with these labels, in all namespaces."""
         ...
 
 
@@ -146,6 +152,15 @@ class KubernetesApi:
     ) -> Json:
         """Apply one of the kinds that the operator owns."""
         return await self._apply(_path(manifest), manifest, field_manager, force=force)
+
+    async def find(self, manifest: Manifest) -> Json | None:
+        """Look for the object by a list: the operator may not get single ones."""
+        path, _, name = _path(manifest).rpartition("/")
+        query = (("fieldSelector", f"metadata.name={name}"),)
+        request = Request("GET", path, manifest["kind"], query, accept=_METADATA_ONLY)
+        answer = await self._transport.send(request)
+        items: Sequence[Json] = answer["items"]
+        return items[0] if items else None
 
     async def apply_status(self, about: ObjectReference, status: Manifest) -> Json:
         """Apply the whole status: what it no longer states is removed, conditions included."""
@@ -247,11 +262,21 @@ class KubernetesApi:
         """Return the pods with these labels."""
         return await self._list(f"/api/v1/namespaces/{namespace}/pods", "Pod", selector)
 
-    async def list_uids(self, group: str, version: str, plural: str) -> set[str]:
-        """Return the uids of all objects of a kind, in all namespaces."""
+    async def list_uids(
+        self, group: str, version: str, plural: str, selector: str = ""
+    ) -> set[str]:
+        """Return the uids, read by pages: some thousand objects at once hold up the event loop."""
         path = f"{_base(f'{group}/{version}' if group else version)}/{plural}"
-        answer = await self._transport.send(Request("GET", path, plural, accept=_METADATA_ONLY))
-        return {item["metadata"]["uid"] for item in answer["items"]}
+        found: set[str] = set()
+        page = ""
+        while True:
+            query = (("labelSelector", selector), ("limit", "500"), ("continue", page))
+            request = Request("GET", path, plural, query, accept=_METADATA_ONLY)
+            answer = await self._transport.send(request)
+            found |= {item["metadata"]["uid"] for item in answer["items"]}
+            page = answer["metadata"].get("continue", "")
+            if not page:
+                return found
 
     async def _list(self, path: str, kind: str, selector: str) -> Sequence[Manifest]:
         query = (("labelSelector", selector),)

@@ -161,6 +161,8 @@ def _follow_spec(situation: Situation) -> BatchingDecision | None:
     wanted = situation.in_effect(_wanted(situation))
     if wanted == situation.applied:
         return None
+    if not situation.pods and any(pod.ready for pod in situation.serving.pods):
+        return situation.hold()  # they serve what is applied, and are changed once one answers
     if not situation.pods:  # they will come up with it
         status = situation.batching.with_(applied=wanted)
         return BatchingDecision(status, wanted, situation.state)

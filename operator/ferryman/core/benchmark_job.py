@@ -124,6 +124,8 @@ def _pod(
     triton_limit, client_limit = _cpu_limits(measurement.cpu_limit_millicores)
     return {
         "restartPolicy": "Never",
+        # It has the installation's pull secrets, and no rights.
+        "serviceAccountName": names.SERVICE_ACCOUNT_BENCHMARK,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 5,

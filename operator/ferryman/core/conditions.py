@@ -4,19 +4,22 @@
 without the first two and otherwise mirrors them.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
 from ferryman.api.conditions import Condition, ConditionType, Reason, find
 from ferryman.api.inference_model import InferenceModel
+from ferryman.api.inference_model_status import InferenceModelStatus
 from ferryman.core import times
 from ferryman.core.changes import clip
+from ferryman.core.guarded.improvement import MAX_REPLICAS
 from ferryman.core.problems import (
     Problem,
     View,
     asks_for_none,
+    awaits_apply,
     find_problem,
     placement_reason,
     why_not_loaded,
@@ -25,6 +28,10 @@ from ferryman.core.problems import (
 Status = Literal["True", "False", "Unknown"]
 
 _STATUS: Final[dict[bool | None, Status]] = {True: "True", False: "False", None: "Unknown"}
+#: In which order conditions are listed.
+_ORDER: Final = tuple(ConditionType)
+#: What tells that a model is not ready, and why.
+_OF_PROBLEMS: Final = (ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED)
 
 
 @dataclass(frozen=True)
@@ -42,15 +49,41 @@ def describe(view: View, now: datetime) -> tuple[Condition, ...]:
     problem = find_problem(view)
     findings = [_ready(view, problem), _placed(view), _model_loaded(view), _objectives_met(view)]
     if problem is not None:
-        kind = ConditionType.STALLED if problem.stalled else ConditionType.RECONCILING
-        findings.append(_Finding(kind, "True", problem.reason, problem.message))
+        findings.append(_abnormal(problem))
     findings += _needs_capacity(view)
-    return _dated(view.model, findings, now)
+    model = view.model
+    return _dated(findings, model.status.conditions, model.metadata.generation, now)
+
+
+def with_problem(
+    status: InferenceModelStatus, problem: Problem, now: datetime
+) -> InferenceModelStatus:
+    """Return a status with this as the reason why the model is not ready, and else as it is.
+
+    Carrying a decision out may bring to light what no decision can foresee.
+    """
+    findings = (_not_ready(problem), _abnormal(problem))
+    found = _dated(findings, status.conditions, status.observed_generation, now)
+    kept = (c for c in status.conditions if c.type not in _OF_PROBLEMS)
+    ordered = sorted((*found, *kept), key=lambda c: _ORDER.index(ConditionType(c.type)))
+    return status.with_(conditions=tuple(ordered))
+
+
+def applied(status: InferenceModelStatus, now: datetime) -> InferenceModelStatus:
+    """Return a status after everything was applied: what stood until then is over.
+
+    The next look tells how far the pods are.
+    """
+    ready = find(status.conditions, ConditionType.READY)
+    if ready is None or not awaits_apply(ready):
+        return status
+    message = "what was decided last is applied, and its replicas are counted next"
+    return with_problem(status, Problem(Reason.DEPLOYING, message, stalled=False), now)
 
 
 def _ready(view: View, problem: Problem | None) -> _Finding:
     if problem is not None:
-        return _Finding(ConditionType.READY, "False", problem.reason, problem.message)
+        return _not_ready(problem)
     if asks_for_none(view):
         message = "no replicas are asked for: raise spec.replicas to serve"
         return _Finding(ConditionType.READY, "True", Reason.SCALED_TO_ZERO, message)
@@ -58,6 +91,15 @@ def _ready(view: View, problem: Problem | None) -> _Finding:
     serve = "1 replica serves" if replicas == 1 else f"{replicas} replicas serve"
     message = f"{serve} on {placement.node_type} ({placement.processor})"
     return _Finding(ConditionType.READY, "True", Reason.SERVING, message)
+
+
+def _not_ready(problem: Problem) -> _Finding:
+    return _Finding(ConditionType.READY, "False", problem.reason, problem.message)
+
+
+def _abnormal(problem: Problem) -> _Finding:
+    kind = ConditionType.STALLED if problem.stalled else ConditionType.RECONCILING
+    return _Finding(kind, "True", problem.reason, problem.message)
 
 
 def _placed(view: View) -> _Finding:
@@ -123,6 +165,11 @@ def _needs_capacity(view: View) -> Iterator[_Finding]:
             "no batching meets the objectives, however many replicas there are: relax them, or "
             "allow a faster class of processors"
         )
+    elif needed is not None and needed > MAX_REPLICAS:
+        message = (
+            f"no batching meets the objectives, nor would {MAX_REPLICAS} replicas: relax them, or "
+            "allow a faster class of processors"
+        )
     elif needed is not None and needed > wanted:
         message = (
             f"no batching of {wanted} {_replicas(wanted)} meets the objectives, {needed} would: "
@@ -150,20 +197,22 @@ def _rejects(view: View) -> bool:
 
 
 def _dated(
-    model: InferenceModel, findings: Iterable[_Finding], now: datetime
+    findings: Iterable[_Finding], known: Sequence[Condition], generation: int, now: datetime
 ) -> tuple[Condition, ...]:
     """Give each condition the time at which its status became what it is."""
-    return tuple(_date(model, finding, now) for finding in findings)
+    return tuple(_date(finding, known, generation, now) for finding in findings)
 
 
-def _date(model: InferenceModel, finding: _Finding, now: datetime) -> Condition:
-    before = find(model.status.conditions, finding.type)
+def _date(
+    finding: _Finding, known: Sequence[Condition], generation: int, now: datetime
+) -> Condition:
+    before = find(known, finding.type)
     same = before is not None and before.status == finding.status
     return Condition(
         type=finding.type,
         status=finding.status,
         reason=finding.reason,
         message=clip(finding.message),
-        observed_generation=model.metadata.generation,
+        observed_generation=generation,
         last_transition_time=before.last_transition_time if before and same else times.text(now),
     )

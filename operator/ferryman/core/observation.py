@@ -31,7 +31,8 @@ def observe(model: InferenceModel, window: Window | None) -> Observation:
     """Judge a window and settle what the status reports of it.
 
     The previous report stays while the verdict is the same and every figure is within the
-    tolerance of it: 10 %, or two standard deviations of a Poisson count where that is more.
+    tolerance of it: 10 %, or two standard deviations of a Poisson count where that is more (three
+    for the few requests that failed or were rejected).
     A window without traffic says one thing only: nothing is rejected any more.
     """
     previous = model.status.observed
@@ -81,10 +82,7 @@ def _same_verdict(model: InferenceModel, verdict: Verdict | None) -> bool:
 
 
 def _alike(previous: ObservedStatus, current: ObservedStatus, window: Window) -> bool:
-    if (previous.failed_requests, previous.latency_estimated) != (
-        current.failed_requests,
-        current.latency_estimated,
-    ):
+    if previous.latency_estimated != current.latency_estimated:
         return False
     tolerance = max(TOLERANCE, 2 / sqrt(max(1, window.requests)))
     figures: tuple[tuple[float | None, float | None], ...] = (
@@ -92,12 +90,24 @@ def _alike(previous: ObservedStatus, current: ObservedStatus, window: Window) ->
         (previous.mean_latency_milliseconds, current.mean_latency_milliseconds),
         (previous.inferences_per_second, current.inferences_per_second),
         (previous.mean_batch_size, current.mean_batch_size),
+    )
+    counts = (
+        (previous.failed_requests, current.failed_requests),
         (previous.rejected_requests, current.rejected_requests),
     )
-    return all(_close(old, new, tolerance) for old, new in figures)
+    return all(_close(old, new, tolerance) for old, new in figures) and all(
+        _about_as_many(old, new, tolerance) for old, new in counts
+    )
 
 
 def _close(old: float | None, new: float | None, tolerance: float) -> bool:
     if old is None or new is None:
         return old is new
     return abs(new - old) <= tolerance * old
+
+
+def _about_as_many(old: int, new: int, tolerance: float) -> bool:
+    """Whether counts differ by noise alone; whether there are any at all is never noise."""
+    if not old or not new:
+        return old == new
+    return abs(new - old) <= max(tolerance * old, 3 * sqrt(old))

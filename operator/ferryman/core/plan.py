@@ -6,7 +6,7 @@ apply: what serves keeps serving, and the status says why.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -27,7 +27,7 @@ from ferryman.core.changes import (
 )
 from ferryman.core.events import Event
 from ferryman.core.observation import observe
-from ferryman.core.problems import View
+from ferryman.core.problems import View, refusal
 from ferryman.core.render import EncodeConfig
 from ferryman.core.service import Inputs, Service, serve
 from ferryman.core.snapshot import Snapshot
@@ -105,6 +105,9 @@ def plan(
         observation=observe(model, window),
     )
     service = serve(inputs)
+    if service.actuation is not None and refusal(model) is not None:
+        # Objects come first: nothing that serves is touched before the API server takes them.
+        service = replace(service, actuation=None, state=state)
     status = _status(inputs, service)
     paused = interruption(service.batching, now) is not None
     return Plan(

@@ -7,13 +7,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from ferryman.api.conditions import Reason
+from ferryman.api.conditions import Condition, ConditionType, Reason, find
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import PlacementStatus
 from ferryman.api.inference_runtime import InferenceRuntime
 from ferryman.core.observation import Observation
 from ferryman.core.rejection import RejectedError
 from ferryman.core.snapshot import ServingState
+
+#: What was decided last is not in force yet, as far as the status tells.
+BEING_APPLIED: Final = "what was decided last is being applied"
+#: Why the API server does not have what was decided.
+_REFUSALS: Final = (Reason.NAME_TAKEN, Reason.APPLY_REFUSED)
+#: Under these nothing was applied, whatever serves (placement says so itself).
+_REJECTIONS: Final = (
+    Reason.RUNTIME_NOT_FOUND,
+    Reason.PROCESSOR_NOT_IN_RUNTIME,
+    Reason.FORMAT_NOT_SUPPORTED,
+    Reason.INVALID_CONFIG,
+    Reason.INVALID_SPEC,
+)
 
 
 @dataclass(frozen=True)
@@ -64,6 +77,22 @@ def why_not_loaded(serving: ServingState) -> tuple[Reason, str]:
     )
 
 
+def refusal(model: InferenceModel) -> Problem | None:
+    """Return what kept this very specification from being applied last, if something did.
+
+    It stands until an apply succeeds, after which the shell takes it out of the status.
+    """
+    ready = _said(model)
+    if ready is None or ready.reason not in _REFUSALS:
+        return None
+    return Problem(ready.reason, ready.message, stalled=True)
+
+
+def awaits_apply(ready: Condition) -> bool:
+    """Whether what was said of readiness ends only when everything is applied."""
+    return ready.reason in _REFUSALS or ready.message == BEING_APPLIED
+
+
 def _rejected(view: View) -> Problem | None:
     if view.rejection is None:
         return None
@@ -82,6 +111,17 @@ def _not_placed(view: View) -> Problem | None:
         return Problem(Reason.NOT_BENCHMARKED, message, stalled=False)
     message = f"{placement.message}{_still_serving(view)}"
     return Problem(reason, message, stalled=reason != Reason.NO_NODE_PROFILE)
+
+
+def _refused(view: View) -> Problem | None:
+    return refusal(view.model)
+
+
+def _not_applied(view: View) -> Problem | None:
+    """Whatever serves, it is what was decided before; where nothing does, replicas are counted."""
+    if asks_for_none(view) or not view.serving.exists or _was_applied(view):
+        return None
+    return Problem(Reason.DEPLOYING, BEING_APPLIED, stalled=False)
 
 
 def _pods_have_a_problem(view: View) -> Problem | None:
@@ -115,6 +155,7 @@ def _deploying(view: View) -> Problem | None:
         and serving.desired_replicas == wanted
         and serving.updated_replicas >= wanted
         and serving.ready_replicas >= wanted
+        and len(serving.pods) <= wanted
     )
     if complete or asks_for_none(view):
         return None
@@ -125,6 +166,8 @@ def _deploying(view: View) -> Problem | None:
 PROBLEMS: Final[tuple[Callable[[View], Problem | None], ...]] = (
     _rejected,
     _not_placed,
+    _refused,
+    _not_applied,
     _pods_have_a_problem,
     _model_not_loaded,
     _makes_no_progress,
@@ -137,6 +180,30 @@ def asks_for_none(view: View) -> bool:
     return view.model.spec.replicas == 0
 
 
+def _was_applied(view: View) -> bool:
+    """Whether the status shows that this specification was applied, for this node type.
+
+    A status is written before objects are, so that a try that fails and an operator that ends
+    in between leave a status that says so.
+    """
+    before, ready = view.model.status.placement, _said(view.model)
+    return (
+        ready is not None
+        and ready.message != BEING_APPLIED
+        and ready.reason not in _REJECTIONS
+        and before is not None
+        and before.node_type == view.placement.node_type
+    )
+
+
+def _said(model: InferenceModel) -> Condition | None:
+    """Return what was said of readiness under this very specification."""
+    ready = find(model.status.conditions, ConditionType.READY)
+    if ready is None or ready.observed_generation != model.metadata.generation:
+        return None
+    return ready
+
+
 def _still_serving(view: View) -> str:
     """Add that nothing was taken away, where something serves."""
     return "; what served before keeps serving" if view.serving.ready_replicas else ""
@@ -147,4 +214,6 @@ def _replicas(view: View) -> str:
     text = f"{min(serving.ready_replicas, wanted)} of {wanted} replicas are ready"
     if serving.exists and serving.updated_replicas < wanted:
         text += f", {serving.updated_replicas} are updated to what is specified now"
+    elif len(serving.pods) > wanted:
+        text += f", {len(serving.pods) - wanted} of before are still there"
     return f"{text}, on {view.placement.node_type}"

@@ -2,7 +2,7 @@
 
 A watch that was interrupted for long lists anew, and what was deleted meanwhile is then neither
 listed nor told as deleted: kopf's indices keep it. A Node that exists only there would be a
-candidate for ever.
+candidate for ever, a Deployment would never be applied anew, and a pod would hold its CPU.
 """
 
 import asyncio
@@ -13,15 +13,13 @@ from typing import Final
 from ferryman.clients.kubernetes import Kubernetes
 from ferryman.clients.kubernetes_errors import KubernetesError
 from ferryman.handlers.cache import Index
-from ferryman.handlers.watch import WATCHED
+from ferryman.handlers.watch import OURS, WATCHED
 
 _log = logging.getLogger(__name__)
 
 PERIOD_S: Final = 600.0
 #: A deletion that is on its way must have arrived after this.
 CONFIRM_AFTER_S: Final = 10.0
-#: What decisions are made of; serving objects are put right by reconciles.
-AUDITED: Final = ("models", "runtimes", "profiles", "nodes")
 
 #: Index and uid of an object that is in an index but not in the cluster.
 Ghost = tuple[str, str]
@@ -45,14 +43,15 @@ async def wait_for_ghosts(kubernetes: Kubernetes, indices: Mapping[str, Index]) 
 
 async def _ghosts(kubernetes: Kubernetes, indices: Mapping[str, Index]) -> set[Ghost]:
     found: set[Ghost] = set()
-    for index in AUDITED:
+    for index, watched in WATCHED.items():
         # First what we have, then what there is: what is created in between is no ghost.
         kept = {
             str(body["metadata"].get("uid", ""))
             for bodies in list(indices[index].values())
             for body in bodies
         }
-        watched = WATCHED[index]
-        there = await kubernetes.list_uids(watched.group, watched.version, watched.plural)
+        # As the watch asks: without a selector every pod of the cluster would be listed.
+        selector = OURS if watched.ours_only else ""
+        there = await kubernetes.list_uids(watched.group, watched.version, watched.plural, selector)
         found |= {(index, uid) for uid in kept - there}
     return found

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from ferryman.api import names
 from ferryman.api.base import ApiType
+from ferryman.core.render import ANNOTATION_CONFIG_HASH
 
 T = TypeVar("T", bound=ApiType)
 M = TypeVar("M")
@@ -30,6 +31,8 @@ _MODEL_METADATA = (
     "creationTimestamp",
     "deletionTimestamp",
 )
+#: Of a pod's annotations: its live cap, and which configuration it was made for.
+_POD_ANNOTATIONS = (names.ANNOTATION_MAX_BATCH_SIZE, ANNOTATION_CONFIG_HASH)
 
 
 def version(manifest: Manifest) -> int:
@@ -103,7 +106,7 @@ def trim_pod(body: Manifest) -> Manifest:
     return {
         "metadata": {
             **_pick(metadata, ("name", "namespace", "uid", "resourceVersion", "deletionTimestamp")),
-            "annotations": _pick(annotations, (names.ANNOTATION_MAX_BATCH_SIZE,)),
+            "annotations": _pick(annotations, _POD_ANNOTATIONS),
         },
         "spec": {
             "nodeName": spec.get("nodeName", ""),
@@ -197,6 +200,16 @@ class Cache:
         """Take note that the watch has shown another version of something."""
         self._revision += index in {"nodes", "profiles"}
 
+    def forget(self, index: str, gone: Manifest) -> None:
+        """Drop what was made of an object that is gone: autoscaled nodes have ever new names."""
+        if index not in {"nodes", "profiles", "runtimes"}:
+            return  # of others nothing is kept, and pods go all the time
+        name, uid = gone["metadata"]["name"], _uid(gone)
+        for made in [made for made in self._made if made.endswith(f" of {name}")]:
+            del self._made[made]
+        for parsed in [parsed for parsed in self._parsed if parsed[1] == uid]:
+            del self._parsed[parsed]
+
     def remember(self, index: str, key: object, written: Manifest) -> None:
         """Lay the answer to a write over the index until the watch shows it or a later one."""
         self._written[index, key] = written
@@ -209,7 +222,8 @@ class Cache:
     def made(self, name: str, parts: tuple[object, ...], make: Callable[[], M]) -> M:
         """Return what was made of equal parts under this name before, or make it now.
 
-        Every decision looks at every node, and few nodes change from one to the next.
+        Every decision looks at every node, and few nodes change from one to the next. What is
+        made of one node has a name that ends in "of NODE": it goes when the node goes.
         """
         known = self._made.get(name)
         if known is None or known[0] != parts:

@@ -1,25 +1,38 @@
 """Execute: carry out a plan, writing only what differs from what is there."""
 
+import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
 from ferryman.api import names
+from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import InferenceModelStatus
 from ferryman.clients.kubernetes import Kubernetes, ObjectReference
-from ferryman.clients.kubernetes_errors import KubernetesError
+from ferryman.clients.kubernetes_errors import Fault, KubernetesError, PermanentError
 from ferryman.clients.triton import TritonServer
+from ferryman.core import conditions
 from ferryman.core.changes import Actuation
 from ferryman.core.events import Event, of_outcome
 from ferryman.core.plan import Plan, record_outcome, record_started
+from ferryman.core.problems import Problem
+from ferryman.core.render import ANNOTATION_CONFIG_HASH
 from ferryman.core.snapshot import PodView
 from ferryman.handlers.actuate import actuate
-from ferryman.handlers.cache import Cache, Key, Manifest, trim_model, trim_pod, version
+from ferryman.handlers.cache import (
+    Cache,
+    Key,
+    Manifest,
+    trim_deployment,
+    trim_model,
+    trim_pod,
+    version,
+)
 from ferryman.handlers.metrics import Metrics
 
 _log = logging.getLogger(__name__)
@@ -29,6 +42,12 @@ _BY_GENERATION: Final = ("Deployment",)
 #: From a pod's annotation to batches under the new bound: the kubelet projects it within about a
 #: second, the library looks every 100 ms, and what was batched before is executed first.
 LIVE_CAP_SETTLES_S: Final = 2.0
+
+
+class NameTakenError(PermanentError):
+    """An object of a name that is to be ours is there, and somebody else's."""
+
+    fault: Fault = "user"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +74,10 @@ class Applied:
         if known is None or known.digest != _digest(manifest):
             return False
         return live is None or _version(manifest["kind"], live) <= known.version
+
+    def knows(self, key: Key, kind: str) -> bool:
+        """Whether an object of this kind was applied for the model."""
+        return kind in self._known.get(key, {})
 
     def note(self, key: Key, manifest: Manifest, answer: Manifest) -> None:
         """Take note of the API server's answer to an apply."""
@@ -117,7 +140,8 @@ class Executor:
         ``on_change`` is called when what serves changes, with the seconds until that shows.
 
         In this order, so that an operator that dies in between finds the decision written down
-        and carries on from it. Raises KubernetesError; everything is then tried again.
+        and carries on from it. Raises KubernetesError; everything is then tried again. What the
+        API server refuses for good is said in the status as well.
         """
         status = plan.status
         if plan.actuation is not None:
@@ -125,9 +149,19 @@ class Executor:
         await self._write_status(model, status)
         # At once: the next try would see no transition any more.
         await self._post(model, plan.events)
-        await self._apply(model.key, plan.objects)
-        if plan.actuation is not None:
-            await self._change(model, status, plan.actuation, server, on_change)
+        model = model.with_(status=status)
+        try:
+            await self._apply(model.key, plan.objects)
+        except PermanentError as error:
+            await self._report(model, plan.status, error)
+            raise
+        if plan.objects:
+            status = conditions.applied(status, self._clock())
+        if plan.actuation is None:
+            await self._write_status(model, status)
+            return
+        actuation = self._loadable(model.key, plan.actuation, plan.objects)
+        await self._change(model, status, actuation, server, on_change)
 
     async def write_raw_status(self, about: ObjectReference, status: Manifest) -> None:
         """Write a status of an object that cannot be read as a whole."""
@@ -139,13 +173,64 @@ class Executor:
         if status != model.status:
             await self.write_raw_status(reference(model), status.as_dict())
 
-    async def _apply(self, key: Key, objects: Iterable[Manifest]) -> None:
+    async def _apply(self, key: Key, objects: Sequence[Manifest]) -> None:
+        await self._check_names(key, objects)
         for manifest in objects:
             live = self._cache.live(manifest["kind"], key)
             if self._applied.is_current(key, manifest, live):
                 continue
             answer = await self._kubernetes.apply(manifest)
             self._applied.note(key, manifest, answer)
+            if manifest["kind"] == "Deployment":
+                # Until the watch shows it, the one of before would count as rolled out.
+                self._cache.remember("deployments", key, trim_deployment(answer))
+
+    async def _check_names(self, key: Key, objects: Sequence[Manifest]) -> None:
+        """Raise NameTakenError if what would be created is there already, and is not ours.
+
+        The watches show what has our label only. For Secrets one may not ask, but none of ours
+        is without the other objects.
+        """
+        unknown = [
+            manifest
+            for manifest in objects
+            if (kind := manifest["kind"]) != "Secret"
+            and not self._applied.knows(key, kind)
+            and self._cache.live(kind, key) is None
+        ]
+        found = await asyncio.gather(*map(self._kubernetes.find, unknown))
+        for manifest, there in zip(unknown, found, strict=True):
+            if there is not None and not _is_ours(there, manifest):
+                raise NameTakenError(
+                    f"{manifest['kind']} {manifest['metadata']['name']} exists and is not "
+                    "Ferryman's: rename the model, or remove that object"
+                )
+
+    async def _report(
+        self, model: InferenceModel, status: InferenceModelStatus, error: PermanentError
+    ) -> None:
+        """Say why objects are not applied, unless that was said; the rest is as was decided.
+
+        A change of batching that was to follow was not begun.
+        """
+        problem = _problem(error)
+        refused = conditions.with_problem(status, problem, self._clock())
+        if refused != status:
+            await self._write_status(model, refused)
+            await self._post(model, (Event("Warning", problem.reason, problem.message),))
+
+    def _loadable(self, key: Key, actuation: Actuation, objects: Sequence[Manifest]) -> Actuation:
+        """Leave the configuration out where a pod was made for another one than pods to come.
+
+        While another processor class or configuration is rolled out, the pods of before could
+        not serve with it: each is given its own with the new batching.
+        """
+        coming = {_made_for(m["spec"]["template"]) for m in objects if m["kind"] == "Deployment"}
+        addressed = {pod.name for pod in actuation.pods}
+        pods = [p for p in self._cache.pods(key) if p["metadata"]["name"] in addressed]
+        if {_made_for(pod) for pod in pods} - {None} <= coming:
+            return actuation
+        return replace(actuation, config_pbtxt="", config_has_live_cap=False)
 
     async def _change(
         self,
@@ -202,6 +287,27 @@ def reference(model: InferenceModel) -> ObjectReference:
     """Return what writes and events about a model refer to."""
     namespace, name = model.key
     return ObjectReference(names.API_VERSION, "InferenceModel", namespace, name, model.metadata.uid)
+
+
+def _is_ours(there: Manifest, manifest: Manifest) -> bool:
+    """Whether an object is the model's: by its label, or by its owner where the label was lost."""
+    metadata, ours = there["metadata"], manifest["metadata"]
+    label = (metadata.get("labels") or {}).get(names.LABEL_MODEL)
+    owners = {owner["uid"] for owner in metadata.get("ownerReferences") or ()}
+    return label == ours["labels"][names.LABEL_MODEL] or ours["ownerReferences"][0]["uid"] in owners
+
+
+def _problem(error: PermanentError) -> Problem:
+    if isinstance(error, NameTakenError):
+        return Problem(Reason.NAME_TAKEN, str(error), stalled=True)
+    message = f"the API server refuses an object that is to serve the model: {error}"
+    return Problem(Reason.APPLY_REFUSED, message, stalled=True)
+
+
+def _made_for(pod: Manifest) -> str | None:
+    """Return the hash of the configuration that a pod, or a template's pods, start with."""
+    found: str | None = (pod["metadata"].get("annotations") or {}).get(ANNOTATION_CONFIG_HASH)
+    return found
 
 
 def _described(model: InferenceModel) -> dict[str, Any]:

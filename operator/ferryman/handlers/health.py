@@ -1,7 +1,8 @@
 """What Kubernetes and Prometheus ask the operator: /healthz, /readyz and /metrics.
 
-Health is freshness: work is being handled or there is none, and the API server answered lately.
-A process that merely answers a probe may long have lost its watches or its workers.
+Health is freshness: work is being handled or there is none. A process that merely answers a probe
+may long have lost its workers. An API server that is silent keeps the operator from its work, but
+a new start would wait for it as well, and have forgotten what was learned of the models.
 """
 
 import asyncio
@@ -48,23 +49,37 @@ class Health:
     ready: bool = False
     """Whether the watches have listed everything and work is taken up."""
     answered_at_s: float = field(init=False)
+    asked_at_s: float = field(init=False)
+    """When it was last asked for a sign of life, answered or not."""
 
     def __post_init__(self) -> None:
-        self.answered_at_s = self.clock()
+        self.answered_at_s = self.asked_at_s = self.clock()
 
     def answered(self) -> None:
         """Take note that the API server answered now."""
         self.answered_at_s = self.clock()
 
     def problem(self) -> str | None:
-        """Return what is wrong, or None."""
-        silent_s = self.clock() - self.answered_at_s
-        if silent_s > STALE_AFTER_S:
-            return f"the API server has not answered for {silent_s:.0f} s"
+        """Return what only a new start mends, or None."""
+        unasked_s = self.clock() - self.asked_at_s
+        if unasked_s > STALE_AFTER_S:
+            return f"the API server was not asked for {unasked_s:.0f} s"
         stuck_s = self.queue.stuck_s() if self.queue else 0.0
-        if stuck_s > STALE_AFTER_S:
+        # While the API server is silent, work waits for it.
+        if stuck_s > STALE_AFTER_S and self._silence() is None:
             return f"work has waited for {stuck_s:.0f} s and none was handled"
         return None
+
+    def hindrance(self) -> str | None:
+        """Return what keeps the operator from its work, or None."""
+        listed = None if self.ready else "waiting for the watches to list everything"
+        return self._silence() or listed or self.problem()
+
+    def _silence(self) -> str | None:
+        silent_s = self.clock() - self.answered_at_s
+        if silent_s <= STALE_AFTER_S:
+            return None
+        return f"the API server has not answered for {silent_s:.0f} s"
 
     async def check(self, kubernetes: Kubernetes) -> None:
         """Ask the API server for a sign of life now and then, until cancelled."""
@@ -75,6 +90,7 @@ class Health:
                 _log.warning("the API server does not answer", extra={"why": str(error)})
             else:
                 self.answered()
+            self.asked_at_s = self.clock()
             await asyncio.sleep(CHECK_PERIOD_S)
 
 
@@ -96,12 +112,10 @@ async def serve(health: Health, metrics: Metrics, *, host: str, port: int) -> As
 
 def _app(health: Health, metrics: Metrics) -> web.Application:
     async def healthz(_: web.Request) -> web.Response:
-        problem = health.problem()
-        return web.Response(text=problem or "ok", status=503 if problem else 200)
+        return _told(health.problem())
 
     async def readyz(_: web.Request) -> web.Response:
-        text = "ok" if health.ready else "waiting for the watches to list everything"
-        return web.Response(text=text, status=200 if health.ready else 503)
+        return _told(health.hindrance())
 
     async def page(_: web.Request) -> web.Response:
         metrics.queue_depth.set(health.queue.depth if health.queue else 0)
@@ -113,3 +127,7 @@ def _app(health: Health, metrics: Metrics) -> web.Application:
         [web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", page)]
     )
     return app
+
+
+def _told(problem: str | None) -> web.Response:
+    return web.Response(text=problem or "ok", status=503 if problem else 200)

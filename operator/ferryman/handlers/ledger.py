@@ -13,7 +13,7 @@ from typing import Final
 from ferryman.api import quantity
 from ferryman.handlers.cache import Key, Manifest
 
-#: So long after a placement its pods are taken not to show in the node's utilisation.
+#: So long after a placement pods that run, too, are taken not to show in the node's utilisation.
 IN_FLIGHT_S: Final = 60.0
 
 
@@ -78,6 +78,7 @@ class Ledger:
     def __init__(self) -> None:
         self._pods: dict[Key, dict[str, Amount]] = {}
         self._bound: dict[Key, Counter[str]] = {}
+        self._starting: dict[Key, Counter[str]] = {}
         self._totals: defaultdict[str, Amount] = defaultdict(Amount)
         self._placed: dict[Key, Placed] = {}
 
@@ -85,6 +86,7 @@ class Ledger:
         """Take note of all pods that a model has now."""
         self._subtract(self._pods.pop(key, {}))
         self._bound.pop(key, None)
+        self._starting.pop(key, None)
         bound = [pod for pod in pods if _occupies(pod)]
         if not bound:
             return
@@ -94,6 +96,7 @@ class Ledger:
             nodes[node] = nodes[node].plus(_requests(pod))
         self._pods[key] = dict(nodes)
         self._bound[key] = Counter(pod["spec"]["nodeName"] for pod in bound)
+        self._starting[key] = Counter(pod["spec"]["nodeName"] for pod in bound if not _runs(pod))
         for node, reserved in nodes.items():
             self._totals[node] = self._totals[node].plus(reserved)
 
@@ -119,15 +122,14 @@ class Ledger:
         for other, placed in self._placed.items():
             if other in apart_from:
                 continue
-            bound = self._bound.get(other, Counter[str]())
-            awaited = _awaited(placed, bound)
-            is_recent = now_s - placed.at_s < IN_FLIGHT_S
-            for node, count in (awaited + bound if is_recent else awaited).items():
+            awaited = _awaited(placed, self._bound.get(other, Counter[str]()))
+            shown = self._bound if now_s - placed.at_s < IN_FLIGHT_S else self._starting
+            # What has no pod, or one that does not run yet, no utilisation can show.
+            for node, count in (awaited + shown.get(other, Counter[str]())).items():
                 before = loads.get(node, Load())
-                shown_late = placed.one.times(count if is_recent else 0)
                 loads[node] = Load(
                     before.reserved.plus(placed.one.times(awaited[node])),
-                    before.in_flight.plus(shown_late),
+                    before.in_flight.plus(placed.one.times(count)),
                 )
         return loads
 
@@ -154,6 +156,10 @@ def _awaited(placed: Placed, bound: Counter[str]) -> Counter[str]:
 def _occupies(pod: Manifest) -> bool:
     ended = pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
     return bool(pod["spec"].get("nodeName")) and not ended
+
+
+def _runs(pod: Manifest) -> bool:
+    return bool(pod.get("status", {}).get("phase") == "Running")
 
 
 def _requests(pod: Manifest) -> Amount:

@@ -81,6 +81,7 @@ class Metrics:
         self.placements = Gauge(
             "ferryman_models_placed", "Models per node type.", ("node_type",), registry=registry
         )
+        self._shown: set[Key] = set()
         self._node_types: dict[Key, str] = {}
 
     def write(self, verb: str, kind: str) -> None:
@@ -90,6 +91,7 @@ class Metrics:
     def show(self, model: InferenceModel, status: InferenceModelStatus) -> None:
         """Show what the status says of a model."""
         key = model.key
+        self._shown.add(key)
         _set(self.batch_size, key, _batch_size(status))
         observed, latency = status.observed, model.spec.objectives.latency
         _set(self.latency_ms, key, observed.latency_milliseconds if observed else None)
@@ -107,6 +109,12 @@ class Metrics:
         for gauge in self._of_models():
             _set(gauge, key, None)
         self._place(key, "")
+        self._shown.discard(key)
+
+    def forget_all(self) -> None:
+        """Drop the series of all models: no event tells of those that are deleted meanwhile."""
+        for key in list(self._shown):
+            self.forget(key)
 
     def _of_models(self) -> tuple[Gauge, ...]:
         return (

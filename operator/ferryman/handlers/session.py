@@ -165,6 +165,7 @@ class Session:
         for outcome in await asyncio.gather(*self._tasks, return_exceptions=True):
             if isinstance(outcome, Exception):
                 _log.error("a task had ended", exc_info=outcome)
+        self.outside.metrics.forget_all()
         await self._closing.aclose()
 
     async def _audit(self, indices: Mapping[str, Index]) -> None:
@@ -185,6 +186,8 @@ def _note(
     index: str, body: Manifest, *, cache: Cache, ledger: Ledger, applied: Applied, deleted: bool
 ) -> None:
     """Take note of what only an event tells."""
+    if deleted:
+        cache.forget(index, body)
     key = model_key(body)
     if key is None:
         return

@@ -117,7 +117,8 @@ class Concerned:
     """Which models an event concerns.
 
     Agents report every 60 s, and every report is an event: only a report that can change a
-    decision is passed on, to all models; any other only to the models that have no place yet.
+    decision is passed on, to all models. Any other concerns none: those that have no place yet come
+    back by themselves, and a look at all nodes for each of them at each report would never end.
     """
 
     def __init__(self, stored: Cache) -> None:
@@ -132,7 +133,7 @@ class Concerned:
             return Concern(self._served_by(_name(body)), benchmarks=True, placements=True)
         if index in {"nodes", "profiles"}:
             if not self._changed(index, body, deleted=deleted):
-                return Concern(self._unplaced())
+                return Concern()
             return Concern(self._cache.model_keys(), benchmarks=True, placements=True)
         key = cache.model_key(body)
         if key is None:
@@ -147,9 +148,6 @@ class Concerned:
             for key, model in self._models()
             if model.get("spec", {}).get("runtimeRef", {}).get("name") == runtime
         ]
-
-    def _unplaced(self) -> list[Key]:
-        return [key for key, model in self._models() if not _node_type(model)]
 
     def _models(self) -> Iterable[tuple[Key, Manifest]]:
         for key in self._cache.model_keys():
@@ -171,12 +169,6 @@ class Concerned:
 def _is_unseen(model: Manifest) -> bool:
     seen = model.get("status", {}).get("observedGeneration")
     return bool(model["metadata"].get("generation") != seen)
-
-
-def _node_type(model: Manifest) -> str | None:
-    placement = model.get("status", {}).get("placement") or {}
-    found: str | None = placement.get("nodeType")
-    return found
 
 
 def _essence(index: str, body: Manifest) -> Any:  # noqa: ANN401  JSON

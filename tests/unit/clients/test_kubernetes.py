@@ -2,6 +2,7 @@ import asyncio
 import base64
 import json
 from contextlib import asynccontextmanager
+from urllib.parse import unquote
 
 import pytest
 from aiohttp import web
@@ -86,6 +87,23 @@ def test_an_apply_is_server_side_with_our_field_manager_and_is_counted():
     assert path == ("/api/v1/namespaces/team/configmaps/m-triton?fieldManager=ferryman&force=true")
     assert json.loads(body) == CONFIG_MAP
     assert writes == [("apply", "ConfigMap")]
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        pytest.param([], id="it is not there"),
+        pytest.param([{"metadata": {"name": "m-triton"}}], id="it is"),
+    ],
+)
+def test_an_object_is_looked_for_by_its_name_in_a_list_of_metadata(items):
+    server = Server((200, {"items": items}))
+    found, writes = talk(server, lambda api: api.find(CONFIG_MAP))
+    method, path, _, _ = server.requests[0]
+    assert method == "GET"
+    path = unquote(path)
+    assert path == "/api/v1/namespaces/team/configmaps?fieldSelector=metadata.name=m-triton"
+    assert (found, writes) == (items[0] if items else None, [])
 
 
 def test_a_status_is_applied_as_a_whole_to_this_very_object():

@@ -15,6 +15,8 @@ from tests import factories
 from tests.factories import NOW, at, capped_pod, limits, pod
 
 EIGHT, TEN = Batching(max_batch_size=8), Batching(max_batch_size=10)
+SILENT = pod().with_(batching=None)
+STARTING = SILENT.with_(ready=False)
 
 
 def serving(*pods, **fields):
@@ -113,6 +115,28 @@ def test_a_change_of_the_specification_without_pods_is_applied_at_once():
     status = BatchingStatus(applied=EIGHT)
     found = decide(status, BatchingSpec(mode="Fixed", initial=TEN), serving())
     assert (found.applied, found.status.applied, found.actuation) == (TEN, TEN, None)
+
+
+@pytest.mark.parametrize(
+    ("pods", "applied"),
+    [
+        pytest.param((STARTING,), TEN, id="those that start, or crash, come up with it"),
+        pytest.param((SILENT,), EIGHT, id="those that serve keep what they have"),
+        pytest.param((SILENT, STARTING), EIGHT, id="one that serves keeps what it has"),
+    ],
+)
+def test_a_change_of_the_specification_while_no_pod_answers(pods, applied):
+    spec, silent = BatchingSpec(mode="Fixed", initial=TEN), serving(*pods, model_ready=None)
+    found = decide(BatchingStatus(applied=EIGHT), spec, silent)
+    assert (found.applied, found.status.applied, found.actuation) == (applied, applied, None)
+
+
+def test_a_change_of_the_specification_that_waited_is_made_once_a_pod_answers():
+    spec = BatchingSpec(mode="Fixed", initial=TEN)
+    waiting = decide(BatchingStatus(applied=EIGHT), spec, serving(SILENT, model_ready=None))
+    found = decide(waiting.status, spec, serving(pod(batching=EIGHT))).actuation
+    assert found is not None
+    assert (found.before, found.after, found.reason) == (EIGHT, TEN, Reason.SPEC_CHANGED)
 
 
 def test_a_change_of_the_specification_is_not_bound_by_the_reload_budget():

@@ -132,6 +132,7 @@ def test_the_pod_tolerates_what_the_runtime_does():
 
 def test_no_container_has_privileges_or_a_token():
     spec = pod()
+    assert spec["serviceAccountName"] == "ferryman-benchmark"
     assert spec["automountServiceAccountToken"] is False
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}

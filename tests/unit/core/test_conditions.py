@@ -15,7 +15,7 @@ from ferryman.api.inference_model_status import (
 from ferryman.core import conditions
 from ferryman.core.objectives import Verdict
 from ferryman.core.observation import Observation
-from ferryman.core.problems import View
+from ferryman.core.problems import BEING_APPLIED, Problem, View
 from ferryman.core.rejection import RejectedError
 from ferryman.core.snapshot import ServingState
 from tests import factories
@@ -31,6 +31,18 @@ READY = ServingState(
 MET = Verdict(met=True, latency=-1, throughput_met=None, reason=Reason.MET, message="p99 40 ms")
 
 
+def serving_condition(generation):
+    """Return what is said of a model whose specification was applied."""
+    return Condition(
+        type="Ready",
+        status="True",
+        reason="Serving",
+        message="",
+        observed_generation=generation,
+        last_transition_time=at(-60),
+    )
+
+
 def view(
     serving=READY,
     *,
@@ -43,7 +55,8 @@ def view(
     rejected=0,
     **model,
 ):
-    status = InferenceModelStatus(conditions=before)
+    serves = serving_condition(model.get("generation", 1))
+    status = InferenceModelStatus(conditions=(*before, serves), placement=PLACED)
     return View(
         model=factories.model(status=status, **model),
         runtime=factories.runtime(),
@@ -267,6 +280,7 @@ REJECT = {"batching": BatchingSpec(on_overload="Reject")}
         ),
         pytest.param({"needed": 3, "replicas": 3}, None, id="there are to be three already"),
         pytest.param({"needed": 0}, "however many replicas", id="no number would do"),
+        pytest.param({"needed": 101}, "nor would 100 replicas", id="none that was tried would do"),
         pytest.param({"needed": 3, "replicas": 0}, None, id="the model is scaled to zero"),
         pytest.param(
             {"rejected": 5, **REJECT}, "requests are rejected because", id="requests are rejected"
@@ -292,3 +306,74 @@ def test_needs_capacity(fields, words):
 def test_nothing_observed_yet_rejects_nothing():
     unseen = replace(view(**REJECT), observation=Observation(None, None, steady=True))
     assert find(conditions.describe(unseen, NOW), ConditionType.NEEDS_CAPACITY) is None
+
+
+REFUSED = Problem(Reason.APPLY_REFUSED, "in the server's words", stalled=True)
+LATER = NOW + timedelta(seconds=60)
+
+
+def described(**fields):
+    """Return a status with a model's conditions."""
+    return InferenceModelStatus(observed_generation=1, conditions=describe(**fields), replicas=3)
+
+
+@pytest.mark.parametrize(
+    ("fields", "since_s"),
+    [
+        pytest.param({}, 60, id="a model that serves"),
+        pytest.param({"serving": READY.with_(ready_replicas=0)}, 0, id="one that is deployed"),
+    ],
+)
+def test_what_only_the_api_server_knows_takes_the_place_of_what_was_found(fields, since_s):
+    before = described(**fields, needed=3)
+    found = conditions.with_problem(before, REFUSED, LATER)
+    types = " ".join(c.type for c in found.conditions)
+    assert types == "Ready Placed ModelLoaded ObjectivesMet Stalled NeedsCapacity"
+    ready = find(found.conditions, ConditionType.READY)
+    stalled = find(found.conditions, ConditionType.STALLED)
+    assert (ready.status, stalled.status) == ("False", "True")
+    assert {ready.reason, stalled.reason} == {"ApplyRefused"}
+    assert {ready.message, stalled.message} == {"in the server's words"}
+    assert {c.observed_generation for c in found.conditions} == {1}
+    assert ready.last_transition_time == at(since_s)
+    for kind in (ConditionType.PLACED, ConditionType.OBJECTIVES_MET, ConditionType.NEEDS_CAPACITY):
+        assert find(found.conditions, kind) == find(before.conditions, kind)
+    assert found.replicas == 3
+    assert conditions.with_problem(found, REFUSED, LATER + timedelta(hours=1)) == found
+
+
+def test_a_long_refusal_is_cut_to_what_the_api_allows_and_stays_the_same():
+    long = Problem(Reason.APPLY_REFUSED, "x" * 5000, stalled=True)
+    once = conditions.with_problem(described(), long, NOW)
+    assert len(find(once.conditions, ConditionType.READY).message) == 1024
+    assert describe(before=once.conditions) == once.conditions
+    assert conditions.with_problem(once, long, LATER) == once
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        pytest.param(REFUSED, id="a refusal"),
+        pytest.param(Problem(Reason.DEPLOYING, BEING_APPLIED, stalled=False), id="being applied"),
+    ],
+)
+def test_what_stands_until_objects_are_applied_is_over_then(problem):
+    waits = conditions.with_problem(described(), problem, NOW)
+    assert describe(before=waits.conditions) == waits.conditions, "it stands"
+    over = conditions.applied(waits, LATER)
+    reconciling = find(over.conditions, ConditionType.RECONCILING)
+    assert (reconciling.reason, find(over.conditions, ConditionType.STALLED)) == ("Deploying", None)
+    ready = find(describe(before=over.conditions), ConditionType.READY)
+    assert (ready.status, ready.reason) == ("True", "Serving"), "at the next look"
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        pytest.param(InferenceModelStatus(), id="nothing was said"),
+        pytest.param(described(), id="it serves"),
+        pytest.param(described(serving=READY.with_(exists=False)), id="it is new"),
+    ],
+)
+def test_nothing_else_changes_when_objects_are_applied(status):
+    assert conditions.applied(status, LATER) == status

@@ -130,6 +130,34 @@ def test_rejected_requests(before, now, reported):
 
 
 @pytest.mark.parametrize(
+    ("before", "now", "reported"),
+    [
+        pytest.param(0, 1, 1, id="the first failure"),
+        pytest.param(4, 10, 4, id="few, within the noise of a count"),
+        pytest.param(4, 11, 11, id="few, beyond it"),
+        pytest.param(2000, 2199, 2000, id="many, within a tenth"),
+        pytest.param(2000, 2201, 2201, id="many, by more than a tenth"),
+        pytest.param(1, 0, 0, id="none any more"),
+    ],
+)
+def test_failed_requests(before, now, reported):
+    found = observe(model(SEEN.with_(failed_requests=before)), factories.window(failures=now))
+    assert found.status is not None
+    assert found.status.failed_requests == reported
+    assert found.steady is (reported == before)
+
+
+@pytest.mark.parametrize("kind", ["failures", "rejected"])
+def test_an_hour_of_a_steady_trickle_is_reported_once(kind):
+    observed, reports = SEEN, 0
+    for count in (9, 4, 14, 7, 12, 17) * 120:
+        found = observe(model(observed), factories.window(**{kind: count}))
+        reports += found.status != observed
+        observed = found.status
+    assert reports == 1
+
+
+@pytest.mark.parametrize(
     ("before", "after"),
     [
         pytest.param(None, None, id="nothing was ever observed"),

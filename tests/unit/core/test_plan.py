@@ -15,7 +15,9 @@ from ferryman.api.batching import (
 )
 from ferryman.api.conditions import Condition, ConditionType, Reason, find
 from ferryman.api.inference_model_status import BatchingChange, BatchingStatus, InferenceModelStatus
+from ferryman.core.conditions import applied, with_problem
 from ferryman.core.plan import Environment, plan, record_outcome, record_started, target
+from ferryman.core.problems import Problem
 from ferryman.core.snapshot import ServingState
 from ferryman.core.tuner import TunerState
 from tests import factories
@@ -59,10 +61,9 @@ def written(snapshot, status):
 
 def executed(snapshot, done, now=NOW, outcome="Applied"):
     """Return the snapshot after a plan was carried out."""
-    snapshot = written(snapshot, done.status)
     if done.actuation is None:
-        return snapshot
-    begun = record_started(done.status, done.actuation, now)
+        return written(snapshot, applied(done.status, now) if done.objects else done.status)
+    begun = applied(record_started(done.status, done.actuation, now), now)
     status = record_outcome(begun, done.actuation, outcome, "", now)
     changed = {view.name for view in done.actuation.pods} if outcome == "Applied" else set()
     pods = tuple(
@@ -70,6 +71,12 @@ def executed(snapshot, done, now=NOW, outcome="Applied"):
         for view in snapshot.serving.pods
     )
     return written(snapshot, status).with_(serving=snapshot.serving.with_(pods=pods))
+
+
+def settled(snapshot):
+    """Return the snapshot after what is specified was applied, and seen to be as it is."""
+    after = executed(snapshot, planned(snapshot))
+    return written(after, planned(after).status)
 
 
 def condition(done, kind):
@@ -112,8 +119,7 @@ def test_target(objectives, phrase):
 
 
 def test_a_model_that_serves_is_ready_and_left_alone():
-    first = factories.snapshot(serving=serving())
-    done = planned(written(first, planned(first).status))
+    done = planned(settled(factories.snapshot(serving=serving())))
     assert shown(done, ConditionType.READY) == ("True", "Serving")
     assert (done.actuation, done.events, done.requeue_after_s) == (None, (), None)
 
@@ -150,7 +156,7 @@ def test_a_step_of_the_tuner_comes_with_the_configuration_to_load():
 
 
 def test_a_step_that_was_applied_is_rendered_from_then_on():
-    snapshot = slow_model()
+    snapshot = settled(slow_model())
     after = executed(snapshot, planned(snapshot, window=SLOW, state=FALLING))
     done = planned(after)
     config_map = next(o for o in done.objects if o["kind"] == "ConfigMap")
@@ -173,9 +179,36 @@ def test_a_step_that_was_refused_leaves_everything_as_it_was():
     assert (again.actuation, again.status.batching.reason) == (None, Reason.CONFIG_REFUSED)
 
 
+def test_a_change_of_the_specification_is_ready_only_after_it_was_applied():
+    snapshot = settled(factories.snapshot(serving=serving()))
+    source = factories.source("oci://registry.example/resnet50:2")
+    model = factories.model(generation=2, model=source, status=snapshot.model.status)
+    changed = snapshot.with_(model=model)
+    done = planned(changed)
+    assert shown(done, ConditionType.READY) == ("False", "Deploying")
+    assert shown(done, ConditionType.RECONCILING) == ("True", "Deploying")
+    assert (done.status.observed_generation, done.requeue_after_s) == (2, 5.0)
+    assert [(e.type, e.reason) for e in done.events] == [("Normal", "Deploying")]
+    again = planned(written(changed, done.status))
+    assert (again.status, again.events) == (done.status, ()), "it was not applied meanwhile"
+    ready = planned(executed(changed, done))
+    assert shown(ready, ConditionType.READY) == ("True", "Serving")
+
+
+def test_nothing_that_serves_is_touched_while_the_api_server_refuses_objects():
+    snapshot = settled(slow_model())
+    problem = Problem(Reason.APPLY_REFUSED, "no quota", stalled=True)
+    refused = written(snapshot, with_problem(snapshot.model.status, problem, NOW))
+    done = planned(refused, window=SLOW, state=FALLING)
+    assert (done.actuation, done.state, done.requeue_after_s) == (None, FALLING, 30.0)
+    assert [o["kind"] for o in done.objects][-1] == "Deployment", "they are tried again"
+    assert shown(done, ConditionType.STALLED) == ("True", "ApplyRefused")
+    assert planned(executed(refused, done), window=SLOW, state=FALLING).actuation is not None
+
+
 def test_an_interrupted_change_is_begun_again_after_a_pause():
     fixed = BatchingSpec(mode="Fixed", initial=TEN)
-    status = planned(factories.snapshot(serving=serving())).status
+    status = settled(factories.snapshot(serving=serving())).model.status
     model = factories.model(batching=fixed, status=status)
     snapshot = factories.snapshot(model=model, serving=serving())
     after = executed(snapshot, planned(snapshot), outcome="Interrupted")
@@ -302,7 +335,7 @@ WINDOWS = {
 
 @pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS.keys())
 def test_a_steady_model_writes_nothing(window):
-    snapshot, state = factories.snapshot(serving=serving()), TunerState()
+    snapshot, state = settled(factories.snapshot(serving=serving())), TunerState()
     first = planned(snapshot, window=window, state=state)
     snapshot = written(snapshot, first.status)
     for beat in range(1, 4):
@@ -401,14 +434,14 @@ def falling(snapshot):
 def test_what_was_carried_out_is_not_decided_again(snapshot, window):
     """A few changes may follow one another (pods that differ in different ways); then all rests.
 
-    A plan without a change is at rest at once: the same look at the same cluster gives the same
-    status, no change and no event, and the objects are the same to the byte.
+    A plan without a change is at rest once it is applied: the same look at the same cluster gives
+    the same status, no change and no event, and the objects are the same to the byte.
     """
     done = planned(snapshot, window=window, state=falling(snapshot))
-    for beat in range(1, 8):
+    for beat in range(1, 9):
         after = executed(snapshot, done, NOW + timedelta(seconds=beat))
         again = planned(after, state=done.state, now=NOW + timedelta(seconds=beat))
-        if done.actuation is None:
+        if done.actuation is None and done.status == after.model.status:
             assert again.status == after.model.status
             assert again.objects == done.objects
             assert (again.actuation, again.events) == (None, ())

@@ -102,7 +102,8 @@ def test_a_triton_without_control_key_locks_nothing():
 def test_only_the_operator_reaches_grpc_and_the_pods_reach_nobody():
     policy = rendered()["NetworkPolicy"]["spec"]
     namespace = {"matchLabels": {"kubernetes.io/metadata.name": "ferryman-system"}}
-    operator = {"matchLabels": {"app.kubernetes.io/name": "ferryman"}}
+    labels = {"app.kubernetes.io/name": "ferryman", "app.kubernetes.io/component": "operator"}
+    operator = {"matchLabels": labels}
     sources = {rule["ports"][0]["port"]: rule.get("from") for rule in policy["ingress"]}
     assert sources == {
         8000: None,

@@ -25,41 +25,63 @@ class Queue:
         return self._stuck_s
 
 
+SILENT = "the API server has not answered for 61 s"
+STUCK = "work has waited for 61 s and none was handled"
+UNASKED = "the API server was not asked for 61 s"
+LISTING = "waiting for the watches to list everything"
+
+
 @pytest.mark.parametrize(
-    ("silent_s", "queue", "problem"),
+    ("silent_s", "unasked_s", "queue", "ready", "problem", "hindrance"),
     [
-        pytest.param(0, Queue(0), None, id="all is well"),
-        pytest.param(59, Queue(59), None, id="a minute of patience"),
-        pytest.param(61, Queue(0), "the API server has not answered for 61 s", id="silence"),
-        pytest.param(0, Queue(61), "work has waited for 61 s", id="work lies untouched"),
-        pytest.param(0, None, None, id="waiting for the definitions is no failure"),
+        pytest.param(0, 0, Queue(0), True, None, None, id="all is well"),
+        pytest.param(59, 59, Queue(59), True, None, None, id="a minute of patience"),
+        pytest.param(61, 0, Queue(0), True, None, SILENT, id="silence: a new start does not help"),
+        pytest.param(61, 0, Queue(300), True, None, SILENT, id="work that waits for the silent"),
+        pytest.param(0, 0, Queue(61), True, STUCK, STUCK, id="work lies untouched"),
+        pytest.param(61, 61, Queue(0), True, UNASKED, SILENT, id="nobody asks any more"),
+        pytest.param(0, 0, None, False, None, LISTING, id="waiting for the definitions"),
+        pytest.param(61, 0, None, False, None, SILENT, id="waiting for them, and silence"),
     ],
 )
-def test_health_is_freshness(silent_s, queue, problem):
-    clock = iter([0.0, silent_s, silent_s])
-    health = Health(lambda: next(clock), queue=queue)
-    found = health.problem()
-    assert found is None if problem is None else problem in found
+def test_health_is_freshness(silent_s, unasked_s, queue, ready, problem, hindrance):
+    health = Health(lambda: 1000.0, queue=queue, ready=ready)
+    health.answered_at_s -= silent_s
+    health.asked_at_s -= unasked_s
+    assert (health.problem(), health.hindrance()) == (problem, hindrance)
 
 
 def test_the_api_server_is_asked_for_a_sign_of_life():
     async def main():
-        api, health = FakeKubernetes(), Health(seconds)
+        api, health = FakeKubernetes(), Health(seconds, ready=True)
         checking = asyncio.create_task(health.check(api))
-        await asyncio.sleep(CHECK_PERIOD_S * 10)
-        well = health.problem()
-        api.fail_next = [TemporaryError("down")] * 100
-        await asyncio.sleep(CHECK_PERIOD_S * 10)
-        ill = health.problem()
-        api.fail_next = []
-        await asyncio.sleep(CHECK_PERIOD_S)
+        found = []
+        for errors in ([], [TemporaryError("down")] * 100, []):
+            api.fail_next = errors
+            await asyncio.sleep(CHECK_PERIOD_S * 10)
+            found.append((health.problem(), health.hindrance()))
         checking.cancel()
-        return well, ill, health.problem()
+        return found
 
     well, ill, again = run_virtually(main())
-    assert well is None
-    assert "has not answered" in ill
-    assert again is None
+    assert well == again == (None, None)
+    assert ill[0] is None, "a new start would not help"
+    assert "has not answered" in ill[1]
+
+
+def test_a_check_that_broke_is_a_reason_to_start_anew():
+    class Broken:
+        async def ping(self):
+            raise KeyError("nobody foresaw this")
+
+    async def main():
+        health = Health(seconds, ready=True)
+        checking = asyncio.create_task(health.check(Broken()))
+        await asyncio.sleep(CHECK_PERIOD_S * 10)
+        assert isinstance(checking.exception(), KeyError)
+        return health.problem()
+
+    assert "was not asked" in run_virtually(main())
 
 
 def test_the_pages_are_served():
@@ -78,7 +100,7 @@ def test_the_pages_are_served():
 
     pages = asyncio.run(main())
     assert pages["/healthz"] == (200, "ok")
-    assert pages["/readyz"][0] == 503, "the watches have not listed anything yet"
+    assert pages["/readyz"] == (503, LISTING)
     assert 'ferryman_api_writes_total{kind="Deployment",verb="apply"} 1.0' in pages["/metrics"][1]
     assert "ferryman_queue_depth 3.0" in pages["/metrics"][1]
 

@@ -61,14 +61,27 @@ def test_after_a_minute_utilisation_shows_what_was_in_flight():
     assert ledger.loads((B,), IN_FLIGHT_S)["n1"] == Load(Amount(500, GIB), Amount())
 
 
-def test_what_no_pod_shows_stays_reserved_however_long_that_takes():
+def test_what_no_pod_shows_stays_reserved_and_in_flight_however_long_that_takes():
     ledger = Ledger()
     ledger.place(A, Placed({"n1": 1, "n2": 2}, Amount(500, GIB), at_s=0))
     ledger.update(A, [pod(node="n2")])
     loads = ledger.loads((B,), 10 * IN_FLIGHT_S)
-    assert loads == {"n1": Load(Amount(500, GIB)), "n2": Load(Amount(1000, 2 * GIB))}
+    one = Amount(500, GIB)
+    assert loads == {"n1": Load(one, one), "n2": Load(one.times(2), one)}
     ledger.forget(A)
-    assert ledger.loads((B,), 0) == {"n2": Load(Amount(500, GIB))}
+    assert ledger.loads((B,), 0) == {"n2": Load(one)}
+
+
+def test_a_pod_that_waits_for_its_image_is_in_flight_until_it_runs():
+    ledger, one = Ledger(), Amount(500, GIB)
+    ledger.place(A, Placed({"n1": 1}, one, at_s=0))
+    ledger.update(A, [pod(phase="Pending")])
+    assert ledger.loads((B,), 10 * IN_FLIGHT_S)["n1"] == Load(one, one)
+    ledger.update(A, [pod()])
+    assert ledger.loads((B,), 10 * IN_FLIGHT_S)["n1"] == Load(one)
+    ledger.update(A, [])
+    ledger.forget(A)
+    assert ledger.loads((B,), 10 * IN_FLIGHT_S) == {}
 
 
 def test_pods_that_are_bound_elsewhere_than_expected_are_not_counted_twice():

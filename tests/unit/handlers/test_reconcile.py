@@ -5,20 +5,21 @@ import hmac
 
 import pytest
 
+from ferryman.api import names
 from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import ResourceRequirements, RuntimeRef
+from ferryman.api.inference_model import PlacementSpec, ResourceRequirements, RuntimeRef
 from ferryman.api.inference_runtime import RuntimeLiveCap
-from ferryman.clients.kubernetes_errors import PermanentError, TemporaryError
+from ferryman.clients.kubernetes_errors import ForbiddenError, PermanentError, TemporaryError
 from ferryman.clients.triton import ConfigRefused
-from ferryman.core import tuning
+from ferryman.core import render, tuning
 from ferryman.core.tuner import TuneDecision
 from ferryman.handlers.ledger import Ledger
 from ferryman.handlers.reconcile import Reconciler
 from ferryman.handlers.standing import COMPARE_AGAIN_S
 from ferryman.handlers.watch import Concern, Concerned
 from tests import factories
-from tests.fakes import now, run_virtually, wire
+from tests.fakes import node_object, now, run_virtually, wire
 from tests.unit.handlers.cluster import MASTER_KEY, Cluster
 
 SERVING = {"Secret", "ConfigMap", "NetworkPolicy", "Service", "Deployment"}
@@ -555,15 +556,15 @@ def test_rejected_requests_are_shown_and_raise_the_condition_while_they_last(clu
         )
         server.rejected_per_s = 0.0
         await cluster.beat(60)
-        return during
+        return (*during, gauge(cluster, "rejected_requests"))
 
-    condition, rejected, shown, failed = play(script)
+    condition, rejected, shown, failed, shown_after = play(script)
     assert condition == ("True", "NeedsCapacity")
     # A window of 140 requests a second ends after 8 s.
     assert rejected == shown == 8 * 40
     assert failed == 0
     assert cluster.condition("NeedsCapacity") is None
-    assert gauge(cluster, "rejected_requests") == 0
+    assert shown_after == 0
     reasons = [event[2] for event in cluster.api.events]
     assert reasons.count("NeedsCapacity") == reasons.count("CapacitySuffices") == 1
 
@@ -599,11 +600,10 @@ def test_needed_replicas_are_shown_until_there_are_to_be_so_many(cluster, play, 
         )
         cluster.model(replicas=3)
         await cluster.settle()
-        return during
+        return (*during, gauge(cluster, "needed_replicas"))
 
-    assert play(script) == (3, 3.0, ("True", "NeedsCapacity"))
+    assert play(script) == (3, 3.0, ("True", "NeedsCapacity"), None)
     assert "neededReplicas" not in cluster.status()["batching"]
-    assert gauge(cluster, "needed_replicas") is None
     assert cluster.condition("NeedsCapacity") is None
 
 
@@ -762,9 +762,9 @@ def test_a_reload_brings_the_annotation_along(cluster, play):
     assert [loaded.max_batch_size for loaded in cluster.tritons.at("10.0.0.1").loads] == [2]
 
 
-@pytest.mark.parametrize("position", range(5))
+@pytest.mark.parametrize("position", range(8))
 def test_an_operator_that_dies_while_it_annotates_leaves_what_the_next_one_completes(position):
-    """At the status, the annotation, the outcome, its event, and the ConfigMap."""
+    """At the status, the annotation, the outcome, what follows, the events, and the ConfigMap."""
     cluster = Cluster()
 
     async def script():
@@ -787,3 +787,332 @@ def test_an_operator_that_dies_while_it_annotates_leaves_what_the_next_one_compl
     config = cluster.api.get("configmaps", "resnet50-triton")["data"]["config.pbtxt"]
     assert 'string_value: "4"' in config
     assert cluster.tritons.at("10.0.0.1").loads == []
+
+
+# Ready only when what is specified serves
+
+ANOTHER = {"model": factories.source("oci://registry.example/resnet50:2")}
+ELSEWHERE = {"placement": PlacementSpec(node_selector={"zone": "b"})}
+
+
+def readiness(cluster, generation):
+    """Return (status, reason) of Ready as written of a generation, repetitions left out."""
+    found = []
+    for status in cluster.api.statuses:
+        ready = next(c for c in status["conditions"] if c["type"] == "Ready")
+        seen = ready["status"], ready["reason"]
+        if status["observedGeneration"] == generation and seen not in found[-1:]:
+            found.append(seen)
+    return found
+
+
+@pytest.mark.parametrize("lags", [False, True], ids=["the watch is quick", "the watch lags"])
+@pytest.mark.parametrize(
+    "spec",
+    [pytest.param(ANOTHER, id="other pods"), pytest.param(ELSEWHERE, id="another place")],
+)
+def test_a_model_is_not_ready_before_its_new_specification_is_rolled_out(cluster, play, spec, lags):
+    async def script(cluster):
+        await serving(cluster)
+        other = node_object("node-2")
+        other["metadata"]["labels"] = {"zone": "b"}
+        cluster.api.put("nodes", other)
+        cluster.heartbeat("node-2", "cpu-large")
+        await cluster.settle()
+        cluster.model(**spec)
+        cluster.api.delay_watch = lags
+        await cluster.settle(20)
+        during = cluster.condition("Ready"), cluster.condition("Reconciling")
+        cluster.api.delay_watch = False
+        cluster.api.catch_up()
+        cluster.serve()
+        await cluster.settle(10)
+        return during
+
+    assert play(script) == (("False", "Deploying"), ("True", "Deploying"))
+    assert readiness(cluster, 2) == [("False", "Deploying"), ("True", "Serving")]
+    assert cluster.writes()["apply", "Deployment"] == 2
+
+
+@pytest.mark.parametrize("dies", [False, True], ids=["it tries again", "it dies"])
+def test_a_specification_that_could_not_be_applied_at_once_is_not_ready_meanwhile(
+    cluster, play, dies
+):
+    """The status was written, and its event; the Deployment was not."""
+
+    async def script(cluster):
+        await serving(cluster)
+        cluster.api.fail_next = [None, None, *[TemporaryError("busy")] * 100]
+        cluster.model(**ANOTHER)
+        await cluster.settle(0.2)
+        written = len(cluster.api.statuses), cluster.writes()["apply", "Deployment"]
+        cluster.api.fail_next = []
+        if dies:
+            await cluster.end()
+            await cluster.begin()
+        await cluster.settle(10)
+        during = cluster.condition("Ready")
+        cluster.serve()
+        await cluster.settle(10)
+        return written, len(cluster.api.statuses), during
+
+    (written, applied), in_the_end, during = play(script)
+    assert (applied, in_the_end > written) == (1, True), "it failed at the right moment"
+    assert during == ("False", "Deploying")
+    assert readiness(cluster, 2) == [("False", "Deploying"), ("True", "Serving")]
+
+
+@pytest.mark.parametrize("lags", [False, True], ids=["the watch is quick", "the watch lags"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param({"batching": fixed(16)}, id="batching"),
+        pytest.param({"objectives": factories.objectives(80)}, id="objectives"),
+    ],
+)
+def test_a_change_that_rolls_no_pods_is_soon_ready_by_itself(cluster, play, spec, lags):
+    async def script(cluster):
+        await serving(cluster)
+        await cluster.beat(60)
+        cluster.model(**spec)
+        cluster.api.delay_watch = lags
+        await cluster.settle(8)
+        ready = cluster.condition("Ready")
+        cluster.api.delay_watch = False
+        cluster.api.catch_up()
+        await cluster.beat(60)
+        before = cluster.writes()
+        await cluster.beat(600)
+        return ready, before
+
+    ready, before = play(script)
+    assert ready == ("True", "Serving")
+    assert readiness(cluster, 2) == [("False", "Deploying"), ("True", "Serving")]
+    assert cluster.writes() == before
+
+
+# What the API server does not take
+
+
+def told(cluster):
+    """Return how often something was written for people."""
+    writes = cluster.writes()
+    return writes["apply", "InferenceModel/status"], writes["create", "Event"]
+
+
+def words_of(cluster, kind="Stalled"):
+    """Return the message of a condition."""
+    return next(c["message"] for c in cluster.status()["conditions"] if c["type"] == kind)
+
+
+def put_theirs(cluster, index="services", **metadata):
+    """Put somebody else's object of the name that one of the model's is to have."""
+    own = {"name": "resnet50-triton", "namespace": "default", **metadata}
+    return copy.deepcopy(cluster.api.put(index, {"metadata": own, "spec": {"theirs": True}}))
+
+
+@pytest.mark.parametrize(
+    ("index", "kind"),
+    [
+        ("configmaps", "ConfigMap"),
+        ("deployments", "Deployment"),
+        ("networkpolicies", "NetworkPolicy"),
+        ("services", "Service"),
+    ],
+)
+def test_nothing_is_applied_while_an_object_of_the_name_is_somebody_elses(
+    cluster, play, index, kind
+):
+    async def script(cluster):
+        theirs = put_theirs(cluster, index)
+        prepare(cluster)
+        await cluster.beat(60)
+        seen = cluster.condition("Ready"), cluster.condition("Stalled"), words_of(cluster)
+        before = cluster.writes()
+        await cluster.beat(600)
+        assert cluster.writes() == before, "told once"
+        assert not {("apply", each) for each in SERVING} & set(before)
+        assert cluster.api.get(index, "resnet50-triton") == theirs
+        cluster.api.drop(index, "resnet50-triton", "default")
+        await cluster.beat(70)
+        return seen
+
+    ready, stalled, words = play(script)
+    assert (ready, stalled) == (("False", "NameTaken"), ("True", "NameTaken"))
+    assert words == (
+        f"{kind} resnet50-triton exists and is not Ferryman's: rename the model, or remove that "
+        "object"
+    )
+    events = [event[1:3] for event in cluster.api.events]
+    assert events == [("Normal", "LeastWorkload"), ("Warning", "NameTaken")]
+    assert cluster.condition("Stalled") is None
+    assert cluster.condition("Reconciling") == ("True", "Deploying")
+    applied = {each: cluster.writes()["apply", each] for each in SERVING}
+    assert applied == dict.fromkeys(SERVING, 1)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        pytest.param({"labels": {names.LABEL_MODEL: "resnet50"}}, id="by its label"),
+        pytest.param({"ownerReferences": [{"uid": "uid-resnet50"}]}, id="by its owner"),
+    ],
+)
+def test_an_object_of_the_models_own_that_no_watch_shows_is_put_right(cluster, play, metadata):
+    async def script(cluster):
+        put_theirs(cluster, **metadata)
+        cluster.api.indices["services"].clear()  # the label that watches go by was taken off
+        prepare(cluster)
+        await cluster.settle()
+
+    play(script)
+    assert cluster.api.get("services", "resnet50-triton")["spec"] != {"theirs": True}
+    assert cluster.condition("Stalled") is None
+
+
+def test_what_takes_the_place_of_a_deleted_object_is_left_alone_and_what_serves_goes_on(
+    cluster, play
+):
+    async def script(cluster):
+        await serving(cluster)
+        before = cluster.writes()
+        cluster.api.drop("services", "resnet50-triton", "default")
+        theirs = put_theirs(cluster)
+        await cluster.settle(20)
+        return theirs, before
+
+    theirs, before = play(script)
+    assert cluster.condition("Ready") == ("False", "NameTaken")
+    assert cluster.api.get("services", "resnet50-triton") == theirs
+    assert cluster.writes()["apply", "Deployment"] == before["apply", "Deployment"]
+
+
+def test_names_are_looked_for_only_while_nothing_is_known_of_them(cluster, play):
+    async def script(cluster):
+        await serving(cluster)
+        first = sorted(cluster.api.looked_for)
+        cluster.model(**ANOTHER)
+        await cluster.beat(700)
+        await cluster.end()
+        await cluster.begin()
+        await cluster.settle(10)
+        return first
+
+    assert play(script) == sorted(SERVING - {"Secret"})
+    assert len(cluster.api.looked_for) == len(SERVING) - 1
+
+
+QUOTA = ForbiddenError('apply Service: 403 services "resnet50-triton": exceeded quota', status=403)
+POLICY = PermanentError("apply Deployment: 422 images must be signed", status=422)
+
+
+def test_what_the_api_server_refuses_is_told_once_and_is_over_once_it_takes_it(cluster, play):
+    async def script(cluster):
+        cluster.api.refused = {"Service": QUOTA}
+        prepare(cluster)
+        await cluster.beat(60)
+        seen = cluster.condition("Ready"), cluster.condition("Stalled"), words_of(cluster)
+        before, place = told(cluster), cluster.status()["placement"]
+        await cluster.beat(600)
+        await cluster.end()
+        await cluster.begin()
+        await cluster.beat(300)
+        assert told(cluster) == before, "not even by another operator"
+        assert cluster.status()["placement"]["nodeType"] == place["nodeType"] == "cpu-small"
+        cluster.api.refused = {"Service": POLICY}
+        await cluster.beat(130)
+        assert told(cluster) == (before[0] + 1, before[1] + 1), "other words are told as well"
+        assert "images must be signed" in words_of(cluster)
+        cluster.api.refused = {}
+        await cluster.beat(130)
+        return seen
+
+    ready, stalled, words = play(script)
+    assert (ready, stalled) == (("False", "ApplyRefused"), ("True", "ApplyRefused"))
+    assert "exceeded quota" in words
+    warnings = [event[2] for event in cluster.api.events if event[1] == "Warning"]
+    assert warnings == ["ApplyRefused", "ApplyRefused"]
+    assert cluster.condition("Stalled") is None
+    assert cluster.condition("Reconciling") == ("True", "Deploying")
+
+
+def test_a_refused_specification_is_never_ready_and_the_next_is_judged_afresh(cluster, play):
+    async def script(cluster):
+        await serving(cluster)
+        cluster.api.refused = {"Deployment": POLICY}
+        cluster.model(**ANOTHER)
+        await cluster.beat(130)
+        during = cluster.condition("Ready")
+        cluster.api.refused = {}
+        cluster.model(model=factories.source("oci://registry.example/resnet50:signed"))
+        await cluster.settle()
+        cluster.serve()
+        await cluster.settle(10)
+        return during
+
+    assert play(script) == ("False", "ApplyRefused")
+    assert readiness(cluster, 2) == [("False", "Deploying"), ("False", "ApplyRefused")]
+    assert readiness(cluster, 3) == [("False", "Deploying"), ("True", "Serving")]
+
+
+def test_a_very_long_refusal_is_cut_and_told_once(cluster, play):
+    async def script(cluster):
+        cluster.api.refused = {"Service": PermanentError("x" * 5000, status=422)}
+        prepare(cluster)
+        await cluster.beat(60)
+        before = told(cluster)
+        await cluster.beat(300)
+        return before
+
+    assert play(script) == told(cluster)
+    assert len(words_of(cluster)) == 1024
+
+
+def test_batching_is_not_changed_while_objects_are_refused_and_that_costs_no_write(cluster, play):
+    async def script(cluster):
+        await serving(cluster)
+        cluster.api.refused = {"Deployment": POLICY}
+        cluster.model(**ANOTHER, batching=fixed(16))
+        await cluster.beat(90)
+        before = told(cluster)
+        await cluster.beat(600)
+        seen = cluster.status()["batching"], list(cluster.tritons.at("10.0.0.1").loads)
+        assert told(cluster) == before
+        cluster.api.refused = {}
+        await cluster.beat(130)
+        return seen
+
+    batching, loads = play(script)
+    assert (batching["changes"], batching["recentReloads"], loads) == ([], [], [])
+    assert [loaded.max_batch_size for loaded in cluster.tritons.at("10.0.0.1").loads] == [16]
+
+
+# Reloads during a rollout
+
+
+@pytest.mark.parametrize(
+    ("made_for", "brings_all"),
+    [
+        pytest.param("this", True, id="a pod that stays"),
+        pytest.param("another", False, id="a pod that is being replaced"),
+        pytest.param(None, True, id="a pod of which it is not known"),
+    ],
+)
+def test_a_reload_leaves_a_pod_the_configuration_that_it_was_made_for(
+    cluster, play, made_for, brings_all
+):
+    async def script(cluster):
+        await serving(cluster)
+        template = cluster.api.get("deployments", "resnet50-triton")["spec"]["template"]
+        this = template["metadata"]["annotations"][render.ANNOTATION_CONFIG_HASH]
+        value = this if made_for == "this" else made_for
+        pod = copy.deepcopy(cluster.api.get("pods", POD))
+        pod["metadata"]["annotations"] = {render.ANNOTATION_CONFIG_HASH: value} if value else {}
+        cluster.api.put("pods", pod)
+        cluster.model(batching=fixed(16))
+        await cluster.settle()
+
+    play(script)
+    assert cluster.tritons.at("10.0.0.1").batching.max_batch_size == 16
+    [config] = cluster.tritons.at("10.0.0.1").configs
+    assert (config is not None) == brings_all

@@ -44,16 +44,12 @@ ALL = {"placed", "unplaced", "other"}
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        pytest.param({}, ({"unplaced"}, False), id="a heartbeat: only who has no place yet"),
-        pytest.param(
-            {"heartbeat_age_s": 0},
-            ({"unplaced"}, False),
-            id="a newer heartbeat: only who has no place yet",
-        ),
+        pytest.param({}, (set(), False), id="a heartbeat: nobody"),
+        pytest.param({"heartbeat_age_s": 0}, (set(), False), id="a newer heartbeat: nobody"),
         pytest.param(
             {"processors": [factories.processor(utilisation=0.9)]},
-            ({"unplaced"}, False),
-            id="another utilisation: only who has no place yet",
+            (set(), False),
+            id="another utilisation: nobody",
         ),
         pytest.param(
             {"node_type": "cpu-large"}, (ALL, True), id="another node type: everyone and benchmarks"
@@ -73,9 +69,7 @@ ALL = {"placed", "unplaced", "other"}
         ),
     ],
 )
-def test_of_a_profile_only_what_can_change_a_decision_concerns_placed_models(
-    concerned, changes, expected
-):
+def test_of_a_profile_only_what_can_change_a_decision_concerns_models(concerned, changes, expected):
     values = {"benchmarks": [factories.benchmark()], **changes}
     assert looks(concerned, "profiles", wire(factories.profile(**values))) == expected
 
@@ -83,7 +77,7 @@ def test_of_a_profile_only_what_can_change_a_decision_concerns_placed_models(
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        pytest.param(node_object(), {"unplaced"}, id="nothing new"),
+        pytest.param(node_object(), set(), id="nothing new"),
         pytest.param(node_object(ready=False), ALL, id="it is not ready any more"),
         pytest.param(node_object(unschedulable=True), ALL, id="it is cordoned"),
         pytest.param(
@@ -91,9 +85,7 @@ def test_of_a_profile_only_what_can_change_a_decision_concerns_placed_models(
         ),
     ],
 )
-def test_of_a_node_only_what_can_change_a_decision_concerns_placed_models(
-    concerned, body, expected
-):
+def test_of_a_node_only_what_can_change_a_decision_concerns_models(concerned, body, expected):
     assert looks(concerned, "nodes", body)[0] == expected
 
 

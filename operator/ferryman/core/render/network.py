@@ -31,7 +31,9 @@ def network_policy_spec(selector: dict[str, str], operator_namespace: str) -> Ma
     at every apply.)
     """
     namespace = {"matchLabels": {"kubernetes.io/metadata.name": operator_namespace}}
-    operator = {"matchLabels": {names.LABEL_NAME: names.MANAGED_BY}}
+    operator = {
+        "matchLabels": {names.LABEL_NAME: names.MANAGED_BY, names.LABEL_COMPONENT: "operator"}
+    }
     return {
         "podSelector": {"matchLabels": selector},
         "policyTypes": ["Ingress", "Egress"],
