@@ -23,6 +23,14 @@ INSTALL_TIMEOUT_S = 300
 BENCHMARK_TIMEOUT_S = 600
 
 
+def model_uri(name: str) -> str:
+    """Return where a cluster finds a model that `make images` built.
+
+    A given context finds its copies under ``FERRYMAN_MODELS``, for example oci://REGISTRY/models.
+    """
+    return f"{os.environ.get('FERRYMAN_MODELS', 'oci://ferryman.dev/models')}/{name}:1"
+
+
 def load_images(cluster: Cluster) -> None:
     """Build every image and load it into the cluster's nodes; given contexts pull theirs."""
     if not cluster.kind:

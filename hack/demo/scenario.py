@@ -9,6 +9,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from ferryman.api.names import API_VERSION
+from hack.installation import model_uri
 from hack.models import digits
 
 NAMESPACE = "ferryman-demo"
@@ -70,10 +71,7 @@ def resnet50_act(peak_per_s: float) -> Act:
 
 def _spec(model: str, target_ms: int, batching: dict[str, Any]) -> dict[str, Any]:
     return {
-        "model": {
-            "storageUri": f"oci://ferryman.dev/models/{model}:1",
-            "modelFormat": {"name": "onnx"},
-        },
+        "model": {"storageUri": model_uri(model), "modelFormat": {"name": "onnx"}},
         "runtimeRef": {"name": "triton-cpu"},
         "objectives": {"latency": {"percentile": 99, "targetMilliseconds": target_ms}},
         "batching": batching,

@@ -5,6 +5,7 @@ import difflib
 import sys
 from pathlib import Path
 
+from hack.cluster.shell import ClusterError
 from hack.generate.crds import crd_documents, kustomization, to_yaml
 from hack.generate.reference import api_reference
 from hack.manifests import BASE, CHART, base
@@ -74,8 +75,13 @@ def main() -> int:
     """Run the command and return its exit status: 1 when ``--check`` found a difference."""
     parser = argparse.ArgumentParser(prog="python -m hack.generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, show the difference")
-    files = from_types() | from_chart()
-    if not parser.parse_args().check:
+    check = parser.parse_args().check
+    try:
+        files = from_types() | from_chart()
+    except ClusterError as fault:
+        print(fault)
+        return 1
+    if not check:
         write(ROOT, files)
         return 0
     found = problems(ROOT, files)

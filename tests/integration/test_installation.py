@@ -11,7 +11,12 @@ from hack.manifests import NAMESPACE, ROOT, render_chart
 
 pytestmark = pytest.mark.integration
 
+#: How each way says that CRDs outlive the installation.
 KEEP = "helm.sh/resource-policy"
+KEPT_BY_GITOPS = {
+    "argocd.argoproj.io/sync-options": "Prune=false,Delete=false",
+    "kustomize.toolkit.fluxcd.io/prune": "disabled",
+}
 
 
 def kustomize(folder: str) -> list[dict]:
@@ -27,10 +32,10 @@ def test_both_ways_install_the_same_objects():
     charted = by_identity(render_chart())
     kustomized = by_identity(kustomize("manifests/base"))
     del kustomized["Namespace", NAMESPACE]
-    for item in charted.values():
-        item["metadata"].get("annotations", {}).pop(KEEP, None)
-        if not item["metadata"].get("annotations", True):
-            del item["metadata"]["annotations"]
+    for (kind, name), item in charted.items():
+        if kind == "CustomResourceDefinition":
+            assert item["metadata"].pop("annotations") == {KEEP: "keep"}
+            assert kustomized[kind, name]["metadata"].pop("annotations") == KEPT_BY_GITOPS
 
     assert charted.keys() == kustomized.keys()
     for identity, item in charted.items():

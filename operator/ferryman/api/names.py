@@ -27,6 +27,9 @@ ANNOTATION_BENCHMARK_REQUESTED: Final = f"{GROUP}/benchmark-requested"
 #: On a serving pod: the live cap, in place of the bound that the pod was started with.
 ANNOTATION_MAX_BATCH_SIZE: Final = f"{GROUP}/max-batch-size"
 
+#: What benchmark pods run as; it comes with the installation.
+SERVICE_ACCOUNT_BENCHMARK: Final = "ferryman-benchmark"
+
 #: Containers and volumes of a serving pod.
 CONTAINER_TRITON: Final = "triton"
 CONTAINER_LAYOUT: Final = "layout"
