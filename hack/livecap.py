@@ -20,8 +20,10 @@ WARNINGS = (
     *("-std=gnu11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wconversion", "-Wshadow"),
     *("-Wstrict-prototypes", "-Wvla", "-Wformat=2"),
 )
+#: Some distributions' compilers define _FORTIFY_SOURCE already, as another number.
 HARDENING = (
-    *("-fstack-protector-strong", "-fstack-clash-protection", "-D_FORTIFY_SOURCE=2"),
+    *("-fstack-protector-strong", "-fstack-clash-protection"),
+    *("-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"),
     *("-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack"),
 )
 #: `nodelete`: Triton may close the library while its scheduler thread is still inside it.

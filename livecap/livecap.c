@@ -61,11 +61,13 @@ static void give_up(Batcher *b, const char *why) {
     say(b, 2, why);
 }
 
-/* Returns the positive decimal number that `text` is, or 0. */
+/* Returns the positive decimal number that `text` is, or 0. Not by strtoul: compiled where glibc is
+ * 2.38 or later, that would need such a glibc in Triton's image, too. */
 static uint64_t parse(const char *text, size_t size) {
-    char *end = NULL;
-    const unsigned long value = *text >= '0' && *text <= '9' ? strtoul(text, &end, 10) : 0;
-    return value <= INT32_MAX && end && end + strspn(end, " \r\n") == text + size ? value : 0;
+    const char *end = text;
+    uint64_t value = 0;
+    while (*end >= '0' && *end <= '9' && value <= INT32_MAX) value = 10 * value + (uint64_t)(*end++ - '0');
+    return value <= INT32_MAX && end + strspn(end, " \r\n") == text + size ? value : 0;
 }
 
 static void refresh(Batcher *b) {
