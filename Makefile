@@ -22,6 +22,8 @@ $(READY): requirements/dev.lock pyproject.toml
 	@echo "==> preparing $(VENV) from requirements/dev.lock"
 	@$(PYTHON) -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Ferryman needs Python 3.11 or later with venv: set PYTHON=..., or install python3-venv."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  echo "note: images, and the Triton of the tests, are made with Python 3.11 only: set PYTHON=python3.11"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
@@ -61,10 +63,13 @@ OPERATOR_TESTS := $(patsubst %,tests/integration/test_%.py,agent_publish crds ex
 
 .PHONY: test-operator
 test-operator: $(READY) ## Run the integration tests of operator and command line.
+	@echo "==> what these tests run: from the PATH, the cache, or built once"
+	$(BIN)/python -m hack.cluster binaries etcd kube-apiserver kube-controller-manager kubectl helm
 	$(PYTEST) $(OPERATOR_TESTS)
 
 .PHONY: test-triton
 test-triton: $(READY) ## Run the other integration tests: clients of Triton, live cap, benchmarks.
+	$(BIN)/python -c 'from hack.images import tree; tree.prepare()'
 	$(PYTEST) tests/integration $(OPERATOR_TESTS:%=--ignore=%)
 
 .PHONY: test-e2e
@@ -123,6 +128,10 @@ bench-live: $(READY) ## Measure live changes, reloads and the twin against a rea
 	$(BIN)/python -m benchmarks.live_changes
 	$(BIN)/python -m benchmarks.reloads
 	$(BIN)/python -m benchmarks.twin_validation
+
+.PHONY: bench-twin-speed
+bench-twin-speed: $(READY) ## Measure how many requests the digital twin serves in a second of CPU time.
+	$(BIN)/python -m benchmarks.twin_speed
 
 .PHONY: bench-reference
 bench-reference: $(READY) ## Repeat the reference benchmark on the test cluster's two unlike nodes (20 minutes).

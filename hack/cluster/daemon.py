@@ -1,8 +1,7 @@
 """A dockerd of our own: installed, started beside any other, and taken away again.
 
 It has its own socket, pid file, bridge, addresses and cgroup. Only its image store is kept
-between sessions (in the cache); `remove()` takes away everything else, also what a killed
-session left.
+between runs (in the cache); `remove()` takes away everything else, also what a killed run left.
 """
 
 from __future__ import annotations
@@ -92,7 +91,12 @@ def _no_services() -> Iterator[None]:
 
 
 def start(progress: Progress = to_stderr) -> None:
-    """Start our dockerd and wait until it answers; what a killed one left is removed first."""
+    """Start our dockerd and wait until it answers; what a killed one left is removed first.
+
+    One that runs is given time to answer: where others take both cores, it may be late.
+    """
+    if _engine_pids("dockerd") and _answers_at_last():
+        return
     if RUN.exists():
         progress("removing what an earlier engine left")
         _clean()
@@ -110,6 +114,14 @@ def start(progress: Progress = to_stderr) -> None:
         )  # fmt: skip
     started_s = time.monotonic()
     wait_until(lambda: _ready(started_s), timeout_s=START_TIMEOUT_S, what="Our dockerd's answer")
+
+
+def _answers_at_last() -> bool:
+    try:
+        wait_until(lambda: answers(ADDRESS), timeout_s=START_TIMEOUT_S, what="Our dockerd's answer")
+    except ClusterError:
+        return False
+    return True
 
 
 def _ready(started_s: float) -> bool:
@@ -189,9 +201,9 @@ def _clean() -> None:
     shutil.rmtree(RUN / "exec", ignore_errors=True)
 
 
-def _engine_pids() -> set[int]:
+def _engine_pids(*names: str) -> set[int]:
     """Find our dockerd, its containerd and shims by our folder on their command lines."""
-    names = ("dockerd", "docker-proxy", "containerd")
+    names = names or ("dockerd", "docker-proxy", "containerd")
     return {
         pid
         for pid, name in leftovers.processes()

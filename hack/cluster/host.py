@@ -36,7 +36,7 @@ class Before:
 
     @classmethod
     def record(cls, path: Path) -> Before:
-        """Record the machine's state unless an earlier, uncleaned session already did."""
+        """Record the machine's state unless an earlier, uncleaned run already did."""
         if not path.exists():
             now = cls(sysctls(), {tool: firewall(tool) for tool in FIREWALLS})
             scratch = path.with_suffix(".part")

@@ -1,6 +1,6 @@
 """Processes, mounts, links and cgroups of our engine, found on the machine itself.
 
-A killed dockerd leaves all of these. Nothing here relies on what an earlier session wrote
+A killed dockerd leaves all of these. Nothing here relies on what an earlier run wrote
 down: each is known by a folder, an address range or a cgroup that only our engine uses.
 """
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-LOCK_TIMEOUT_S = 900
+LOCK_TIMEOUT_S = 2100  # longer than the longest build that another process may be at
 LOCK_POLL_S = 0.2
 
 
