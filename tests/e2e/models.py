@@ -25,7 +25,7 @@ def model(name: str, *, namespace: str = NAMESPACE, uri: str | None = None, **sp
         "metadata": {"name": name, "namespace": namespace},
         "spec": {
             "model": {
-                "storageUri": uri or "oci://ferryman.dev/models/digits:1",
+                "storageUri": uri or installation.model_uri("digits"),
                 "modelFormat": {"name": "onnx"},
             },
             "runtimeRef": {"name": "triton-cpu"},

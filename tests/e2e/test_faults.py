@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
         ),
         pytest.param(
             "no-image",
-            {"uri": "oci://ferryman.dev/models/absent:1"},
+            {"uri": installation.model_uri("absent")},
             "Ready",
             "False",
             "ModelSourceNotFound",

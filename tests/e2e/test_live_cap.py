@@ -1,23 +1,31 @@
-"""The live cap on a real kubelet: the annotation changes the batches within 2 s, and no more."""
+"""The live cap on a real kubelet: the annotation changes the batches, and nothing else.
+
+How long the kubelet takes to project an annotation is its own affair, and printed; what is judged
+are the batches from a second after that.
+"""
 
 import json
 import time
 
 import pytest
 
-from ferryman.api.names import ANNOTATION_MAX_BATCH_SIZE
+from ferryman.api.names import ANNOTATION_MAX_BATCH_SIZE, LIVE_CAP_FILE
 from hack import installation
 from hack.load_job import LoadJob, LoadSpec
-from tests.e2e import models
+from tests.e2e import loads, models
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 NAME = "capped"
 RATE_PER_S = 100
-DURATION_S = 45
-#: From the annotation to batches under the new bound, at most.
-EFFECTIVE_S = 2.0
-WATCHED_S = 8.0
+#: At most: the load is ended after the last step.
+DURATION_S = 120
+#: From the annotation to its file in the pod, at most.
+PROJECTED_S = 20.0
+#: From the file to batches under the new bound; the library looks every 100 ms.
+SETTLED_S = 1.0
+WATCHED_S = 5.0
+LARGER_S = 20.0
 #: No window ends: what changes the bound is the test.
 WINDOW = {"minSeconds": 3600, "maxSeconds": 3600, "maxRequests": 1_000_000}
 
@@ -56,10 +64,36 @@ def wait_annotated(cluster, bound):
     )
 
 
-def sizes_of_a_while(cluster):
+def wait_effective(cluster, bound):
+    """Wait until the kubelet has projected the annotation, and the batches of before are done."""
+    annotated, where = time.monotonic(), f"--namespace={models.NAMESPACE}"
+    read = ("exec", f"deploy/{NAME}-triton", where, "-c", "triton", "--", "cat", LIVE_CAP_FILE)
+    installation.wait_for(
+        f"a projected bound of {bound}",
+        lambda: cluster.kubectl(*read).strip() == str(bound),
+        timeout_s=PROJECTED_S,
+        period_s=0.1,
+        explain=lambda: models.describe(cluster, NAME),
+    )
+    print(f"a bound of {bound} was projected after {time.monotonic() - annotated:.1f} s")
+    time.sleep(SETTLED_S)
+
+
+def sizes_of_a_while(cluster, seconds):
     before = statistics(cluster)
-    time.sleep(WATCHED_S)
+    time.sleep(seconds)
     return executed(before, statistics(cluster))
+
+
+def wait_for_larger_batches(cluster):
+    """Watch until requests have come in such a way that they were batched."""
+    installation.wait_for(
+        "batches of more than one",
+        lambda: max(sizes_of_a_while(cluster, 1.0), default=0) > 1,
+        timeout_s=LARGER_S,
+        period_s=0.0,
+        explain=lambda: models.describe(cluster, NAME),
+    )
 
 
 def test_the_annotation_changes_the_batches_without_a_reload(ferryman, namespace, digits_input):
@@ -72,12 +106,12 @@ def test_the_annotation_changes_the_batches_without_a_reload(ferryman, namespace
     )
     job.start()
     begun = statistics(ferryman)
-    unbound = sizes_of_a_while(ferryman)
+    wait_for_larger_batches(ferryman)  # or the rest proves nothing
 
     installation.apply(ferryman, at_most(1))
     wait_annotated(ferryman, 1)
-    time.sleep(EFFECTIVE_S)
-    bound_to_one = sizes_of_a_while(ferryman)
+    wait_effective(ferryman, 1)
+    bound_to_one = sizes_of_a_while(ferryman, WATCHED_S)
 
     # Somebody edits it by hand: it is brought back.
     edit = f"{ANNOTATION_MAX_BATCH_SIZE}=7"
@@ -87,16 +121,14 @@ def test_the_annotation_changes_the_batches_without_a_reload(ferryman, namespace
 
     installation.apply(ferryman, at_most(16))
     wait_annotated(ferryman, 16)
-    time.sleep(EFFECTIVE_S)
-    unbound_again = sizes_of_a_while(ferryman)
+    wait_effective(ferryman, 16)
+    wait_for_larger_batches(ferryman)
     ended = statistics(ferryman)
-    summary = job.wait()
+    summary = loads.end(job)
     last = statistics(ferryman)
     job.delete()
 
-    assert max(unbound) > 1, "or the rest proves nothing"
     assert bound_to_one == {1}
-    assert max(unbound_again) > 1
     # A reload would have set the counters back.
     assert begun[0] < ended[0] < last[0]
     assert last[0] >= summary["sent"] - summary["failed"]

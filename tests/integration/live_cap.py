@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -25,6 +26,9 @@ from hack.models import sleeper
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 POLL_S = 0.1  # how often the library reads the file
+READ_TIMEOUT_S = 10.0  # for the library, on a machine that is busy indeed
+#: What Triton logs when the bound of a model changes.
+SAID = r"live cap of model \W+{}\W+(no bound|at most \d+ rows in a batch)"
 NOISE_S = 0.4  # a busy machine wakes threads late
 PHASE_S = 1.2
 MOST_PER_S = 300.0  # requests to one model: all the load comes from one process
@@ -253,6 +257,19 @@ def batches(journal: Path) -> list[tuple[float, list[int]]]:
 def _batch(line: str) -> tuple[float, list[int]]:
     begun_ns, *rows = map(int, line.split())
     return begun_ns / 1e9, rows
+
+
+async def bound_is_read(server, model: str, bound: int | None) -> None:
+    """Wait until the library has said that this is the model's bound; None: no bound.
+
+    It says so whenever the bound changes, and nothing at first where there is none.
+    """
+    wanted = "no bound" if bound is None else f"at most {bound} rows in a batch"
+    said = re.compile(SAID.format(re.escape(model)))
+    deadline = time.monotonic() + READ_TIMEOUT_S
+    while (found := ["no bound", *said.findall(server.log)][-1]) != wanted:
+        assert time.monotonic() < deadline, f"{model}: {found}, and not {wanted}"
+        await asyncio.sleep(0.05)
 
 
 async def control(channel: grpc.aio.Channel, verb: str, model: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -82,13 +83,20 @@ class Served:
         wanted = [triton.InferRequestedOutput(key) for key in outputs] if outputs else None
         return self.client.infer(name, inputs, outputs=wanted, client_timeout=60)
 
-    def batch_sizes(self, name):
-        """Return the sizes of the batches that the model has executed."""
+    def largest_batch(self, name, at_least):
+        """Return the size of the largest batch executed; wait up to 10 s for one of that size.
+
+        Triton counts a batch after it has sent the answers.
+        """
+        deadline = time.monotonic() + 10
+        while (found := self._largest_counted(name)) < at_least and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return found
+
+    def _largest_counted(self, name):
         statistics = self.client.get_inference_statistics(name, as_json=True)
-        return {
-            int(batch["batch_size"])
-            for batch in statistics["model_stats"][0].get("batch_stats", [])
-        }
+        batches = statistics["model_stats"][0].get("batch_stats", [])
+        return max((int(batch["batch_size"]) for batch in batches), default=0)
 
     def at_once(self, calls):
         """Run the calls at the same time; return each one's result or exception."""

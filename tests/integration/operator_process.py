@@ -48,6 +48,7 @@ def wait_for(
 def install(plane: ControlPlane) -> None:
     """Install Ferryman's kinds, its namespace and its permissions, but not its pods."""
     plane.kubectl("apply", "--server-side", "-f", ROOT / "crds")
+    plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", ROOT / "crds")
     plane.kubectl("create", "namespace", NAMESPACE)
     manifests = (ROOT / "manifests" / "base" / "ferryman.yaml").read_text()
     granted = [d for d in yaml.safe_load_all(manifests) if d["kind"] in PERMISSIONS]

@@ -2,6 +2,7 @@
 """The objects of a small make-believe cluster."""
 
 import json
+import time
 
 from tests.integration.operator_process import (
     NAMESPACE,
@@ -21,6 +22,7 @@ __all__ = [
     "now",
     "versions",
     "wait_for",
+    "wait_until_still",
 ]
 
 IMAGE = "ferryman.dev/triton-cpu:test"
@@ -203,9 +205,9 @@ class Objects:
         return self.get("deployment", f"{name}-triton", namespace)
 
 
-def await_served(objects, name, namespace="default"):
+def await_served(objects, name, namespace="default", timeout_s=20.0):
     """Return the model's Deployment as soon as there is one."""
-    return wait_for(f"{name} is served", lambda: objects.served(name, namespace))
+    return wait_for(f"{name} is served", lambda: objects.served(name, namespace), timeout_s)
 
 
 def versions(objects, name, namespace="default"):
@@ -218,3 +220,16 @@ def versions(objects, name, namespace="default"):
         ]
         for kind in kinds
     }
+
+
+def wait_until_still(look, still_s=3.0, timeout_s=60.0):
+    """Look until nothing has changed for so long, and return what there is."""
+    deadline = time.monotonic() + timeout_s
+    seen, since = look(), time.monotonic()
+    while time.monotonic() - since < still_s:
+        assert time.monotonic() < deadline, f"it still changes after {timeout_s} s: {seen}"
+        time.sleep(0.5)
+        before, seen = seen, look()
+        if seen != before:
+            since = time.monotonic()
+    return seen

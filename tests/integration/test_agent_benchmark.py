@@ -1,6 +1,5 @@
 import json
 import os
-import shutil
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,6 @@ from ferryman.agent.closed_loop import HttpServer
 from ferryman.agent.triton_http import TritonConnection, TritonMemoryError
 from ferryman.api.names import CONTROL_KEY_NAME
 from ferryman.api.node_profile import BenchmarkPoint
-from hack.images import tree
 from hack.models import sleeper
 from tests.integration.tritonserver import TritonServer
 
@@ -63,7 +61,8 @@ def test_the_measured_table_is_the_models_known_curve(server, tmp_path):
     points = {row["batchSize"]: BenchmarkPoint.model_validate(row) for row in result["points"]}
     assert list(points) == [1, 2, 4, 8, 16]
     for size, point in points.items():
-        assert point.images_per_second == pytest.approx(rate(size), rel=0.25), lines
+        # A sleep is never short; what a request takes beside it is the machine's affair.
+        assert 0.6 * rate(size) <= point.images_per_second <= 1.02 * rate(size), lines
         assert point.latency_p50_milliseconds >= (FIXED_US + PER_ITEM_US * size) / 1_000
         assert point.latency_p99_milliseconds >= point.latency_p50_milliseconds
 
@@ -126,10 +125,7 @@ def test_a_server_that_is_killed_while_it_is_asked_counts_as_out_of_memory(repos
         # A killed container takes all its processes along; here the backend's would stay behind.
         for process in (killed.pid, *children(killed.pid)):
             os.kill(process, signal.SIGKILL)
-        killed._process.wait(10)
-        shutil.rmtree(killed._scratch)
-        killed._scratch.mkdir()
-        killed._spawn(tree.prepare())
+        killed.restart()
         with pytest.raises(TritonMemoryError, match="Triton was killed and started again"):
             asked.result(60)
         connection.wait_ready("sleeper", 1)

@@ -68,7 +68,7 @@ def test_batches_are_not_held_below_the_bound(observed):
     print(
         f"saturated phases whose batches reached the bound: {reached[True]}, not: {reached[False]}"
     )
-    assert reached[False] <= 0.1 * reached.total()
+    assert reached[False] <= max(1, 0.1 * reached.total())
 
 
 def test_two_hundred_cases_cover_every_mode():

@@ -3,6 +3,8 @@
 The person has the roles that the installation has for this, and no other.
 """
 
+import contextlib
+import io
 import json
 import threading
 
@@ -14,7 +16,7 @@ from ferryman.core import benchmark_job
 from ferryman.core.benchmarking import Measurement
 from tests.factories import benchmark, profile, runtime, runtime_processor
 from tests.integration.controlplane import ControlPlane
-from tests.integration.operator_process import NAMESPACE, install
+from tests.integration.operator_process import NAMESPACE, install, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -29,13 +31,13 @@ NODE = {
     },
 }
 CPU_RUNTIME = runtime(processors=[runtime_processor("cpu")])
+LOG_MISSED = "its log cannot be read: "
 
 
 @pytest.fixture(scope="module")
 def plane():
     with ControlPlane.start() as running:
         install(running)
-        running.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", "crds/")
         apply(running, NODE)
         running.kubectl("patch", "node", "fast-1", "-p", '{"spec": {"taints": null}}')
         apply(running, custom("InferenceRuntime", CPU_RUNTIME))
@@ -103,39 +105,42 @@ def begin_pod(plane, job):
     apply(plane, {**header, "spec": spec, "status": status})
 
 
-def operator(plane, requested):
-    """Do the operator's work once the annotation is there: a Job, then another table."""
+def operator(plane, requested, told):
+    """Do the operator's work once the annotation is there: a Job, then another table.
+
+    The person is told of the Job first: once the table is there, nobody looks any more.
+    """
     where = f"jsonpath={{.metadata.annotations['{names.ANNOTATION_BENCHMARK_REQUESTED}']}}"
     where = where.replace("serving.ferryman.dev", r"serving\.ferryman\.dev")
-    for _ in range(100):
-        found = plane.kubectl("get", "nodeprofile", "fast-1", "-o", where)
-        if found:
-            requested.append(found)
-            break
+    found = wait_for(
+        "a request", lambda: plane.kubectl("get", "nodeprofile", "fast-1", "-o", where), 30
+    )
+    requested.append(found)
     measurement = Measurement("fast", "cpu", "triton", "ferryman/triton-cpu:test", "fast-1")
     job = benchmark_job.job(
         measurement, CPU_RUNTIME, namespace=NAMESPACE, image="x", encode=json.dumps
     )
     plane.kubectl("create", "-f", "-", stdin=json.dumps(job))
     begin_pod(plane, job)
-    threading.Event().wait(4)
+    wait_for("the log is missed", lambda: LOG_MISSED in told.getvalue(), 30)
     apply(plane, custom("NodeProfile", measured(500.0, measured_at="2099-01-01T00:00:00Z")))
 
 
 def test_a_benchmark_is_asked_for_followed_and_shown(plane, capsys):
-    requested = []
-    working = threading.Thread(target=operator, args=(plane, requested))
+    requested, told = [], io.StringIO()
+    working = threading.Thread(target=operator, args=(plane, requested, told))
     working.start()
-    status = main.main(["benchmark", "fast-1", "--wait", "--timeout", "60"])
-    working.join(60)
-    shown = capsys.readouterr()
-    assert status == 0, shown
-    assert requested[0] in shown.err
-    assert "cpu under triton on fast-1: Running" in shown.err
+    with contextlib.redirect_stderr(told):
+        status = main.main(["benchmark", "fast-1", "--wait", "--timeout", "90"])
+    working.join(90)
+    shown, said = capsys.readouterr().out, told.getvalue()
+    assert status == 0, (shown, said)
+    assert requested[0] in said
+    assert "cpu under triton on fast-1: Running" in said
     # No kubelet is there to ask: the API server says so, and does not say that it is forbidden.
-    assert "cpu under triton on fast-1: its log cannot be read: " in shown.err
-    assert "forbidden" not in shown.err
-    assert "500" in shown.out
+    assert f"cpu under triton on fast-1: {LOG_MISSED}" in said
+    assert "forbidden" not in said
+    assert "500" in shown
 
 
 def test_a_node_that_is_not_there_is_said(capsys):

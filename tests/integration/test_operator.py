@@ -1,6 +1,7 @@
 """The operator on a real API server, with no more permissions than the installation gives it."""
 
 import time
+from itertools import count
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.integration.operators import (
     await_served,
     versions,
     wait_for,
+    wait_until_still,
 )
 
 pytestmark = pytest.mark.integration
@@ -71,13 +73,15 @@ def test_an_event_tells_of_the_placement(objects, operator):
 def test_when_nothing_changes_nothing_is_written(objects, operator):
     objects.model("quiet")
     await_served(objects, "quiet")
-    time.sleep(3)
-    before, written = versions(objects, "quiet"), operator.writes()
+
+    def seen():
+        return versions(objects, "quiet"), operator.writes()
+
+    before = wait_until_still(seen)
     for _ in range(5):  # an agent's reports are no changes
         objects.profile("node-1", "cpu-small", utilisation=0.3, images_per_second=0)
         time.sleep(2)
-    assert operator.writes() == written
-    assert versions(objects, "quiet") == before
+    assert seen() == before
 
 
 def test_two_models_of_one_name_in_two_namespaces_do_not_mix(objects, operator):
@@ -137,27 +141,33 @@ def test_a_change_of_replicas_reaches_the_deployment(objects, operator):
 def test_a_model_whose_node_type_vanishes_is_placed_anew_or_has_no_candidate(objects, operator):
     objects.node("node-3")
     objects.profile("node-3", "cpu-fast", images_per_second=1000.0, utilisation=0.0)
-    wait_for(
-        "the model is on the fast node",
-        lambda: _place_until(objects, "moving", "cpu-fast"),
+    names = (f"moving-{number}" for number in count(1))
+    name = wait_for(
+        "a model is on the fast node", lambda: _placed_on(objects, "cpu-fast", next(names)), 60
     )
     objects.delete("nodeprofile", "node-3")
     objects.delete("node", "node-3")
-    wait_for(
-        "it is placed anew",
-        lambda: objects.status("moving")["placement"].get("nodeType") in {"cpu-small", "cpu-large"},
-    )
-    affinity = str(objects.served("moving")["spec"]["template"]["spec"]["affinity"])
+    wait_for("it is placed anew", lambda: _node_type(objects, name) in {"cpu-small", "cpu-large"})
+    affinity = str(objects.served(name)["spec"]["template"]["spec"]["affinity"])
     wait_for(
         "its Deployment follows",
-        lambda: "cpu-fast" not in str(objects.served("moving")["spec"]["template"]["spec"]),
+        lambda: "cpu-fast" not in str(objects.served(name)["spec"]["template"]["spec"]),
     )
     assert affinity
 
 
-def _place_until(objects, name, node_type):
+def _placed_on(objects, node_type, name):
+    """Create a model; return its name if it was placed there.
+
+    The operator may be told of a new node type later than of the model.
+    """
     objects.model(name)
-    return objects.status(name).get("placement", {}).get("nodeType") == node_type
+    placed = wait_for(f"{name} is placed", lambda: _node_type(objects, name))
+    return name if placed == node_type else None
+
+
+def _node_type(objects, name):
+    return objects.status(name).get("placement", {}).get("nodeType")
 
 
 def test_health_readiness_and_metrics_are_served(objects, operator):

@@ -32,6 +32,7 @@ ANNOTATION = "serving.ferryman.dev/max-batch-size"
 LIBRARY = "/usr/local/lib/ferryman/batchstrategy.so"
 #: No window ends by itself: the tuner is never asked.
 WINDOW = {"minSeconds": 3600, "maxSeconds": 3600}
+LOADED = ("True", "ModelLoaded")
 
 
 def batching(largest):
@@ -71,8 +72,10 @@ def annotation(objects, name):
     )
 
 
-def changes(objects, model):
-    return objects.status(model).get("batching", {}).get("changes", [])
+def latest_change(objects, model):
+    """Return the last change that the status tells of; empty while there is none."""
+    found = objects.status(model).get("batching", {}).get("changes")
+    return found[0] if found else {}
 
 
 @pytest.fixture
@@ -100,7 +103,7 @@ def served(objects, pod, operator, tmp_path):
     )
     with TritonServer(tmp_path, args=arguments, models=["capped"]):
         pod("capped-1", "capped")
-        wait_for("Triton answers", lambda: objects.condition("capped", "ModelLoaded"), 60)
+        wait_for("Triton answers", lambda: objects.condition("capped", "ModelLoaded") == LOADED, 60)
         yield "capped"
         objects.delete("inferencemodel", "capped", "default")
         objects.plane.kubectl("delete", "pod", "capped-1", "--grace-period=0", "--force")
@@ -113,8 +116,8 @@ def test_the_bound_changes_by_the_annotation_alone(objects, operator, served):
     before = objects.served(served)["metadata"]["generation"]
     objects.model(served, runtime="capped", batching=batching(6))
     wait_for("the annotation is written", lambda: annotation(objects, "capped-1") == "6")
-    wait_for("its outcome, too", lambda: changes(objects, served)[0]["outcome"] == "Applied")
-    latest = changes(objects, served)[0]
+    wait_for("its outcome, too", lambda: latest_change(objects, served).get("outcome") == "Applied")
+    latest = latest_change(objects, served)
     assert (latest["actuator"], latest["reason"]) == ("LiveCap", "SpecChanged")
     assert objects.status(served)["batching"]["applied"]["maxBatchSize"] == 6
     assert not objects.status(served)["batching"].get("recentReloads")
@@ -131,7 +134,7 @@ def test_the_bound_changes_by_the_annotation_alone(objects, operator, served):
         "annotate", "pod", "capped-1", f"{ANNOTATION}=1", "theirs=stays", "--overwrite"
     )
     wait_for("it is brought back", lambda: annotation(objects, "capped-1") == "6")
-    wait_for("and that is told", lambda: changes(objects, served)[0]["reason"] == "Drifted")
+    wait_for("and that is told", lambda: latest_change(objects, served)["reason"] == "Drifted")
     annotations = objects.get("pod", "capped-1", "default")["metadata"]["annotations"]
     assert annotations["theirs"] == "stays"
     time.sleep(3)

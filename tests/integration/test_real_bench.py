@@ -6,11 +6,12 @@ import json
 import pytest
 
 from benchmarks import servers
-from benchmarks.real import models, noise, plan, run
+from benchmarks.real import drive, models, noise, plan, run
 from ferryman.api.batching import Batching
 from ferryman.clients import load, load_inputs
 from ferryman.clients.triton import ConfigRefused
 from hack.models import sleeper
+from tests.integration.triton_counters import settled
 from tests.integration.tritonserver import TritonServer
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
@@ -35,6 +36,8 @@ def test_a_scenario_is_run_and_told_end_to_end(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(plan, "SCENARIOS", tmp_path / "scenarios")
     # Measured as any run is, with a scenario of its own.
     monkeypatch.setattr(noise, "measure", lambda _: {"p50Ms": 1.0, "p99Ms": 2.0})
+    # On a busy machine the load would begin too late for the session.
+    monkeypatch.setattr(drive, "LEAD_S", 5.0)
     asked = ["--only", "tiny", "--contenders", "least-squares", "--seeds", "1"]
     assert run.main([*asked, "--out", str(tmp_path / "results")]) == 0
     assert "### tiny, on a real Triton" in capsys.readouterr().out
@@ -47,7 +50,7 @@ def test_a_scenario_is_run_and_told_end_to_end(tmp_path, monkeypatch, capsys):
     assert tuned["offered"] == best["offered"] > 450, "under the same arrivals"
     assert tuned["windows"] >= 1
     for found in (best, tuned):
-        assert 0 < found["busy"] <= 7
+        assert 0 < found["busy"] < 10
         assert len(found["series"]) == 3
         assert found["failures"].keys() <= {"deadline"}
 
@@ -68,7 +71,7 @@ async def _check(server):
             settings = load.LoadSettings(10, 0.3, arrivals="constant")
             result = await load.run(url, models.SLEEPER, [request], settings)
             assert result.summary.figures.failed == 0
-        batches = (await client.statistics()).batches
+        batches = (await settled(client)).batches
         means_ms = {size: total / count / 1e6 for size, (count, total) in batches.items()}
         assert 5 <= means_ms[1] < 300 <= means_ms[2] < 900
         with pytest.raises(ConfigRefused, match="ends at a batch of 3"):

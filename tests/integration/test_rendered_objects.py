@@ -29,6 +29,7 @@ SOURCES = {
 def cluster():
     with ControlPlane.start() as plane:
         plane.kubectl("apply", "--server-side", "-f", "crds/")
+        plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", "crds/")
         namespace = {"metadata": {"name": "models", "labels": RESTRICTED}}
         apply(plane, {"apiVersion": "v1", "kind": "Namespace", **namespace})
         yield plane

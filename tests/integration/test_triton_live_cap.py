@@ -20,7 +20,9 @@ from hack import livecap
 from hack.models import sleeper
 from tests import factories
 from tests.fakes import pod_object
-from tests.integration.test_triton import ARGS, connected, settled
+from tests.integration.live_cap import bound_is_read
+from tests.integration.test_triton import ARGS, connected
+from tests.integration.triton_counters import settled
 from tests.integration.tritonserver import TritonServer
 
 pytestmark = [
@@ -30,13 +32,19 @@ pytestmark = [
 ]
 
 LARGEST = 16
-#: Sent at once, for several full batches: on a busy machine they arrive one by one.
-BURST = 4 * LARGEST
+#: Long enough for many requests of a busy sender to arrive while a batch is served.
+FIXED_US = 100_000
 START = Batching(max_batch_size=4)
-#: The library looks at the file every 100 ms.
-READ_S = 0.4
 CAP = LiveCap(LARGEST)
 MODELS = {"fixed": False, "variable": True}
+
+
+def burst(bound):
+    """Return how many requests make several full batches, and more than Triton's own bound.
+
+    The first is served alone.
+    """
+    return 1 + max(LARGEST, 4 * bound)
 
 
 class Pod:
@@ -48,7 +56,7 @@ class Pod:
 
     def config(self, model, batching, cap=CAP):
         """Return what the operator renders, with the live cap unless told otherwise."""
-        overlay = pbtxt.decode(sleeper.config(fixed_us=20_000, variable=MODELS[model]))
+        overlay = pbtxt.decode(sleeper.config(fixed_us=FIXED_US, variable=MODELS[model]))
         for ours in ("backend", "name", "instance_group"):
             overlay.pop(ours, None)
         source = factories.source(model_format="python", config=overlay)
@@ -69,18 +77,18 @@ class Pod:
             manifest["metadata"]["annotations"] = {names.ANNOTATION_MAX_BATCH_SIZE: str(bound)}
         return serving_state(None, [manifest], {"p": await client.model()}).pods[0]
 
-    async def largest_batch(self, client, model):
-        """Send a burst at once; return the largest batch that was executed."""
+    async def largest_batch(self, client, model, bound):
+        """Send a burst for this bound at once; return the largest batch that was executed."""
         before = (await settled(client)).batches
         request = inference.build({"input": np.ones((1, 1), np.float32)}, [], None)
         url = f"http://{self.server.http_url}/v2/models/{model}/infer"
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=BURST)) as http:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
 
             async def one():
                 async with http.post(url, data=request.body, headers=request.headers) as answer:
                     assert answer.status == 200, await answer.read()
 
-            await asyncio.gather(*(one() for _ in range(BURST)))
+            await asyncio.gather(*(one() for _ in range(burst(bound))))
         after = (await settled(client)).batches
         return max(size for size, seen in after.items() if seen != before.get(size))
 
@@ -112,23 +120,24 @@ async def test_a_pod_starts_with_the_bound_of_its_config_map(pod, model):
         found = await client.model()
         assert (found.batching, found.largest_batch_size) == (START, LARGEST)
         assert found.variable_inputs == MODELS[model]
-        assert await pod.largest_batch(client, model) == START.max_batch_size
+        assert await pod.largest_batch(client, model, 4) == START.max_batch_size
 
 
 @pytest.mark.parametrize("model", MODELS)
 async def test_the_annotation_changes_the_bound_and_reloads_nothing(pod, model):
+    bounds = (8, 2, LARGEST, 1)
     async with connected(pod.server, model) as client:
         await client.apply_batching(START, config_pbtxt=pod.config(model, START))
-        await pod.largest_batch(client, model)
+        await pod.largest_batch(client, model, 4)
         before = await client.statistics()
-        for bound in (8, 2, LARGEST, 1):
+        for bound in bounds:
             pod.annotate(bound)
-            await asyncio.sleep(READ_S)
-            assert await pod.largest_batch(client, model) == bound
+            await bound_is_read(pod.server, model, bound)
+            assert await pod.largest_batch(client, model, bound) == bound
             view = await pod.view(client, bound)
             assert view.batching == Batching(max_batch_size=bound)
         after = await client.statistics()
-    assert after.success_count == before.success_count + 4 * BURST
+    assert after.success_count == before.success_count + sum(map(burst, bounds))
     assert after.failure_count == before.failure_count
 
 
@@ -138,8 +147,8 @@ async def test_instances_change_in_place_under_a_cap_that_is_not_the_start(pod):
     async with connected(pod.server, model) as client:
         await client.apply_batching(START, config_pbtxt=pod.config(model, START))
         pod.annotate(8)
-        await asyncio.sleep(READ_S)
-        assert await pod.largest_batch(client, model) == 8
+        await bound_is_read(pod.server, model, 8)
+        assert await pod.largest_batch(client, model, 8) == 8
         before = await client.statistics()
         view = await pod.view(client, 8)
         eight = view.batching
@@ -148,7 +157,7 @@ async def test_instances_change_in_place_under_a_cap_that_is_not_the_start(pod):
         assert (await pod.view(client, 8)).batching == two
         after = await client.statistics()
         assert after.success_count == before.success_count > 0, "a reload would set it back"
-        assert await pod.largest_batch(client, model) == 8
+        assert await pod.largest_batch(client, model, 8) == 8
 
 
 async def test_a_reload_moves_the_start_and_leaves_tritons_own_bound(pod):
@@ -159,12 +168,12 @@ async def test_a_reload_moves_the_start_and_leaves_tritons_own_bound(pod):
         await client.apply_batching(wanted, config_pbtxt=pod.config(model, wanted))
         found = await client.model()
         assert (found.batching, found.largest_batch_size) == (wanted, LARGEST)
-        assert await pod.largest_batch(client, model) == 6
+        assert await pod.largest_batch(client, model, 6) == 6
         # Without the file, as when a change is put back: from what is live.
         await client.apply_batching(START)
         found = await client.model()
         assert (found.batching, found.largest_batch_size) == (START, LARGEST)
-        assert await pod.largest_batch(client, model) == START.max_batch_size
+        assert await pod.largest_batch(client, model, 4) == START.max_batch_size
 
 
 async def test_a_configuration_without_a_live_cap_is_bound_by_triton_alone(pod):
@@ -175,8 +184,8 @@ async def test_a_configuration_without_a_live_cap_is_bound_by_triton_alone(pod):
         await client.apply_batching(plain, config_pbtxt=pod.config(model, plain, cap=None))
         view = await pod.view(client, 2)
         assert (view.batching, view.live_cap) == (plain, None)
-        assert await pod.largest_batch(client, model) == 6
+        assert await pod.largest_batch(client, model, 6) == 6
         await client.apply_batching(START, config_pbtxt=pod.config(model, START))
         view = await pod.view(client, 2)
         assert (view.batching.max_batch_size, view.live_cap.loaded) == (2, START)
-        assert await pod.largest_batch(client, model) == 2
+        assert await pod.largest_batch(client, model, 2) == 2

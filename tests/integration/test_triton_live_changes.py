@@ -40,4 +40,4 @@ async def test_changes_under_load_fail_no_request_and_keep_the_server_ready(
     counted = sum(group["requests"] for group in run["latency_ms"].values())
     assert counted == pytest.approx(summary["sent"], abs=PLAN.rate_per_s)
     assert {key.rpartition(" ")[2] for key in run["readiness"]} == {"200"}
-    assert min(run["readiness"].values()) > 200
+    assert min(run["readiness"].values()) > 60

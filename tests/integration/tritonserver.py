@@ -116,27 +116,39 @@ class TritonServer:
             raise RuntimeError(f"tritonserver ended by itself, status {status}:\n{last_words}")
 
     def start(self, timeout: float = START_TIMEOUT_S) -> None:
-        """Start the process and wait until the server answers that it is live and ready.
-
-        Once more if gRPC's own start failed in it, as now and then it does: a kubelet would.
-        """
-        try:
-            self._start(timeout)
-        except RuntimeError as death:
-            if GRPC_START_FAULT not in str(death):
-                raise
-            self._start(timeout)
-
-    def _start(self, timeout: float) -> None:
+        """Start the process and wait until the server answers that it is live and ready."""
         assert self._process is None, "already started"
-        self._scratch = Path(tempfile.mkdtemp(prefix="tritonserver-"))
         self._lease = PortLease()
+        self._run(timeout)
+
+    def restart(self, timeout: float = START_TIMEOUT_S) -> None:
+        """Start the process anew after it was killed, at the same ports, and wait as `start` does.
+
+        This is what a kubelet does for a container.
+        """
+        assert self._process is not None, "the server was not started"
+        self._process.wait(STOP_TIMEOUT_S)
+        self._run(timeout)
+
+    def _run(self, timeout: float) -> None:
+        """Launch a process; once more if gRPC's own start failed in it, as now and then it does."""
         try:
-            self._spawn(tree.prepare())
-            self.wait_ready(timeout)
+            try:
+                self._launch(timeout)
+            except RuntimeError as death:
+                if GRPC_START_FAULT not in str(death):
+                    raise
+                self._launch(timeout)
         except BaseException:
             self.stop()
             raise
+
+    def _launch(self, timeout: float) -> None:
+        """Start a process in a folder of its own, after the end of the one before."""
+        self._end()
+        self._scratch = Path(tempfile.mkdtemp(prefix="tritonserver-"))
+        self._spawn(tree.prepare())
+        self.wait_ready(timeout)
 
     def wait_ready(self, timeout: float = START_TIMEOUT_S) -> None:
         """Return when /v2/health/ready answers 200; fail when the process ends or time is up."""
@@ -150,6 +162,12 @@ class TritonServer:
 
     def stop(self) -> None:
         """End the process that `start` began, gently and then firmly, and remove its files."""
+        self._end()
+        if self._lease is not None:
+            self._lease.release()
+            self._lease = None
+
+    def _end(self) -> None:
         process, self._process = self._process, None
         if process is not None:
             process.terminate()
@@ -160,9 +178,6 @@ class TritonServer:
                 process.wait(STOP_TIMEOUT_S)
             with contextlib.suppress(ProcessLookupError):  # of a killed server stubs are left
                 os.killpg(process.pid, signal.SIGKILL)
-        if self._lease is not None:
-            self._lease.release()
-            self._lease = None
         if self._scratch != Path():
             shutil.rmtree(self._scratch, ignore_errors=True)
 
