@@ -7,6 +7,7 @@ and a section to docs/benchmarks.md. ``--seeds 2 --sizes 5x20`` is a quick look.
 """
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(_line(runs[-1]), flush=True)
     report = {
         "date": common.today(),
-        "machine": common.machine(),
+        "machine": common.machine() | {"load_average": round(os.getloadavg()[1], 2)},
         "seeds": args.seeds,
         "sizes": args.sizes,
         "surge": SURGE,

@@ -35,9 +35,10 @@ models for every fleet, and cheap node types are scarce. What is drawn stands in
   placed;
 - *misses*: models whose replicas could not answer {report["surge"]:g} times their rate, or that are
   not placed;
-- *faults*: nodes that would give more than they have, added up by code that shares nothing with
-  the solver;
-- *CPU s*: of one core, the median and the most.
+- *faults*: nodes, or processors of a node that has several, that would give more than they have,
+  added up by code that shares nothing with the solver;
+- *CPU s*: of one core, the median and the most; the load average of the machine's {host["cores"]}
+  cores was {host["load_average"]:g}, so that where it is above 1 other work made them longer.
 
 | {" | ".join(COLUMNS)} |
 |{"---|" * len(COLUMNS)}

@@ -65,7 +65,8 @@ def test_the_section_has_a_row_for_every_contender():
         "faults": 0,
         "one_more_ms": [1.0, 2.0],
     }
-    report = {"date": "2026-01-01", "machine": {"cores": 2, "cpu": "x"}, "seeds": 2, "surge": 1.5}
+    machine = {"cores": 2, "cpu": "x", "load_average": 0.5}
+    report = {"machine": machine, "date": "2026-01-01", "seeds": 2, "surge": 1.5}
     told = placement_report.section({**report, "runs": runs, "large": large})
     for name in CONTENDERS:
         assert f"| 3, 8 | strong | {name} | " in told
