@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from ferryman.api.conditions import ConditionType, find
+from ferryman.api.conditions import ConditionType, Reason, find
 from ferryman.api.inference_model_status import (
     InferenceModelStatus,
     PlacementStatus,
@@ -51,6 +51,8 @@ Manifest = Mapping[str, Any]
 RETRY_SOON_S: Final = 5.0
 #: While a person is needed: heartbeats and models may come back unannounced.
 RETRY_LATER_S: Final = 30.0
+#: No longer than this passes between two looks at pods that do not answer.
+RETRY_AT_LAST_S: Final = 300.0
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def plan(
         objects=service.objects,
         actuation=service.actuation,
         events=events.of_transition(model.status, status),
-        requeue_after_s=_requeue_after_s(status, service, paused=paused),
+        requeue_after_s=_requeue_after_s(status, service, now, paused=paused),
     )
 
 
@@ -185,13 +187,28 @@ def _service_times(inputs: Inputs, service: Service) -> tuple[ServiceTimes, ...]
 
 
 def _requeue_after_s(
-    status: InferenceModelStatus, service: Service, *, paused: bool
+    status: InferenceModelStatus, service: Service, now: datetime, *, paused: bool
 ) -> float | None:
     if service.actuation is not None:
         return 0.0
     if in_progress(service.batching) is not None or _has(status, ConditionType.RECONCILING):
         return RETRY_SOON_S
-    return RETRY_LATER_S if paused or _has(status, ConditionType.STALLED) else None
+    if paused or _has(status, ConditionType.STALLED):
+        return RETRY_LATER_S
+    return _until_it_answers_s(status, now)
+
+
+def _until_it_answers_s(status: InferenceModelStatus, now: datetime) -> float | None:
+    """Return when to ask ready pods again that do not answer; None where one does.
+
+    No event tells that a server answers now. As long again as it has been so: pods that never
+    answer cost little.
+    """
+    loaded = find(status.conditions, ConditionType.MODEL_LOADED)
+    if loaded is None or loaded.reason != Reason.TRITON_UNREACHABLE:
+        return None
+    silent = now - times.parse(loaded.last_transition_time)
+    return min(max(RETRY_SOON_S, silent.total_seconds()), RETRY_AT_LAST_S)
 
 
 def _has(status: InferenceModelStatus, kind: ConditionType) -> bool:

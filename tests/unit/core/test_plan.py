@@ -124,6 +124,18 @@ def test_a_model_that_serves_is_ready_and_left_alone():
     assert (done.actuation, done.events, done.requeue_after_s) == (None, (), None)
 
 
+@pytest.mark.parametrize(
+    ("silent_s", "after_s"),
+    [(0, 5.0), (3, 5.0), (60, 60.0), (86_400, 300.0)],
+    ids=["at once", "just now", "for a minute", "for a day"],
+)
+def test_ready_pods_that_do_not_answer_are_asked_again(silent_s, after_s):
+    silent = settled(factories.snapshot(serving=serving(pod(), model_ready=None)))
+    done = planned(silent, now=NOW + timedelta(seconds=silent_s))
+    assert shown(done, ConditionType.MODEL_LOADED) == ("Unknown", "TritonUnreachable")
+    assert done.requeue_after_s == after_s
+
+
 def test_a_window_is_reported_and_judged():
     done = planned(factories.snapshot(serving=serving()), window=factories.window())
     assert done.status.observed.latency_milliseconds == 40.0
