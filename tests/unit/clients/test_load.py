@@ -104,10 +104,11 @@ async def test_latency_counts_from_when_a_request_was_due_and_not_from_when_it_w
         result = await run(url, rate_per_s=100, duration_s=1)
     slow = [record.latency_ms for record in result.records if record.latency_ms > 100]
     assert result.summary.figures.failed == 0
-    # Due evenly over the stop, they waited evenly from 500 ms down to 100 ms.
+    # Due evenly over the stop, they waited evenly from 500 ms down to 100 ms; a machine that is
+    # busy may stop for longer.
     assert len(slow) >= 35
-    assert max(slow) == pytest.approx(blocked_s * 1e3, abs=150)
-    assert np.mean(slow) == pytest.approx(300, abs=100)
+    assert max(slow) >= 0.9 * blocked_s * 1e3
+    assert np.mean(slow) == pytest.approx((100 + max(slow)) / 2, rel=0.35)
 
 
 @pytest.mark.parametrize(

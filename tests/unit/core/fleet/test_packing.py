@@ -67,6 +67,8 @@ def test_named_nodes_are_taken_only_with_room():
     assert not packing.take(Placed(wanted, (0, 0)))
     assert packing.take(Placed(wanted, (0, 1)))
     assert not packing.fits(option(cpu=2.0))
+    assert packing.fits(option(cpu=1.0))
+    assert packing.left("a") == ({"cpu": 1.0}, {"cpu": 1.0}), "to ask takes nothing"
 
 
 def test_what_is_left_of_a_placement_is_added_up():
@@ -100,6 +102,14 @@ def test_each_replica_has_one_processor_and_the_fullest_that_will_do():
     packing.remove(several)
     assert packing.place(option(gpu=0.5, replicas=6)) is None
     assert packing.place(option(gpu=0.5, replicas=5)).devices == (1, 0, 0, 1, 1)
+
+
+def test_what_one_processor_needs_may_be_too_much_of_what_the_node_shares():
+    packing = Packing([gpus(count=2, cpu=1.0)])
+    wanted = option(gpu=0.5, cpu=1.0)
+    assert packing.take(Placed(wanted, (0,))) is not None
+    assert packing.take(Placed(wanted, (0,))) is None
+    assert packing.left("a") == ({"cpu": 0.0, "gpu": 1.5},)
 
 
 def test_what_lacks_is_told_by_what_one_processor_has():
