@@ -73,13 +73,13 @@ class _Row:
 
 def variables(problem: Problem) -> int:
     """Return how many variables the program has."""
-    return sum(1 + pair.spots for pair in _pairs(problem))
+    return _variables(_pairs(problem))
 
 
 def solve(problem: Problem, time_limit_s: float) -> Exact:
     """Return the best placement, or that there is none, or what was found in time."""
     pairs = _pairs(problem)
-    count = sum(1 + pair.spots for pair in pairs)
+    count = _variables(pairs)
     costs, most = np.zeros(count), np.ones(count)
     for pair in pairs:
         costs[pair.first] = problem.demands[pair.model].cost(pair.option)
@@ -110,6 +110,10 @@ def _pairs(problem: Problem) -> list[_Pair]:
     return pairs
 
 
+def _variables(pairs: list[_Pair]) -> int:
+    return sum(1 + pair.spots for pair in pairs)
+
+
 def _choices(problem: Problem, pairs: list[_Pair]) -> Iterator[_Row]:
     """Each model is placed once, with all replicas, and only so many models move."""
     of: dict[int, list[Term]] = {model: [] for model in range(len(problem.demands))}
@@ -128,7 +132,7 @@ def _capacities(problem: Problem, pairs: list[_Pair]) -> Iterator[_Row]:
     for kind in problem.node_types:
         own = [pair for pair in pairs if pair.option.node_type == kind.name]
         for resource in sorted({name for pair in own for name in pair.option.uses}):
-            divided = next((part for part in kind.parts if resource in part.resources), None)
+            divided = kind.divided(resource)
             using = [pair for pair in own if pair.option.uses.get(resource, 0.0) > 0]
             for node, room in enumerate(kind.free):
                 free = room.get(resource, 0.0)

@@ -167,9 +167,9 @@ class Packing:
         if column is None:
             return 0.0
         most, shares = self._most[node_type][column], self._free[node_type][:, column]
-        for part in self._kinds[node_type].parts:
-            if resource in part.resources:
-                shares = self._devices[node_type, part].free(part.resources.index(resource))
+        part = self._kinds[node_type].divided(resource)
+        if part is not None:
+            shares = self._devices[node_type, part].free(part.resources.index(resource))
         return float(shares.max() * most)
 
     def _shares(self, kind: NodeType) -> Floats:

@@ -32,6 +32,10 @@ class NodeType:
     """By node. Resources that are not named are not there."""
     parts: tuple[Part, ...] = ()
 
+    def divided(self, resource: str) -> Part | None:
+        """Return the processors that each have an equal part of a resource."""
+        return next((part for part in self.parts if resource in part.resources), None)
+
     def part_of(self, option: "Option") -> Part | None:
         """Return the processors of which each replica of an option needs one."""
         used = {name for name, amount in option.uses.items() if amount > 0}
