@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from benchmarks import common, placement_fleets, placement_report
+from benchmarks import common, placement_decision, placement_fleets, placement_report, scale
 from benchmarks.placement_contenders import CONTENDERS, Placement
 from benchmarks.placement_fleets import CORRELATIONS
 from ferryman.core.fleet.fleet import Fleet
@@ -53,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "surge": SURGE,
         "runs": runs,
         "large": None if args.no_large else large(),
+        "decision": None if args.no_large else placement_decision.timed(scale.Size()),
     }
     overfull = sum(c["faults"] for each in runs for c in each["contenders"].values())
     if args.dry:
@@ -182,7 +183,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--sizes", nargs="+", default=SIZES, metavar="TYPESxMODELS")
-    parser.add_argument("--no-large", action="store_true", help="leave the large problem out")
+    parser.add_argument("--no-large", action="store_true", help="leave the large problems out")
     parser.add_argument("--dry", action="store_true", help="print the section, write nothing")
     return parser.parse_args(argv)
 

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from benchmarks import placement_decision
+
 Found = dict[str, Any]
 COLUMNS: Final = (
     *("types, models", "correlation", "contender", "all placed", "models"),
@@ -44,7 +46,7 @@ models for every fleet, and cheap node types are scarce. What is drawn stands in
 |{"---|" * len(COLUMNS)}
 {_rows(runs)}
 
-{_outcomes(runs)}{_large(report["large"])}"""
+{_outcomes(runs)}{_large(report["large"])}{_decision(report["decision"])}"""
 
 
 def _rows(runs: Sequence[Found]) -> str:
@@ -110,3 +112,7 @@ is solved anew in {found["wall_s"]:.1f} s ({found["cpu_s"]:.1f} s of one core): 
 into what is left of it takes {statistics.median(each_ms):.1f} ms (median), {max(each_ms):.1f} ms at
 most.
 """
+
+
+def _decision(found: Found | None) -> str:
+    return "" if found is None else f"\n{placement_decision.told(found)}"

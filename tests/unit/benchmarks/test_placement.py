@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks import placement, placement_report
+from benchmarks import placement, placement_decision, placement_report, scale
 from benchmarks.placement_contenders import CONTENDERS
 from benchmarks.placement_fleets import CORRELATIONS, draw
 from ferryman.core.fleet.options import offers
@@ -65,18 +65,30 @@ def test_the_section_has_a_row_for_every_contender():
         "faults": 0,
         "one_more_ms": [1.0, 2.0],
     }
+    decision = {"nodes": 1_000, "models": 2, "placed": 2, "took_ms": {"BestFit": [1.0, 3.0]}}
     machine = {"cores": 2, "cpu": "x", "load_average": 0.5}
     report = {"machine": machine, "date": "2026-01-01", "seeds": 2, "surge": 1.5}
-    told = placement_report.section({**report, "runs": runs, "large": large})
+    told = placement_report.section({**report, "runs": runs, "large": large, "decision": decision})
     for name in CONTENDERS:
         assert f"| 3, 8 | strong | {name} | " in told
     assert "0.10%, 0 faults" in told
+    assert "2.0 ms by BestFit (3.0 ms at most)" in told
     nothing = {"placed": 0.5, "gap": None, "misses": 1.0, "faults": 0, "cpu_s": 0.0}
     runs[0]["contenders"] = dict.fromkeys(CONTENDERS, nothing)
-    told = placement_report.section({**report, "runs": runs[:1], "large": None})
+    told = placement_report.section({**report, "runs": runs[:1], "large": None, "decision": None})
     assert "| 0% | 50.0% | - | - | - | 100.0% | 0 |" in told
 
 
 def test_a_quick_look_writes_nothing(capsys):
     assert placement.main(["--dry", "--no-large", "--seeds", "1", "--sizes", "3x6"]) == 0
     assert "## Placement" in capsys.readouterr().out
+
+
+def test_the_operators_own_decision_is_timed_by_each_policy():
+    found = placement_decision.timed(scale.Size(nodes=40), models=6)
+    assert found["placed"] == 6
+    assert {policy: len(ms) for policy, ms in found["took_ms"].items()} == {
+        "BestFit": 2,
+        "Cheapest": 2,
+        "LeastWorkload": 2,
+    }
