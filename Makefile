@@ -138,7 +138,7 @@ bench-reference: $(READY) ## Repeat the reference benchmark on the test cluster'
 	$(BIN)/python -m benchmarks.reference
 
 .PHONY: bench-placement
-bench-placement: $(READY) ## Place random fleets by Ferryman and by simpler rules, beside a proven bound (15 minutes).
+bench-placement: $(READY) ## Place random fleets by Ferryman and by simpler rules, beside a proven bound (25 minutes).
 	$(BIN)/python -m benchmarks.placement
 
 .PHONY: bench-scale
