@@ -1,9 +1,11 @@
 """Placement follows what nodes are doing, and what a model takes of them."""
 
+import json
 from contextlib import contextmanager
 
 import pytest
 
+from ferryman.api import quantity
 from ferryman.cli.main import main
 from hack import installation
 from hack.load_job import installed_image
@@ -78,6 +80,66 @@ def test_a_model_goes_to_the_faster_node_until_that_is_busy(ferryman, namespace)
     assert crowded["preferredNode"] == ferryman.slow_node, crowded
     assert "less" in crowded["message"] or "least" in crowded["message"]
     assert models.get(ferryman, "calm")["status"]["placement"]["nodeType"] == calm["nodeType"]
+
+
+@contextmanager
+def occupied(cluster, node, leaving_millicores):
+    """Request a node's CPU, all but a little, in a pod that is none of Ferryman's."""
+    allocatable = installation.get(cluster, "node", node)["status"]["allocatable"]["cpu"]
+    command = ("get", "pods", "--all-namespaces", f"--field-selector=spec.nodeName={node}")
+    there = json.loads(cluster.kubectl(*command, "--output=json"))["items"]
+    containers = [each for pod in there for each in pod["spec"]["containers"]]
+    requests = [each["resources"].get("requests", {}).get("cpu", 0) for each in containers]
+    free = quantity.to_millicores(allocatable) - sum(map(quantity.to_millicores, requests))
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "tenant", "namespace": models.NAMESPACE},
+        "spec": {
+            "nodeName": node,
+            "terminationGracePeriodSeconds": 0,
+            "containers": [
+                {
+                    "name": "tenant",
+                    "image": installed_image(cluster),
+                    "command": ["sleep", "600"],
+                    "resources": {"requests": {"cpu": f"{free - leaving_millicores}m"}},
+                }
+            ],
+        },
+    }
+    installation.apply(cluster, pod)
+    try:
+        yield
+    finally:
+        where = f"--namespace={models.NAMESPACE}"
+        cluster.kubectl("delete", "pod", "tenant", where, "--ignore-not-found", "--force")
+
+
+def test_a_model_that_others_crowd_out_serves_on_the_next_node_type(ferryman, namespace):
+    if ferryman.slow_node is None:
+        pytest.skip("the nodes of a given context may be alike")
+    best = placed(ferryman, "best", weights=WEIGHTS)
+    wanted = {"requests": {"cpu": "150m", "memory": "256Mi"}}
+    crowded = models.model(
+        "crowded-out",
+        placement={"weights": WEIGHTS},
+        batching=models.fixed(8),
+        resources=wanted,
+        progressDeadlineSeconds=30,
+    )
+    with occupied(ferryman, best["preferredNode"], leaving_millicores=100):
+        installation.apply(ferryman, crowded)
+        models.wait_condition(
+            ferryman, "crowded-out", "Ready", status="False", reason="PodUnschedulable"
+        )
+        first = models.get(ferryman, "crowded-out")["status"]["placement"]
+        moved = models.wait_ready(ferryman, "crowded-out")["status"]["placement"]
+
+    assert first["nodeType"] == best["nodeType"]
+    assert moved["nodeType"] != best["nodeType"]
+    assert "kube-scheduler has no" in moved["message"]
+    assert [each["nodeType"] for each in moved["unschedulable"]] == [best["nodeType"]]
 
 
 def test_best_fit_takes_the_node_type_of_which_the_model_takes_least(ferryman, namespace):

@@ -91,6 +91,9 @@ class InferenceModelSpec(ApiType):
     placement: PlacementSpec = PlacementSpec()
     replicas: Annotated[int, Field(ge=0, le=1000)] = 1
     """Triton pods; the scale subresource (and so an autoscaler) sets this."""
+    progress_deadline_seconds: Annotated[int, Field(ge=30, le=86_400)] = 600
+    """After so long without one more ready replica the model counts as stalled. Where a pod
+    has waited as long for a node of the chosen type, another type gets its turn."""
     resources: ResourceRequirements | None = None
     """Instead of the runtime's own resources for the chosen processor class."""
     batching: BatchingSpec = BatchingSpec()

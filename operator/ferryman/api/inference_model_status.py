@@ -38,6 +38,19 @@ class CandidateStatus(ApiType):
     """The same for people."""
 
 
+class UnschedulablePlace(ApiType):
+    """A node type that was given up for lack of room that only kube-scheduler knew of."""
+
+    node_type: Label
+    """The node type."""
+    processor: Label
+    """The processor class."""
+    time: Time
+    """RFC 3339: when it was given up; for an hour it counts as full."""
+    message: Message
+    """The scheduler's words."""
+
+
 class PlacementStatus(ApiType):
     """The chosen node type and all candidates."""
 
@@ -57,6 +70,8 @@ class PlacementStatus(ApiType):
     """The same for people."""
     candidates: Annotated[tuple[CandidateStatus, ...], Field(max_length=64)] = ()
     """Every candidate with its workload, or why it was refused."""
+    unschedulable: Annotated[tuple[UnschedulablePlace, ...], Field(max_length=16)] = ()
+    """Where kube-scheduler found no node for the pods lately, the newest first."""
 
 
 ChangeOutcome = Literal["InProgress", "Applied", "Refused", "RolledBack", "Interrupted"]

@@ -67,7 +67,8 @@ def _gather(cluster: "Cluster", namespace: str, name: str) -> Snapshot:
     }
     loads = _ledger(indices).loads((model.key,), now_s=0.0)
     seen = cache.Cache(indices)
-    return gather.snapshot(seen, model, gather.node_views(seen, loads), {})
+    serving = gather.serving(seen, model.key, {})
+    return gather.snapshot(seen, model, gather.node_views(seen, loads), serving)
 
 
 def _common_indices(cluster: "Cluster") -> dict[str, dict[Any, Any]]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import InferenceModel
+from ferryman.api.inference_model_status import UnschedulablePlace
 from ferryman.api.inference_runtime import InferenceRuntime, RuntimeProcessor
 from ferryman.api.node_profile import Benchmark, NodeProfileStatus, Processor
 from ferryman.core import scheduling, times
@@ -36,6 +37,8 @@ class Question:
     model: InferenceModel
     runtime: InferenceRuntime
     now: datetime
+    unschedulable: tuple[UnschedulablePlace, ...] = ()
+    """Where kube-scheduler found no node for the model's pods lately."""
 
 
 class Place(NamedTuple):
@@ -169,6 +172,18 @@ def _does_not_fit(question: Question, place: Place) -> Refusal | None:
     return Refusal(Reason.INSUFFICIENT_RESOURCES, message) if message else None
 
 
+def _found_full(question: Question, place: Place) -> Refusal | None:
+    kind = place.profile.node_type, place.processor.processor_class
+    for known in question.unschedulable:
+        if (known.node_type, known.processor) == kind:
+            message = (
+                f"kube-scheduler had no {known.node_type} node for the model's pods until "
+                f"{known.time}, when it was given up for an hour: {known.message}"
+            )
+            return Refusal(Reason.POD_UNSCHEDULABLE, message)
+    return None
+
+
 #: A place fits when every filter returns None; otherwise its first refusal counts.
 FILTERS: tuple[Filter, ...] = (
     _not_selected,
@@ -178,4 +193,5 @@ FILTERS: tuple[Filter, ...] = (
     _unavailable,
     _not_benchmarked,
     _does_not_fit,
+    _found_full,
 )

@@ -1,18 +1,21 @@
 """Where a model is placed: the best node type by its policy, and it stays there.
 
 A placement is decided once. It is decided again only when the node type has no node any more,
-when the model's specification or its runtime rule the processor class out, or when the model
-asked to be rebalanced and would be better off elsewhere; what serves keeps serving, whatever the
-utilisation of the day.
+when the model's specification or its runtime rule the processor class out, when nothing of it
+serves there because kube-scheduler finds no node of the type, or when the model asked to be
+rebalanced and would be better off elsewhere; what serves keeps serving, whatever the utilisation
+of the day.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import Policy
+from ferryman.api.inference_model import InferenceModel, Policy
 from ferryman.api.inference_model_status import CandidateStatus, PlacementStatus
-from ferryman.core import candidates, least_cost, least_workload, scheduling, times
+from ferryman.api.inference_runtime import InferenceRuntime
+from ferryman.core import candidates, least_cost, least_workload, scheduling, times, unschedulable
 from ferryman.core.candidates import Candidate
 from ferryman.core.filters import Question, Refusal, permits
 from ferryman.core.snapshot import Advice, NodeView, Snapshot
@@ -40,13 +43,13 @@ def choose(snapshot: Snapshot, now: datetime) -> PlacementStatus:
         return previous
     if snapshot.runtime is None:
         return _without_runtime(snapshot, previous)
-    question = Question(model=snapshot.model, runtime=snapshot.runtime, now=now)
+    question = _question(snapshot.model, snapshot.runtime, now)
     if previous is None or previous.node_type is None:
         return _decided(question, snapshot.nodes)
     over = _why_over(question, snapshot.nodes, previous)
     if over is not None:
-        return _decided(question, snapshot.nodes, f"placed anew because {over}: ")
-    moved = _advised(question, snapshot, previous)
+        return _anew(question, snapshot.nodes, over)
+    moved = _elsewhere(question, snapshot, previous) or _advised(question, snapshot, previous)
     return moved or _retained(question, snapshot.nodes, previous)
 
 
@@ -54,8 +57,13 @@ def score(snapshot: Snapshot, now: datetime) -> tuple[CandidateStatus, ...]:
     """Return what a fresh decision would say of every candidate now, the best one first."""
     if snapshot.runtime is None:
         return ()
-    question = Question(model=snapshot.model, runtime=snapshot.runtime, now=now)
+    question = _question(snapshot.model, snapshot.runtime, now)
     return _decided(question, snapshot.nodes).candidates
+
+
+def _question(model: InferenceModel, runtime: InferenceRuntime, now: datetime) -> Question:
+    lately = unschedulable.remembered(model.status.placement, now)
+    return Question(model=model, runtime=runtime, now=now, unschedulable=lately)
 
 
 def _without_runtime(snapshot: Snapshot, previous: PlacementStatus | None) -> PlacementStatus:
@@ -78,6 +86,32 @@ def _why_over(
     if all(scheduling.unmet(question.model.spec.placement, node.labels) for node in twins):
         return f"spec.placement selects no node of type {previous.node_type} any more"
     return None
+
+
+def _anew(question: Question, nodes: Sequence[NodeView], over: str) -> PlacementStatus:
+    """Decide again; where the scheduler found no node lately is better than nowhere."""
+    because = f"placed anew because {over}: "
+    found = _decided(question, nodes, because)
+    if found.node_type is not None:
+        return found
+    return _decided(replace(question, unschedulable=()), nodes, because)
+
+
+def _elsewhere(
+    question: Question, snapshot: Snapshot, previous: PlacementStatus
+) -> PlacementStatus | None:
+    """Return the next best placement where the scheduler finds no node, if there is another."""
+    serving, node_type = snapshot.serving, previous.node_type or ""
+    if not unschedulable.has_waited(question.model, serving, question.now):
+        return None
+    if unschedulable.serves_there(snapshot.nodes, serving, node_type):
+        return None
+    places = unschedulable.noted(
+        question.unschedulable, previous, serving.problem_message, question.now
+    )
+    because = f"placed anew because kube-scheduler has no {node_type} node for its pods: "
+    found = _decided(replace(question, unschedulable=places), snapshot.nodes, because)
+    return None if found.node_type is None else found
 
 
 def _advised(
@@ -122,6 +156,7 @@ def _retained(
         reason=Reason.RETAINED,
         message=f"on {previous.node_type} ({previous.processor}){since}; a placement is kept",
         candidates=previous.candidates if same else listed,
+        unschedulable=question.unschedulable,
     )
 
 
@@ -191,6 +226,7 @@ def _placed(
         reason=reason,
         message=message,
         candidates=listed,
+        unschedulable=question.unschedulable,
     )
 
 

@@ -142,7 +142,7 @@ def _settled(previous: PlacementStatus | None, chosen: PlacementStatus) -> Place
         return chosen
     if (previous.node_type, previous.processor) != (chosen.node_type, chosen.processor):
         return chosen
-    return previous.with_(candidates=chosen.candidates)
+    return previous.with_(candidates=chosen.candidates, unschedulable=chosen.unschedulable)
 
 
 def _status(inputs: Inputs, service: Service) -> InferenceModelStatus:

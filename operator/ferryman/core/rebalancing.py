@@ -15,7 +15,7 @@ from typing import Final
 from ferryman.api.conditions import ConditionType, find
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import InferenceRuntime
-from ferryman.core import candidates, costs, fit, times
+from ferryman.core import candidates, costs, fit, times, unschedulable
 from ferryman.core.costs import Cost
 from ferryman.core.filters import Question
 from ferryman.core.fleet.problem import Demand, NodeType, Option, Problem
@@ -76,7 +76,8 @@ def advise(
 
 def _offers(one: Participant, nodes: Sequence[NodeView], now: datetime) -> list[Cost]:
     """Return what the model would cost where it would meet its objectives, or is now."""
-    question = Question(model=one.model, runtime=one.runtime, now=now)
+    lately = unschedulable.remembered(one.model.status.placement, now)
+    question = Question(one.model, one.runtime, now, lately)
     found = candidates.find(question, nodes)
     priced = one.model.spec.placement.policy == "Cheapest"
     able = [c for c in found if c.places and (not priced or costs.has_price(c))]

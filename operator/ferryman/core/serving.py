@@ -32,6 +32,7 @@ def serving_state(
     return ServingState(
         problem_reason=reason,
         problem_message=message,
+        unscheduled_since=min(filter(None, map(_unscheduled_since, living)), default=None),
         model_ready=all(answer.ready for answer in answers) if answers else None,
         model_message=next((answer.reason for answer in answers if not answer.ready), ""),
         batchable=all(answer.batchable for answer in answers),
@@ -49,6 +50,14 @@ def _lives(pod: Manifest) -> bool:
 
 def _name(pod: Manifest) -> str:
     return str(pod["metadata"]["name"])
+
+
+def _unscheduled_since(pod: Manifest) -> str | None:
+    for condition in pod.get("status", {}).get("conditions", ()):
+        if (condition["type"], condition["status"]) == ("PodScheduled", "False"):
+            since: str | None = condition.get("lastTransitionTime")
+            return since
+    return None
 
 
 def _view(pod: Manifest, answer: ServerModel | None) -> PodView:

@@ -75,6 +75,8 @@ class ServingState(ApiType):
     problem_reason: str = ""
     """A Reason, when a pod has a problem a person must know of (image, volume, schedule)."""
     problem_message: str = ""
+    unscheduled_since: str | None = None
+    """RFC 3339: since when kube-scheduler has found no node for the pod that waits longest."""
     model_ready: bool | None = None
     """Triton's own word on the model in the pods that answer; None when none answers."""
     model_message: str = ""

@@ -9,8 +9,8 @@ from ferryman.api.inference_runtime import InferenceRuntime
 from ferryman.api.node_profile import NodeProfile, NodeProfileStatus
 from ferryman.api.statistics import ServerModel
 from ferryman.core.serving import serving_state
-from ferryman.core.snapshot import Advice, NodeView, Snapshot
-from ferryman.handlers.cache import Cache, Manifest
+from ferryman.core.snapshot import Advice, NodeView, ServingState, Snapshot
+from ferryman.handlers.cache import Cache, Key, Manifest
 from ferryman.handlers.ledger import Load
 
 #: The effects that keep pods away which do not tolerate them.
@@ -24,24 +24,29 @@ def snapshot(
     cache: Cache,
     model: InferenceModel,
     nodes: tuple[NodeView, ...] | None,
-    server_models: Mapping[str, ServerModel],
+    serving: ServingState,
     *,
     advice: Advice | None = None,
 ) -> Snapshot:
     """Return all that a decision about the model may use.
 
-    ``nodes`` is None where the model's placement stands; ``server_models`` maps the names of the
-    pods whose Triton answered to what it said; ``advice`` is where rebalancing wants it to go.
+    ``nodes`` is None where the model's placement stands; ``advice`` is where rebalancing wants it
+    to go.
     """
     runtime = cache.runtime(model.spec.runtime_ref.name)
     return Snapshot(
         model=model,
         runtime=None if runtime is None else cache.parse(InferenceRuntime, runtime),
         nodes=nodes or (),
-        serving=serving_state(cache.deployment(model.key), cache.pods(model.key), server_models),
+        serving=serving,
         advice=advice,
         placement_stands=nodes is None,
     )
+
+
+def serving(cache: Cache, key: Key, server_models: Mapping[str, ServerModel]) -> ServingState:
+    """Return what serves a model; ``server_models`` is by the names of the pods that answered."""
+    return serving_state(cache.deployment(key), cache.pods(key), server_models)
 
 
 def node_views(

@@ -24,6 +24,7 @@ from ferryman.core.changes import in_progress
 from ferryman.core.plan import Environment, Plan, plan
 from ferryman.core.snapshot import Advice, NodeView, PodView, Snapshot
 from ferryman.core.tuner import TunerState
+from ferryman.core.unschedulable import has_waited
 from ferryman.core.window import Window
 from ferryman.handlers import gather, unreadable
 from ferryman.handlers.cache import Cache, Key, Manifest
@@ -165,10 +166,12 @@ class Reconciler:
         return snapshot, decided
 
     def _snapshot(self, model: InferenceModel, answers: Mapping[str, ServerModel]) -> Snapshot:
-        advice = self._parts.advice(model.key)
+        cache, advice = self._parts.cache, self._parts.advice(model.key)
+        serving = gather.serving(cache, model.key, answers)
+        waited = has_waited(model, serving, self._clocks.now())
         stands = self._parts.standing.stands(model, self._clocks.seconds())
-        nodes = None if stands and advice is None else self._nodes(model.key)
-        return gather.snapshot(self._parts.cache, model, nodes, answers, advice=advice)
+        nodes = None if stands and advice is None and not waited else self._nodes(model.key)
+        return gather.snapshot(cache, model, nodes, serving, advice=advice)
 
     def _nodes(self, key: Key) -> tuple[NodeView, ...]:
         loads = self._parts.ledger.loads((key,), self._clocks.seconds())

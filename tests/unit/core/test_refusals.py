@@ -25,6 +25,7 @@ from tests.factories import (
     source,
 )
 from tests.unit.core.test_costs import large, measured, times
+from tests.unit.core.test_unschedulable import NODES, given_up, placed
 
 CORE = Path(placement.__file__).parent
 #: What decides about candidates of the operator; the planner's own words are in fleet/options.py.
@@ -88,6 +89,10 @@ CASES = {
         "not plausible",
     ),
     Reason.INSUFFICIENT_RESOURCES: ({"model": model(resources=MUCH)}, "64000m needed"),
+    Reason.POD_UNSCHEDULABLE: (
+        {"model": placed("medium", tried=(given_up(),)), "nodes": NODES},
+        "for the model's pods until",
+    ),
     Reason.INVALID_SPEC: (
         {"nodes": [node(allocatable={"cpu": "four", "memory": "8Gi"})]},
         "cannot be read",

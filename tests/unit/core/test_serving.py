@@ -181,6 +181,19 @@ def test_a_model_that_one_pod_cannot_batch_is_not_batchable():
     assert serving_state(deployment(), [pod()], answers).batchable is False
 
 
+def test_the_pod_that_waits_longest_for_a_node_tells_since_when():
+    def waiting(name, since):
+        found = pod(name, ready="False")
+        condition = {"type": "PodScheduled", "status": "False", "lastTransitionTime": since}
+        found["status"]["conditions"].append(condition)
+        return found
+
+    early, late = "2026-01-01T00:00:00Z", "2026-01-01T00:05:00Z"
+    pods = [pod("a"), waiting("b", late), waiting("c", early), waiting("d", None)]
+    assert serving_state(deployment(), pods, {}).unscheduled_since == early
+    assert serving_state(deployment(), pods[:1], {}).unscheduled_since is None
+
+
 def test_a_pods_problem_is_shown():
     broken = pod(ready="False")
     broken["status"]["containerStatuses"] = [

@@ -12,18 +12,20 @@ from ferryman.api.inference_model import PlacementSpec, ResourceRequirements, Ru
 from ferryman.api.inference_runtime import RuntimeLiveCap
 from ferryman.clients.kubernetes_errors import ForbiddenError, PermanentError, TemporaryError
 from ferryman.clients.triton import ConfigRefused
-from ferryman.core import render, tuning
+from ferryman.core import render, times, tuning
 from ferryman.core.tuner import TuneDecision
 from ferryman.handlers.ledger import Ledger
 from ferryman.handlers.reconcile import Reconciler
 from ferryman.handlers.standing import COMPARE_AGAIN_S
 from ferryman.handlers.watch import Concern, Concerned
 from tests import factories
-from tests.fakes import node_object, now, run_virtually, wire
+from tests.fakes import node_object, now, pod_object, run_virtually, wire
 from tests.unit.handlers.cluster import MASTER_KEY, Cluster
 
 SERVING = {"Secret", "ConfigMap", "NetworkPolicy", "Service", "Deployment"}
 KEY = ("default", "resnet50")
+#: What readiness says one after the other of a specification that changes what serves.
+ROLLED_OUT = [("False", "Applying"), ("False", "Deploying"), ("True", "Serving")]
 
 
 def prepare(cluster):
@@ -636,6 +638,39 @@ def test_a_place_that_is_found_lost_with_a_window_is_decided_anew_and_noted(
     assert placed == [KEY, KEY]
 
 
+def test_a_model_whose_pods_find_no_node_moves_on_in_time_and_only_then(cluster, play):
+    def wait_for_a_node():
+        words = "0/2 nodes are available: 1 Insufficient cpu"
+        unscheduled = {"type": "PodScheduled", "status": "False", "message": words}
+        since = {"lastTransitionTime": times.text(now())}
+        pod = pod_object(node="", ready=False, conditions=[unscheduled | since])
+        cluster.api.put("pods", pod)
+        cluster.api.indices["pods"][KEY] = [pod]
+
+    async def script(cluster):
+        cluster.node("node-2", "cpu-large")
+        prepare(cluster)
+        cluster.model(progress_deadline_seconds=120)
+        await cluster.settle()
+        first = cluster.status()["placement"]["nodeType"]
+        wait_for_a_node()
+        await cluster.settle(100)
+        waiting = cluster.status()["placement"], cluster.condition("Ready")
+        await cluster.settle(40)
+        return first, *waiting
+
+    first, waiting, ready = play(script)
+    assert waiting["nodeType"] == first
+    assert ready == ("False", "PodUnschedulable")
+    found = cluster.status()["placement"]
+    assert found["nodeType"] != first
+    assert [each["nodeType"] for each in found["unschedulable"]] == [first]
+    template = cluster.api.get("deployments", "resnet50-triton")["spec"]["template"]["spec"]
+    assert found["nodeType"] in str(template["affinity"])
+    assert cluster.api.events[-1][2] == "LeastWorkload"
+    assert "kube-scheduler has no" in cluster.api.events[-1][3]
+
+
 def test_nodes_are_compared_again_only_when_something_bears_on_the_placement(
     cluster, play, monkeypatch
 ):
@@ -830,7 +865,7 @@ def test_a_model_is_not_ready_before_its_new_specification_is_rolled_out(cluster
         return during
 
     assert play(script) == (("False", "Deploying"), ("True", "Deploying"))
-    assert readiness(cluster, 2) == [("False", "Deploying"), ("True", "Serving")]
+    assert readiness(cluster, 2) == ROLLED_OUT
     assert cluster.writes()["apply", "Deployment"] == 2
 
 
@@ -859,7 +894,7 @@ def test_a_specification_that_could_not_be_applied_at_once_is_not_ready_meanwhil
     (written, applied), in_the_end, during = play(script)
     assert (applied, in_the_end > written) == (1, True), "it failed at the right moment"
     assert during == ("False", "Deploying")
-    assert readiness(cluster, 2) == [("False", "Deploying"), ("True", "Serving")]
+    assert readiness(cluster, 2) == ROLLED_OUT
 
 
 @pytest.mark.parametrize("lags", [False, True], ids=["the watch is quick", "the watch lags"])
@@ -887,7 +922,7 @@ def test_a_change_that_rolls_no_pods_is_soon_ready_by_itself(cluster, play, spec
 
     ready, before = play(script)
     assert ready == ("True", "Serving")
-    assert readiness(cluster, 2) == [("False", "Deploying"), ("True", "Serving")]
+    assert readiness(cluster, 2) == ROLLED_OUT
     assert cluster.writes() == before
 
 
@@ -1051,8 +1086,8 @@ def test_a_refused_specification_is_never_ready_and_the_next_is_judged_afresh(cl
         return during
 
     assert play(script) == ("False", "ApplyRefused")
-    assert readiness(cluster, 2) == [("False", "Deploying"), ("False", "ApplyRefused")]
-    assert readiness(cluster, 3) == [("False", "Deploying"), ("True", "Serving")]
+    assert readiness(cluster, 2) == [("False", "Applying"), ("False", "ApplyRefused")]
+    assert readiness(cluster, 3) == ROLLED_OUT
 
 
 def test_a_very_long_refusal_is_cut_and_told_once(cluster, play):

@@ -20,7 +20,6 @@ from ferryman.core.render import live_cap, network, pod
 Manifest = dict[str, Any]
 EncodeConfig = Callable[[Mapping[str, Any]], str]
 
-PROGRESS_DEADLINE_S: Final = 600
 #: On the pod template: pods roll when the configuration changes apart from what is tuned live.
 ANNOTATION_CONFIG_HASH: Final = f"{names.GROUP}/config-hash"
 
@@ -116,7 +115,7 @@ def _deployment_spec(serving: Serving) -> Manifest:
     return {
         "replicas": model.spec.replicas,
         "revisionHistoryLimit": 2,
-        "progressDeadlineSeconds": PROGRESS_DEADLINE_S,
+        "progressDeadlineSeconds": model.spec.progress_deadline_seconds,
         "strategy": {
             "type": "RollingUpdate",
             "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1},
