@@ -61,6 +61,7 @@ class Reason(StrEnum):
     INVALID_SPEC = "InvalidSpec"
     # Serving
     SERVING = "Serving"
+    APPLYING = "Applying"
     DEPLOYING = "Deploying"
     SCALED_TO_ZERO = "ScaledToZero"
     NAME_TAKEN = "NameTaken"

@@ -15,8 +15,6 @@ from ferryman.core.observation import Observation
 from ferryman.core.rejection import RejectedError
 from ferryman.core.snapshot import ServingState
 
-#: What was decided last is not in force yet, as far as the status tells.
-BEING_APPLIED: Final = "what was decided last is being applied"
 #: Why the API server does not have what was decided.
 _REFUSALS: Final = (Reason.NAME_TAKEN, Reason.APPLY_REFUSED)
 #: Under these nothing was applied, whatever serves (placement says so itself).
@@ -90,7 +88,7 @@ def refusal(model: InferenceModel) -> Problem | None:
 
 def awaits_apply(ready: Condition) -> bool:
     """Whether what was said of readiness ends only when everything is applied."""
-    return ready.reason in _REFUSALS or ready.message == BEING_APPLIED
+    return ready.reason in (*_REFUSALS, Reason.APPLYING)
 
 
 def _rejected(view: View) -> Problem | None:
@@ -121,7 +119,8 @@ def _not_applied(view: View) -> Problem | None:
     """Whatever serves, it is what was decided before; where nothing does, replicas are counted."""
     if asks_for_none(view) or not view.serving.exists or _was_applied(view):
         return None
-    return Problem(Reason.DEPLOYING, BEING_APPLIED, stalled=False)
+    message = "what was decided last is being applied"
+    return Problem(Reason.APPLYING, message, stalled=False)
 
 
 def _pods_have_a_problem(view: View) -> Problem | None:
@@ -144,7 +143,8 @@ def _model_not_loaded(view: View) -> Problem | None:
 def _makes_no_progress(view: View) -> Problem | None:
     if asks_for_none(view) or not view.serving.progress_deadline_exceeded:
         return None
-    message = f"{_replicas(view)}, and none was added for 10 minutes: look at the pods' events"
+    deadline_s = view.model.spec.progress_deadline_seconds
+    message = f"{_replicas(view)}, and none was added for {deadline_s} s: look at the pods' events"
     return Problem(Reason.PROGRESS_DEADLINE_EXCEEDED, message, stalled=True)
 
 
@@ -189,8 +189,7 @@ def _was_applied(view: View) -> bool:
     before, ready = view.model.status.placement, _said(view.model)
     return (
         ready is not None
-        and ready.message != BEING_APPLIED
-        and ready.reason not in _REJECTIONS
+        and ready.reason not in (*_REJECTIONS, Reason.APPLYING)
         and before is not None
         and before.node_type == view.placement.node_type
     )

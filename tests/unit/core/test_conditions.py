@@ -15,7 +15,7 @@ from ferryman.api.inference_model_status import (
 from ferryman.core import conditions
 from ferryman.core.objectives import Verdict
 from ferryman.core.observation import Observation
-from ferryman.core.problems import BEING_APPLIED, Problem, View
+from ferryman.core.problems import Problem, View
 from ferryman.core.rejection import RejectedError
 from ferryman.core.snapshot import ServingState
 from tests import factories
@@ -308,6 +308,7 @@ def test_nothing_observed_yet_rejects_nothing():
     assert find(conditions.describe(unseen, NOW), ConditionType.NEEDS_CAPACITY) is None
 
 
+APPLYING = "what was decided last is being applied"
 REFUSED = Problem(Reason.APPLY_REFUSED, "in the server's words", stalled=True)
 LATER = NOW + timedelta(seconds=60)
 
@@ -354,7 +355,7 @@ def test_a_long_refusal_is_cut_to_what_the_api_allows_and_stays_the_same():
     "problem",
     [
         pytest.param(REFUSED, id="a refusal"),
-        pytest.param(Problem(Reason.DEPLOYING, BEING_APPLIED, stalled=False), id="being applied"),
+        pytest.param(Problem(Reason.APPLYING, APPLYING, stalled=False), id="being applied"),
     ],
 )
 def test_what_stands_until_objects_are_applied_is_over_then(problem):

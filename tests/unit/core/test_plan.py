@@ -197,10 +197,10 @@ def test_a_change_of_the_specification_is_ready_only_after_it_was_applied():
     model = factories.model(generation=2, model=source, status=snapshot.model.status)
     changed = snapshot.with_(model=model)
     done = planned(changed)
-    assert shown(done, ConditionType.READY) == ("False", "Deploying")
-    assert shown(done, ConditionType.RECONCILING) == ("True", "Deploying")
+    assert shown(done, ConditionType.READY) == ("False", "Applying")
+    assert shown(done, ConditionType.RECONCILING) == ("True", "Applying")
     assert (done.status.observed_generation, done.requeue_after_s) == (2, 5.0)
-    assert [(e.type, e.reason) for e in done.events] == [("Normal", "Deploying")]
+    assert [(e.type, e.reason) for e in done.events] == [("Normal", "Applying")]
     again = planned(written(changed, done.status))
     assert (again.status, again.events) == (done.status, ()), "it was not applied meanwhile"
     ready = planned(executed(changed, done))

@@ -9,7 +9,7 @@ from ferryman.api.inference_model_status import (
     PlacementStatus,
 )
 from ferryman.core.observation import Observation
-from ferryman.core.problems import BEING_APPLIED, View, find_problem, refusal
+from ferryman.core.problems import View, find_problem, refusal
 from ferryman.core.rejection import RejectedError
 from ferryman.core.snapshot import ServingState
 from tests import factories
@@ -184,7 +184,7 @@ ELSEWHERE = PLACED.with_(node_type="cpu-large")
         pytest.param(InferenceModelStatus(), id="nothing was said yet"),
         pytest.param(served(generation=0), id="only of another specification"),
         pytest.param(served("ApplyRefused", generation=0), id="another one was refused"),
-        pytest.param(served("Deploying", BEING_APPLIED), id="it was begun, and not finished"),
+        pytest.param(served("Applying"), id="it was begun, and not finished"),
         pytest.param(served("RuntimeNotFound"), id="it could not be served until now"),
         pytest.param(served(place=None), id="it had no status"),
         pytest.param(served(place=nowhere("ProfileStale")), id="it had no place"),
@@ -196,7 +196,7 @@ def test_what_serves_does_not_count_before_what_was_decided_is_applied(before):
     for state in (SERVES, failing):
         found = problem(state, before=before)
         assert (found.reason, found.message, found.stalled) == (
-            "Deploying",
+            "Applying",
             "what was decided last is being applied",
             False,
         )
