@@ -18,6 +18,7 @@ from ferryman.clients.nvml_library import (
     code,
     out_of_use,
     text,
+    unavailable,
 )
 
 _GONE: Final = "is no longer listed by NVML: see the node's kernel log; if it was taken out, "
@@ -87,7 +88,7 @@ class Nvml:
             count = library.nvmlDeviceGetCount()
         except library.NVMLError as error:
             self._stop(library)
-            raise NvmlUnavailableError(str(error)) from error
+            raise NvmlUnavailableError(unavailable(error)) from error
         seen = tuple(self._gpu(library, index) for index in range(count))
         gone = tuple(_out(gpu, _GONE + _GONE_ADVICE) for gpu in self._missing(seen))
         self._last = seen + gone
@@ -114,7 +115,7 @@ class Nvml:
         try:
             library.nvmlInit()
         except library.NVMLError as error:
-            raise NvmlUnavailableError(str(error)) from error
+            raise NvmlUnavailableError(unavailable(error)) from error
         self._library = library
         return library
 

@@ -21,6 +21,7 @@ ERROR_TIMEOUT: Final = 10
 ERROR_FUNCTION_NOT_FOUND: Final = 13
 ERROR_GPU_IS_LOST: Final = 15
 ERROR_RESET_REQUIRED: Final = 16
+ERROR_LIB_RM_VERSION_MISMATCH: Final = 18
 ERROR_GPU_NOT_FOUND: Final = 28
 
 #: What each error by which a GPU is out of use asks of a person.
@@ -77,6 +78,15 @@ def text(value: str | bytes) -> str:
 def out_of_use(error: Exception) -> str:
     """Return why a GPU that answers with this error is out of use, and what to do."""
     return f"does not answer ({error}): {ADVICE.get(code(error) or 0, _OTHER_ADVICE)}"
+
+
+def unavailable(error: Exception) -> str:
+    """Return why NVML as a whole does not answer, and what to do where that is known."""
+    if code(error) != ERROR_LIB_RM_VERSION_MISMATCH:
+        return str(error)
+    # The library stays loaded as it was, and only another process gets the new one.
+    advice = "after an upgrade of the driver delete the agent's pod, or restart the node"
+    return f"{str(error).rstrip('.')}: {advice}"
 
 
 def ask(library: Library, call: Callable[[], T]) -> tuple[T | None, str | None]:

@@ -273,6 +273,15 @@ def test_a_driver_that_stops_answering_makes_the_class_unavailable_and_is_starte
     assert library.calls == ["init", "shutdown", "init"]
 
 
+def test_an_upgraded_driver_wants_a_new_process(tmp_path):
+    library = SimulatedLibrary(SimulatedGpu())
+    gpus = plugin(library, tmp_path)
+    gpus.discover()
+    library.count_error = library.init_error = pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH
+    for _ in range(2):
+        assert "delete the agent's pod" in gpus.sample(1.0)["gpu"].unavailable
+
+
 @pytest.fixture
 def unlike():
     """Return a library with a GPU of each kind: divided, whole, and lost from the start."""
