@@ -7,30 +7,18 @@ rebalanced and would be better off elsewhere; what serves keeps serving, whateve
 of the day.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import InferenceModel, Policy
+from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import CandidateStatus, PlacementStatus
 from ferryman.api.inference_runtime import InferenceRuntime
-from ferryman.core import candidates, least_cost, least_workload, scheduling, times, unschedulable
+from ferryman.core import candidates, comparison, scheduling, times, unschedulable
 from ferryman.core.candidates import Candidate
-from ferryman.core.filters import Question, Refusal, permits
+from ferryman.core.filters import Question, permits
 from ferryman.core.snapshot import Advice, NodeView, Snapshot
-
-#: What status may hold (PlacementStatus.candidates).
-MAX_CANDIDATES = 64
-#: Stands for the node type of nodes on which no agent has reported.
-UNKNOWN = "unknown"
-
-#: How the candidates that could serve are compared: the best one first, and chosen.
-POLICIES: Mapping[Policy, Callable[[Question, Sequence[Candidate]], list[CandidateStatus]]] = {
-    "LeastWorkload": least_workload.compare,
-    "BestFit": least_cost.best_fit,
-    "Cheapest": least_cost.cheapest,
-}
 
 
 def choose(snapshot: Snapshot, now: datetime) -> PlacementStatus:
@@ -124,7 +112,7 @@ def _advised(
     found = candidates.find(question, snapshot.nodes)
     listed = tuple(
         candidate.with_(chosen=_where(candidate) == _where(advice) and _could_serve(candidate))
-        for candidate in _listed(question, snapshot.nodes, found)
+        for candidate in comparison.listed(question, snapshot.nodes, found)
     )
     if not any(candidate.chosen for candidate in listed):
         return None
@@ -192,21 +180,12 @@ def _signature(listed: Sequence[CandidateStatus]) -> set[tuple[str, str, str]]:
 
 def _decided(question: Question, nodes: Sequence[NodeView], because: str = "") -> PlacementStatus:
     found = candidates.find(question, nodes)
-    listed = _listed(question, nodes, found)
+    listed = comparison.listed(question, nodes, found)
     best = next((candidate for candidate in listed if candidate.chosen), None)
     if best is None:
         return _nowhere(listed, because)
     message = f"{because}{best.node_type} ({best.processor}): {best.message}"
     return _placed(question, found, listed, Reason(best.reason), message)
-
-
-def _listed(
-    question: Question, nodes: Sequence[NodeView], found: Sequence[Candidate]
-) -> tuple[CandidateStatus, ...]:
-    """Return all candidates as status lists them, the best one first, and chosen."""
-    compare = POLICIES[question.model.spec.placement.policy]
-    refused = [_refused(candidate, candidate.refusal) for candidate in found if candidate.refusal]
-    return (*compare(question, found), *refused, *_without_profile(nodes))[:MAX_CANDIDATES]
 
 
 def _placed(
@@ -230,39 +209,8 @@ def _placed(
     )
 
 
-def _refused(candidate: Candidate, refusal: Refusal) -> CandidateStatus:
-    return CandidateStatus(
-        node_type=candidate.node_type,
-        processor=candidate.processor,
-        node=candidate.node,
-        reason=refusal.reason,
-        message=refusal.message,
-    )
-
-
-def _without_profile(nodes: Sequence[NodeView]) -> list[CandidateStatus]:
-    """Tell of nodes without a profile: those that keep agents away, and those that should not."""
-    silent = [node for node in nodes if not (node.profile and node.profile.node_type)]
-    kept_away = [f"{node.name} ({', '.join(node.taints)})" for node in silent if node.taints]
-    missing = [node.name for node in silent if not node.taints]
-    found = []
-    if missing:
-        names = ", ".join(sorted(missing))
-        message = f"no agent has reported from {names} yet: see whether it runs there"
-        found.append(_unknown(Reason.NO_NODE_PROFILE, message))
-    if kept_away:
-        names = ", ".join(sorted(kept_away))
-        message = f"no agent reports from nodes whose taints keep it away: {names}"
-        found.append(_unknown(Reason.TAINT_NOT_TOLERATED, message))
-    return found
-
-
-def _unknown(reason: Reason, message: str) -> CandidateStatus:
-    return CandidateStatus(node_type=UNKNOWN, processor=UNKNOWN, reason=reason, message=message)
-
-
 def _nowhere(listed: tuple[CandidateStatus, ...], because: str) -> PlacementStatus:
-    known = any(status.node_type != UNKNOWN for status in listed)
+    known = any(status.node_type != comparison.UNKNOWN for status in listed)
     refusals = "; ".join(
         f"{status.node_type} ({status.processor}): {status.message}" for status in listed
     )

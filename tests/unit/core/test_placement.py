@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import PlacementSpec, WorkloadWeights
 from ferryman.api.inference_model_status import InferenceModelStatus, PlacementStatus
-from ferryman.core.placement import MAX_CANDIDATES, choose, score
+from ferryman.core.comparison import MAX_CANDIDATES
+from ferryman.core.placement import choose, score
 from tests.factories import (
     NOW,
     at,

@@ -29,7 +29,14 @@ from tests.unit.core.test_unschedulable import NODES, given_up, placed
 
 CORE = Path(placement.__file__).parent
 #: What decides about candidates of the operator; the planner's own words are in fleet/options.py.
-MODULES = ("filters.py", "least_workload.py", "least_cost.py", "placement.py", "fleet/sizing.py")
+MODULES = (
+    "filters.py",
+    "least_workload.py",
+    "least_cost.py",
+    "comparison.py",
+    "placement.py",
+    "fleet/sizing.py",
+)
 #: Not of a candidate that lost: why one was chosen, kept or could have been, or of them all.
 NO_REFUSALS = {
     Reason.LEAST_WORKLOAD,
@@ -142,7 +149,9 @@ def test_no_reason_is_left_out():
 
 def test_every_policy_and_filter_is_looked_at():
     """A module that comes to decide about candidates belongs into the walk."""
-    imported = (CORE / "placement.py").read_text() + (CORE / "candidates.py").read_text()
+    imported = "".join(
+        (CORE / path).read_text() for path in ("placement.py", "comparison.py", "candidates.py")
+    )
     deciding = {
         f"{name}.py" for name in re.findall(r"\b(least_\w+|filters|policy_\w+)\b", imported)
     }
