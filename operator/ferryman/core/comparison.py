@@ -45,7 +45,7 @@ def _refused(candidate: Candidate, refusal: Refusal) -> CandidateStatus:
 
 def _without_profile(nodes: Sequence[NodeView]) -> list[CandidateStatus]:
     """Tell of nodes without a profile: those that keep agents away, and those that should not."""
-    silent = [node for node in nodes if not (node.profile and node.profile.node_type)]
+    silent = [node for node in nodes if not node.node_type]
     kept_away = [f"{node.name} ({', '.join(node.taints)})" for node in silent if node.taints]
     missing = [node.name for node in silent if not node.taints]
     found = []

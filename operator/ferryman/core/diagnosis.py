@@ -95,24 +95,32 @@ def _failing(pod: Manifest) -> Finding | None:
     return None
 
 
-def _unscheduled(pod: Manifest) -> Finding | None:
+def unscheduled(pod: Manifest) -> Manifest | None:
+    """Return the condition by which kube-scheduler tells that it has no node for a pod, if so."""
     for condition in pod.get("status", {}).get("conditions", ()):
-        if (condition["type"], condition["status"]) != ("PodScheduled", "False"):
-            continue
-        words = condition.get("message") or condition.get("reason", "no node was found")
-        if "persistentvolumeclaim" in words and "not found" in words:
-            return Reason.MODEL_SOURCE_NOT_FOUND, (
-                f"the volume claim that storageUri names does not exist: create it: {words}"
-            )
-        return Reason.POD_UNSCHEDULABLE, (
-            f"pod {pod['metadata']['name']} has no node: free resources on the chosen node type, "
-            f"or add a node of it: {words}"
-        )
+        if (condition["type"], condition["status"]) == ("PodScheduled", "False"):
+            found: Manifest = condition
+            return found
     return None
 
 
+def _without_node(pod: Manifest) -> Finding | None:
+    condition = unscheduled(pod)
+    if condition is None:
+        return None
+    words = condition.get("message") or condition.get("reason", "no node was found")
+    if "persistentvolumeclaim" in words and "not found" in words:
+        return Reason.MODEL_SOURCE_NOT_FOUND, (
+            f"the volume claim that storageUri names does not exist: create it: {words}"
+        )
+    return Reason.POD_UNSCHEDULABLE, (
+        f"pod {pod['metadata']['name']} has no node: free resources on the chosen node type, "
+        f"or add a node of it: {words}"
+    )
+
+
 _POD_RULES: Final[tuple[Callable[[Manifest], Finding | None], ...]] = (
-    _unscheduled,
+    _without_node,
     _image_missing,
     _source_missing,
     _failing,

@@ -173,8 +173,8 @@ def _does_not_fit(question: Question, place: Place) -> Refusal | None:
 
 
 def _found_full(question: Question, place: Place) -> Refusal | None:
-    kind = place.profile.node_type, place.processor.processor_class
-    for known in question.unschedulable:
+    for known in question.unschedulable:  # hardly ever any, and asked of each of many places
+        kind = place.profile.node_type, place.processor.processor_class
         if (known.node_type, known.processor) == kind:
             message = (
                 f"kube-scheduler had no {known.node_type} node for the model's pods until "

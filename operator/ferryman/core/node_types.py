@@ -60,7 +60,7 @@ def summarise(nodes: Iterable[NodeView]) -> tuple[NodeType, ...]:
     """
     by_type: dict[str, list[NodeView]] = {}
     for node in sorted(nodes, key=lambda node: node.name):
-        by_type.setdefault(node.profile.node_type if node.profile else "", []).append(node)
+        by_type.setdefault(node.node_type, []).append(node)
     names = sorted(by_type, key=lambda name: (not name, name))
     return tuple(_node_type(name, by_type[name]) for name in names)
 

@@ -12,9 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import CandidateStatus, PlacementStatus
-from ferryman.api.inference_runtime import InferenceRuntime
 from ferryman.core import candidates, comparison, scheduling, times, unschedulable
 from ferryman.core.candidates import Candidate
 from ferryman.core.filters import Question, permits
@@ -31,7 +29,7 @@ def choose(snapshot: Snapshot, now: datetime) -> PlacementStatus:
         return previous
     if snapshot.runtime is None:
         return _without_runtime(snapshot, previous)
-    question = _question(snapshot.model, snapshot.runtime, now)
+    question = unschedulable.question(snapshot.model, snapshot.runtime, now)
     if previous is None or previous.node_type is None:
         return _decided(question, snapshot.nodes)
     over = _why_over(question, snapshot.nodes, previous)
@@ -45,13 +43,8 @@ def score(snapshot: Snapshot, now: datetime) -> tuple[CandidateStatus, ...]:
     """Return what a fresh decision would say of every candidate now, the best one first."""
     if snapshot.runtime is None:
         return ()
-    question = _question(snapshot.model, snapshot.runtime, now)
+    question = unschedulable.question(snapshot.model, snapshot.runtime, now)
     return _decided(question, snapshot.nodes).candidates
-
-
-def _question(model: InferenceModel, runtime: InferenceRuntime, now: datetime) -> Question:
-    lately = unschedulable.remembered(model.status.placement, now)
-    return Question(model=model, runtime=runtime, now=now, unschedulable=lately)
 
 
 def _without_runtime(snapshot: Snapshot, previous: PlacementStatus | None) -> PlacementStatus:
@@ -68,7 +61,7 @@ def _why_over(
     refusal = permits(question.model, question.runtime, previous.processor or "")
     if refusal is not None:
         return refusal.message
-    twins = [node for node in nodes if _has_type(node, previous.node_type)]
+    twins = [node for node in nodes if node.node_type == previous.node_type]
     if not twins:
         return f"no node of type {previous.node_type} is left"
     if all(scheduling.unmet(question.model.spec.placement, node.labels) for node in twins):
@@ -80,7 +73,7 @@ def _anew(question: Question, nodes: Sequence[NodeView], over: str) -> Placement
     """Decide again; where the scheduler found no node lately is better than nowhere."""
     because = f"placed anew because {over}: "
     found = _decided(question, nodes, because)
-    if found.node_type is not None:
+    if found.node_type is not None or not question.unschedulable:
         return found
     return _decided(replace(question, unschedulable=()), nodes, because)
 
@@ -121,10 +114,6 @@ def _advised(
 
 def _where(one: PlacementStatus | CandidateStatus | Candidate | Advice) -> tuple[object, object]:
     return one.node_type, one.processor
-
-
-def _has_type(node: NodeView, node_type: str | None) -> bool:
-    return node.profile is not None and node.profile.node_type == node_type
 
 
 def _retained(

@@ -17,7 +17,6 @@ from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import InferenceRuntime
 from ferryman.core import candidates, costs, fit, times, unschedulable
 from ferryman.core.costs import Cost
-from ferryman.core.filters import Question
 from ferryman.core.fleet.problem import Demand, NodeType, Option, Problem
 from ferryman.core.snapshot import Advice, NodeView
 
@@ -76,9 +75,7 @@ def advise(
 
 def _offers(one: Participant, nodes: Sequence[NodeView], now: datetime) -> list[Cost]:
     """Return what the model would cost where it would meet its objectives, or is now."""
-    lately = unschedulable.remembered(one.model.status.placement, now)
-    question = Question(one.model, one.runtime, now, lately)
-    found = candidates.find(question, nodes)
+    found = candidates.find(unschedulable.question(one.model, one.runtime, now), nodes)
     priced = one.model.spec.placement.policy == "Cheapest"
     able = [c for c in found if c.places and (not priced or costs.has_price(c))]
     all_of_them = [costs.cost(one.model, c, found, priced=priced) for c in able]
@@ -124,9 +121,9 @@ def _option(model: InferenceModel, offer: Cost, unit: float) -> Option:
 def _node_types(nodes: Sequence[NodeView]) -> tuple[NodeType, ...]:
     kinds: dict[str, list[dict[str, float]]] = {}
     for node in nodes:
-        if node.profile is not None and node.profile.node_type and node.ready:
+        if node.node_type and node.ready:
             room = {resource: float(fit.free(node, resource)) for resource in node.allocatable}
-            kinds.setdefault(node.profile.node_type, []).append(room)
+            kinds.setdefault(node.node_type, []).append(room)
     return tuple(NodeType(name, tuple(free)) for name, free in sorted(kinds.items()))
 
 

@@ -7,7 +7,7 @@ from ferryman.api import names
 from ferryman.api.batching import Batching
 from ferryman.api.conditions import Reason
 from ferryman.api.statistics import ServerModel
-from ferryman.core.diagnosis import diagnose
+from ferryman.core.diagnosis import diagnose, unscheduled
 from ferryman.core.live_cap import bound_in_force
 from ferryman.core.snapshot import LiveCapView, PodView, ServingState
 
@@ -53,11 +53,9 @@ def _name(pod: Manifest) -> str:
 
 
 def _unscheduled_since(pod: Manifest) -> str | None:
-    for condition in pod.get("status", {}).get("conditions", ()):
-        if (condition["type"], condition["status"]) == ("PodScheduled", "False"):
-            since: str | None = condition.get("lastTransitionTime")
-            return since
-    return None
+    condition = unscheduled(pod) or {}
+    since: str | None = condition.get("lastTransitionTime")
+    return since
 
 
 def _view(pod: Manifest, answer: ServerModel | None) -> PodView:

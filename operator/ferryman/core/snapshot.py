@@ -36,6 +36,11 @@ class NodeView(ApiType):
     profile: NodeProfileStatus | None = None
     """None where no agent has reported yet."""
 
+    @property
+    def node_type(self) -> str:
+        """The node type; empty where no agent has told it."""
+        return "" if self.profile is None else self.profile.node_type
+
 
 class LiveCapView(ApiType):
     """The live cap of a pod whose Triton answers."""

@@ -13,7 +13,9 @@ from typing import Final
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import PlacementStatus, UnschedulablePlace
+from ferryman.api.inference_runtime import InferenceRuntime
 from ferryman.core import times
+from ferryman.core.filters import Question
 from ferryman.core.snapshot import NodeView, ServingState
 
 #: Enough for a handful of node types to be tried in turn before the first is tried again.
@@ -35,9 +37,13 @@ def has_waited(model: InferenceModel, serving: ServingState, now: datetime) -> b
 
 def serves_there(nodes: Iterable[NodeView], serving: ServingState, node_type: str) -> bool:
     """Whether a ready pod is on a node of a node type."""
-    profiles = {node.name: node.profile for node in nodes}
-    ready = (profiles.get(pod.node) for pod in serving.pods if pod.ready)
-    return any(profile is not None and profile.node_type == node_type for profile in ready)
+    there = {node.name for node in nodes if node.node_type == node_type}
+    return any(pod.ready and pod.node in there for pod in serving.pods)
+
+
+def question(model: InferenceModel, runtime: InferenceRuntime, now: datetime) -> Question:
+    """Return what is asked of each place, knowing where the pods found no node lately."""
+    return Question(model, runtime, now, remembered(model.status.placement, now))
 
 
 def remembered(previous: PlacementStatus | None, now: datetime) -> tuple[UnschedulablePlace, ...]:

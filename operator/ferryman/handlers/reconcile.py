@@ -273,7 +273,7 @@ def _expected(snapshot: Snapshot, found: PlacementStatus, replicas: int, at_s: f
     spec = snapshot.model.spec
     entry = snapshot.runtime.processor(found.processor or "") if snapshot.runtime else None
     requests = {} if entry is None else fit.requested(spec.resources, entry)
-    twins = [n for n in snapshot.nodes if n.profile and n.profile.node_type == found.node_type]
+    twins = [node for node in snapshot.nodes if node.node_type == found.node_type]
     try:
         nodes = fit.spread(twins, requests, replicas, found.preferred_node)
         return Placed(nodes, amount(requests), at_s)
