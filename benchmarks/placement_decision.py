@@ -15,9 +15,11 @@ import numpy as np
 from benchmarks import scale
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import InferenceRuntime
-from ferryman.api.node_profile import NodeProfileStatus
 from ferryman.core import placement
 from ferryman.core.snapshot import NodeView, Snapshot
+from ferryman.handlers import gather
+from ferryman.handlers.cache import Cache
+from ferryman.handlers.ledger import Amount, Load
 from tests.integration.operator_process import now as heartbeat
 
 MODELS: Final = 60
@@ -29,7 +31,7 @@ def timed(size: scale.Size, models: int = MODELS) -> dict[str, Any]:
     """Decide about models one by one, by each policy in turn; return ms of wall time by policy."""
     rng = np.random.default_rng(scale.SEED)
     now = datetime.fromisoformat(heartbeat())
-    views = tuple(_view(name, kind, rng) for name, kind in scale.nodes(size))
+    views = _views(size, rng)
     runtime = InferenceRuntime.model_validate(scale.runtime())
     took_ms: dict[str, list[float]] = {}
     placed = 0
@@ -58,16 +60,17 @@ def told(found: dict[str, Any]) -> str:
     return textwrap.fill(text, _WIDTH) + "\n"
 
 
-def _view(name: str, kind: scale.Kind, rng: np.random.Generator) -> NodeView:
-    """Return a node that is in use, and carries some models already."""
-    manifest = scale.node(name, kind)
-    return NodeView(
-        name=name,
-        labels=manifest["metadata"]["labels"],
-        taints=("nvidia.com/gpu=present:NoSchedule",) if kind.gpus else (),
-        price_per_hour=kind.cpu * 0.05,
-        allocatable=manifest["status"]["allocatable"],
-        reserved_cpu_millicores=int(rng.integers(0, 500 * kind.cpu)),
-        reserved_memory_bytes=int(rng.integers(0, kind.memory_gib // 2)) * _GIB,
-        profile=NodeProfileStatus.model_validate(scale.profile(kind, float(rng.beta(2, 5)))),
-    )
+def _views(size: scale.Size, rng: np.random.Generator) -> tuple[NodeView, ...]:
+    """Return nodes that are in use and carry some models already, as the operator sees them."""
+    nodes, profiles, loads = {}, {}, {}
+    for name, kind in scale.nodes(size):
+        node = scale.node(name, kind)
+        node["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+        cpu_millicores = int(rng.integers(0, 500 * kind.cpu))
+        memory_bytes = int(rng.integers(0, kind.memory_gib // 2)) * _GIB
+        metadata = {"name": name, "uid": name}
+        status = scale.profile(kind, float(rng.beta(2, 5)))
+        nodes[name] = [node]
+        profiles[name] = [{"metadata": metadata, "status": status}]
+        loads[name] = Load(Amount(cpu_millicores, memory_bytes))
+    return gather.node_views(Cache({"nodes": nodes, "profiles": profiles}), loads)
