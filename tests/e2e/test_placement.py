@@ -19,37 +19,39 @@ BUSY = 0.8
 
 
 @contextmanager
-def burning(cluster, node):
-    """Keep all of a node's CPU busy, in a pod that ends by itself after ten minutes."""
-    command = "import os, time\nos.fork()\nend = time.time() + 600\nwhile time.time() < end: pass"
+def pod_on(cluster, node, name, **container):
+    """Run a pod that is none of Ferryman's on a node, and remove it."""
+    image = installed_image(cluster)
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": "burner", "namespace": models.NAMESPACE},
+        "metadata": {"name": name, "namespace": models.NAMESPACE},
         "spec": {
             "nodeName": node,
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": 0,
-            "containers": [
-                {
-                    "name": "burner",
-                    "image": installed_image(cluster),
-                    "command": ["python3", "-c", command],
-                }
-            ],
+            "containers": [{"name": name, "image": image, **container}],
         },
     }
     installation.apply(cluster, pod)
     try:
+        yield
+    finally:
+        where = f"--namespace={models.NAMESPACE}"
+        cluster.kubectl("delete", "pod", name, where, "--ignore-not-found", "--force")
+
+
+@contextmanager
+def burning(cluster, node):
+    """Keep all of a node's CPU busy, in a pod that ends by itself after ten minutes."""
+    script = "import os, time\nos.fork()\nend = time.time() + 600\nwhile time.time() < end: pass"
+    with pod_on(cluster, node, "burner", command=["python3", "-c", script]):
         installation.wait_for(
             f"{node} to be seen busy",
             lambda: (utilisation(cluster, node) or 0.0) >= BUSY,
             timeout_s=180,
         )
         yield
-    finally:
-        where = f"--namespace={models.NAMESPACE}"
-        cluster.kubectl("delete", "pod", "burner", where, "--ignore-not-found", "--force")
 
 
 def utilisation(cluster, node):
@@ -91,29 +93,9 @@ def occupied(cluster, node, leaving_millicores):
     containers = [each for pod in there for each in pod["spec"]["containers"]]
     requests = [each["resources"].get("requests", {}).get("cpu", 0) for each in containers]
     free = quantity.to_millicores(allocatable) - sum(map(quantity.to_millicores, requests))
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "tenant", "namespace": models.NAMESPACE},
-        "spec": {
-            "nodeName": node,
-            "terminationGracePeriodSeconds": 0,
-            "containers": [
-                {
-                    "name": "tenant",
-                    "image": installed_image(cluster),
-                    "command": ["sleep", "600"],
-                    "resources": {"requests": {"cpu": f"{free - leaving_millicores}m"}},
-                }
-            ],
-        },
-    }
-    installation.apply(cluster, pod)
-    try:
+    wanted = {"requests": {"cpu": f"{free - leaving_millicores}m"}}
+    with pod_on(cluster, node, "tenant", command=["sleep", "600"], resources=wanted):
         yield
-    finally:
-        where = f"--namespace={models.NAMESPACE}"
-        cluster.kubectl("delete", "pod", "tenant", where, "--ignore-not-found", "--force")
 
 
 def test_a_model_that_others_crowd_out_serves_on_the_next_node_type(ferryman, namespace):
