@@ -22,6 +22,7 @@ from ferryman.clients.triton import TritonServer
 from ferryman.core import fit
 from ferryman.core.changes import in_progress
 from ferryman.core.plan import Environment, Plan, plan
+from ferryman.core.recollection import recalled
 from ferryman.core.snapshot import Advice, NodeView, PodView, Snapshot
 from ferryman.core.tuner import TunerState
 from ferryman.core.unschedulable import has_waited
@@ -180,11 +181,12 @@ class Reconciler:
     def _planner(
         self, snapshot: Snapshot, window: Window | None, control_key: str
     ) -> Callable[[], Plan]:
+        model = snapshot.model
         return partial(
             plan,
             snapshot,
             window=window,
-            state=self._states.get(snapshot.model.key, TunerState()),
+            state=self._states.get(model.key) or recalled(model.status.batching),
             now=self._clocks.now(),
             encode=pbtxt.encode,
             control_key=control_key,

@@ -609,6 +609,30 @@ def test_needed_replicas_are_shown_until_there_are_to_be_so_many(cluster, play, 
     assert cluster.condition("NeedsCapacity") is None
 
 
+def test_after_a_restart_the_tuner_knows_which_batches_failed(cluster, play, monkeypatch):
+    seen = []
+
+    def too_large(_spec, _objectives, applied, _window, state):
+        seen.append(state.learned.safe_bound)
+        smaller = applied.with_(max_batch_size=2)
+        return TuneDecision(smaller, Reason.BATCH_TOO_LARGE, "a batch of 4 failed", state)
+
+    monkeypatch.setattr(tuning, "tune", too_large)
+
+    async def script(cluster):
+        await serving(cluster)
+        await cluster.beat(60)
+        before = list(seen)
+        await cluster.end()
+        await cluster.begin()
+        await cluster.beat(60)
+        return before
+
+    before = play(script)
+    assert cluster.status()["batching"]["applied"]["maxBatchSize"] == 2
+    assert (before[0], seen[len(before)]) == (None, 2)
+
+
 def test_only_what_ended_windows_say_is_decided_aside(cluster, play):
     async def script(cluster):
         await serving(cluster)
