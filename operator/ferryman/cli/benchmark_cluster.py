@@ -15,6 +15,8 @@ from ferryman.cli import gather
 from ferryman.cli.benchmark_follow import JobView
 from ferryman.cli.errors import GatherError
 from ferryman.core import benchmark_job
+from ferryman.core.diagnosis import unscheduled
+from ferryman.core.manifests import condition
 
 Manifest = Mapping[str, Any]
 T = TypeVar("T", bound=ApiType)
@@ -85,9 +87,9 @@ def title(job: Manifest) -> str:
 
 def phase(job: Manifest, pod: Manifest | None) -> str:
     """Return how far a Job is: how it ended, or what its pod does or waits for."""
-    for condition in job.get("status", {}).get("conditions") or ():
-        if condition["type"] in {"Complete", "Failed"} and condition["status"] == "True":
-            return str(condition["type"])
+    end = condition(job, "Complete", "Failed")
+    if end is not None:
+        return end["type"]
     if pod is None:
         return "no pod yet"
     status = pod.get("status", {})
@@ -98,12 +100,8 @@ def phase(job: Manifest, pod: Manifest | None) -> str:
             *(status.get("containerStatuses") or ()),
         )
     )
-    unbound = (
-        condition.get("message")
-        for condition in status.get("conditions") or ()
-        if condition["type"] == "PodScheduled" and condition["status"] == "False"
-    )
-    why = next(filter(None, (*unbound, *waiting)), None)
+    unbound = (unscheduled(pod) or {}).get("message")
+    why = next(filter(None, (unbound, *waiting)), None)
     return f"{status.get('phase', 'Unknown')} ({why})" if why else str(status.get("phase"))
 
 

@@ -1,14 +1,14 @@
 """What keeps pods from serving that a person must know of, in words that say what to do."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from ferryman.api import names
 from ferryman.api.conditions import Reason
 from ferryman.core.changes import clip
+from ferryman.core.manifests import Manifest, condition
 from ferryman.core.render.pod import EMPTY_VOLUME, VOLUME_MODEL
 
-Manifest = Mapping[str, Any]
 #: A reason and a message; both are empty when nothing is wrong.
 Finding = tuple[str, str]
 NOTHING_WRONG: Final[Finding] = ("", "")
@@ -95,20 +95,16 @@ def _failing(pod: Manifest) -> Finding | None:
     return None
 
 
-def unscheduled(pod: Manifest) -> Manifest | None:
+def unscheduled(pod: Manifest) -> Mapping[str, str] | None:
     """Return the condition by which kube-scheduler tells that it has no node for a pod, if so."""
-    for condition in pod.get("status", {}).get("conditions", ()):
-        if (condition["type"], condition["status"]) == ("PodScheduled", "False"):
-            found: Manifest = condition
-            return found
-    return None
+    return condition(pod, "PodScheduled", status="False")
 
 
 def _without_node(pod: Manifest) -> Finding | None:
-    condition = unscheduled(pod)
-    if condition is None:
+    found = unscheduled(pod)
+    if found is None:
         return None
-    words = condition.get("message") or condition.get("reason", "no node was found")
+    words = found.get("message") or found.get("reason", "no node was found")
     if "persistentvolumeclaim" in words and "not found" in words:
         return Reason.MODEL_SOURCE_NOT_FOUND, (
             f"the volume claim that storageUri names does not exist: create it: {words}"
@@ -129,11 +125,10 @@ _POD_RULES: Final[tuple[Callable[[Manifest], Finding | None], ...]] = (
 
 def _not_created(deployment: Manifest | None) -> Finding | None:
     """Quotas and admission may forbid pods altogether."""
-    for condition in (deployment or {}).get("status", {}).get("conditions", ()):
-        if (condition["type"], condition["status"]) == ("ReplicaFailure", "True"):
-            words = condition.get("message", "")
-            return Reason.POD_FAILING, clip(f"pods cannot be created: {words}")
-    return None
+    found = condition(deployment, "ReplicaFailure")
+    if found is None:
+        return None
+    return Reason.POD_FAILING, clip(f"pods cannot be created: {found.get('message', '')}")
 
 
 def _containers(pod: Manifest) -> Iterator[Manifest]:

@@ -9,9 +9,8 @@ from ferryman.api.conditions import Reason
 from ferryman.api.statistics import ServerModel
 from ferryman.core.diagnosis import diagnose, unscheduled
 from ferryman.core.live_cap import bound_in_force
+from ferryman.core.manifests import Manifest, condition
 from ferryman.core.snapshot import LiveCapView, PodView, ServingState
-
-Manifest = Mapping[str, Any]
 
 _ENDED: Final = ("Succeeded", "Failed")
 
@@ -53,9 +52,7 @@ def _name(pod: Manifest) -> str:
 
 
 def _unscheduled_since(pod: Manifest) -> str | None:
-    condition = unscheduled(pod) or {}
-    since: str | None = condition.get("lastTransitionTime")
-    return since
+    return (unscheduled(pod) or {}).get("lastTransitionTime")
 
 
 def _view(pod: Manifest, answer: ServerModel | None) -> PodView:
@@ -66,10 +63,7 @@ def _view(pod: Manifest, answer: ServerModel | None) -> PodView:
         name=_name(pod),
         ip=status.get("podIP", ""),
         node=pod.get("spec", {}).get("nodeName", ""),
-        ready=any(
-            condition["type"] == "Ready" and condition["status"] == "True"
-            for condition in status.get("conditions", ())
-        ),
+        ready=condition(pod, "Ready") is not None,
         batching=_in_force(pod, live_cap) if live_cap else answer.batching if answer else None,
         instances_known=answer.instances_known if answer else True,
         takes_live_cap=takes_live_cap,
@@ -111,13 +105,10 @@ def _rollout(deployment: Manifest | None) -> dict[str, Any]:
         "desired_replicas": deployment.get("spec", {}).get("replicas", 1),
         "ready_replicas": status.get("readyReplicas", 0),
         "updated_replicas": status.get("updatedReplicas", 0) if current else 0,
-        "progress_deadline_exceeded": current and _is_stuck(status),
+        "progress_deadline_exceeded": current and _is_stuck(deployment),
     }
 
 
-def _is_stuck(status: Manifest) -> bool:
-    return any(
-        condition["type"] == "Progressing"
-        and condition.get("reason") == Reason.PROGRESS_DEADLINE_EXCEEDED
-        for condition in status.get("conditions", ())
-    )
+def _is_stuck(deployment: Manifest) -> bool:
+    found = condition(deployment, "Progressing", status="False") or {}
+    return found.get("reason") == Reason.PROGRESS_DEADLINE_EXCEEDED

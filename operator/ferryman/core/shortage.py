@@ -1,9 +1,12 @@
 """What serving pods that wait for a node lack, so that benchmarks give way to them."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
+
+from ferryman.core.diagnosis import unscheduled
+from ferryman.core.manifests import Manifest
 
 #: kube-scheduler's words for a resource that too little is free of (its plug-in NodeResourcesFit).
 _INSUFFICIENT: Final = re.compile(r"Insufficient ([\w./-]*\w)")
@@ -17,19 +20,16 @@ class Shortage:
     resources: frozenset[str]
 
 
-def shortages(node_type: str, pods: Iterable[Mapping[str, Any]]) -> tuple[Shortage, ...]:
+def shortages(node_type: str, pods: Iterable[Manifest]) -> tuple[Shortage, ...]:
     """Return what each pod that no node has room for lacks; the pods are bound to one type."""
     found = (_lacking(pod) for pod in pods)
     return tuple(Shortage(node_type, resources) for resources in found if resources)
 
 
-def _lacking(pod: Mapping[str, Any]) -> frozenset[str]:
+def _lacking(pod: Manifest) -> frozenset[str]:
     if pod["metadata"].get("deletionTimestamp"):
         return frozenset()
-    conditions = pod.get("status", {}).get("conditions") or ()
-    messages = (
-        str(condition.get("message", ""))
-        for condition in conditions
-        if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable"
-    )
-    return frozenset(name for message in messages for name in _INSUFFICIENT.findall(message))
+    found = unscheduled(pod) or {}
+    # Of a pod with a scheduling gate nobody has looked for a node yet.
+    message = found.get("message", "") if found.get("reason") == "Unschedulable" else ""
+    return frozenset(_INSUFFICIENT.findall(message))

@@ -8,6 +8,7 @@ from typing import Any
 from ferryman.core import benchmark_job
 from ferryman.core.benchmark_job import CONTAINER_BENCHMARK
 from ferryman.core.benchmarking import Measurement
+from ferryman.core.manifests import condition
 from ferryman.handlers.cache import Manifest
 
 _log = logging.getLogger(__name__)
@@ -39,11 +40,11 @@ def read(manifest: Manifest) -> BenchmarkJob | None:
 
 def ending(job: Manifest) -> str | None:
     """Return in words how a Job ended, or None while it runs."""
-    for condition in job.get("status", {}).get("conditions") or ():
-        if condition["type"] in {"Complete", "Failed"} and condition["status"] == "True":
-            words = condition.get("message") or condition.get("reason") or ""
-            return f"the Job ended: {condition['type']} {words}".strip()
-    return None
+    end = condition(job, "Complete", "Failed")
+    if end is None:
+        return None
+    words = end.get("message") or end.get("reason") or ""
+    return f"the Job ended: {end['type']} {words}".strip()
 
 
 def termination_message(pod: Manifest) -> str:

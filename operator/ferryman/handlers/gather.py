@@ -8,6 +8,7 @@ from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import InferenceRuntime
 from ferryman.api.node_profile import NodeProfile, NodeProfileStatus
 from ferryman.api.statistics import ServerModel
+from ferryman.core.manifests import condition
 from ferryman.core.serving import serving_state
 from ferryman.core.snapshot import Advice, NodeView, ServingState, Snapshot
 from ferryman.handlers.cache import Cache, Key, Manifest
@@ -122,9 +123,7 @@ def _price(
 
 
 def _is_ready(node: Manifest) -> bool:
-    conditions = node["status"].get("conditions", ())
-    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-    return ready and not node["spec"].get("unschedulable")
+    return condition(node, "Ready") is not None and not node["spec"].get("unschedulable")
 
 
 def _taints(taints: Iterable[Manifest]) -> Iterable[str]:

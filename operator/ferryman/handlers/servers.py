@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 from ferryman.api.statistics import ServerModel, Statistics
 from ferryman.clients.triton import TritonServer, TritonUnavailable
+from ferryman.core.manifests import condition
 from ferryman.core.snapshot import PodView
 from ferryman.handlers.cache import Key, Manifest
 
@@ -64,12 +65,12 @@ class Servers:
         self, key: Key, pods: Iterable[Manifest], control_key: str
     ) -> dict[str, ServerModel]:
         """Return what the Triton of each running pod says; pods that do not answer are absent."""
-        running = {pod["metadata"]["name"]: pod["status"] for pod in pods if _runs(pod)}
-        await self._close_others(key, {status["podIP"] for status in running.values()})
+        running = {pod["metadata"]["name"]: pod for pod in pods if _runs(pod)}
+        await self._close_others(key, {pod["status"]["podIP"] for pod in running.values()})
         connections = {}
-        for name, status in running.items():
-            connections[name] = self._connection(key, status["podIP"], control_key)
-            connections[name].ready = _is_ready(status)
+        for name, pod in running.items():
+            connections[name] = self._connection(key, pod["status"]["podIP"], control_key)
+            connections[name].ready = condition(pod, "Ready") is not None
         return await self._ask("model", connections, lambda server: server.model())
 
     async def statistics(
@@ -149,10 +150,3 @@ def _runs(pod: Manifest) -> bool:
     status = pod.get("status", {})
     ends = pod["metadata"].get("deletionTimestamp")
     return bool(status.get("podIP")) and status.get("phase") in _STARTED and not ends
-
-
-def _is_ready(status: Manifest) -> bool:
-    return any(
-        condition["type"] == "Ready" and condition["status"] == "True"
-        for condition in status.get("conditions", ())
-    )
