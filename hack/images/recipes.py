@@ -63,7 +63,7 @@ class PythonImage(Recipe):
         shutil.copytree(wheelhouse(REPOSITORY / self.lock), wheels)
         livecap.build(context / "build" / "livecap")
         if self.own_wheel_sources:
-            build_own_wheel(self.own_wheel_sources, wheels)
+            build_own_wheel(self.own_wheel_sources, wheels.with_name("own"))
         return REPOSITORY / self.dockerfile
 
 
