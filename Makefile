@@ -54,12 +54,14 @@ test-rest: $(READY) ## Run the unit tests of everything but the decisions.
 
 .PHONY: test-integration
 test-integration: $(READY) ## Run the tests on a real kube-apiserver and on real tritonserver processes.
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-operator test-triton
+	$(MAKE) --no-print-directory --jobs=3 --output-sync=line test-operator test-load test-triton
 
-# The two halves take equally long, and wait for other processes most of the time.
+# The three parts take equally long, and wait for other processes most of the time.
 OPERATOR_TESTS := $(patsubst %,tests/integration/test_%.py,agent_publish crds explain \
   installation load_command models nodes operator operator_lifecycle operator_live_cap \
-  rendered_objects tune)
+  rendered_objects)
+LOAD_TESTS := $(patsubst %,tests/integration/test_%.py,live_cap live_cap_cases real_bench \
+  triton_live_changes tune)
 
 .PHONY: test-operator
 test-operator: $(READY) ## Run the integration tests of operator and command line.
@@ -67,10 +69,15 @@ test-operator: $(READY) ## Run the integration tests of operator and command lin
 	$(BIN)/python -m hack.cluster binaries etcd kube-apiserver kube-controller-manager kubectl helm
 	$(PYTEST) $(OPERATOR_TESTS)
 
-.PHONY: test-triton
-test-triton: $(READY) ## Run the other integration tests: clients of Triton, live cap, benchmarks.
+.PHONY: test-load
+test-load: $(READY) ## Run the integration tests that put load on Triton: live changes, live cap, benchmarks.
 	$(BIN)/python -c 'from hack.images import tree; tree.prepare()'
-	$(PYTEST) tests/integration $(OPERATOR_TESTS:%=--ignore=%)
+	$(PYTEST) $(LOAD_TESTS)
+
+.PHONY: test-triton
+test-triton: $(READY) ## Run the other integration tests: clients of Triton, the adapter, the agent's benchmark.
+	$(BIN)/python -c 'from hack.images import tree; tree.prepare()'
+	$(PYTEST) tests/integration $(patsubst %,--ignore=%,$(OPERATOR_TESTS) $(LOAD_TESTS))
 
 .PHONY: test-e2e
 test-e2e: $(READY) ## Run the end-to-end tests (CONTEXT=name for a cluster of yours).
