@@ -186,7 +186,7 @@ class Reconciler:
             plan,
             snapshot,
             window=window,
-            state=self._states.get(model.key) or recalled(model.status.batching),
+            state=self._states.get(model.key) or recalled(model),
             now=self._clocks.now(),
             encode=pbtxt.encode,
             control_key=control_key,

@@ -4,26 +4,47 @@ import pytest
 
 from ferryman.api.batching import Batching
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model_status import BatchingChange, BatchingStatus
+from ferryman.api.inference_model_status import (
+    BatchingChange,
+    BatchingStatus,
+    InferenceModelStatus,
+    ObservedStatus,
+)
 from ferryman.core.recollection import recalled
 from ferryman.core.tuner_state import TunerState
-from tests.factories import at
+from tests import factories
+from tests.unit.core.guarded.pods import Play, bound, spec, spoiled
+
+GENERATION = 7
 
 
-def change(bound, reason=Reason.PREDICTED_TO_MEET, outcome="Applied"):
+def change(bound, reason=Reason.PREDICTED_TO_MEET, outcome="Applied", *, before=1, generation=7):
     return BatchingChange(
-        time=at(),
-        before=Batching(max_batch_size=1),
+        time=factories.at(),
+        before=Batching(max_batch_size=before),
         after=Batching(max_batch_size=bound),
         actuator="Reload",
         reason=reason,
         message="m",
         outcome=outcome,
+        generation=generation,
     )
 
 
-def failed(bound, outcome="Applied"):
-    return change(bound, Reason.BATCH_TOO_LARGE, outcome)
+def failed(bound, outcome="Applied", **fields):
+    return change(bound, Reason.BATCH_TOO_LARGE, outcome, before=64, **fields)
+
+
+def model(*newest_first, failures=0):
+    status = InferenceModelStatus(
+        batching=BatchingStatus(changes=newest_first),
+        observed=ObservedStatus(failed_requests=failures),
+    )
+    return factories.model(generation=GENERATION, status=status)
+
+
+def test_of_a_model_that_never_served_nothing_is_known():
+    assert recalled(factories.model()) == TunerState()
 
 
 @pytest.mark.parametrize(
@@ -40,11 +61,47 @@ def failed(bound, outcome="Applied"):
         pytest.param((change(32, outcome="Refused"), failed(16)), 16, id="that one was refused"),
         pytest.param((failed(16, outcome="Refused"),), None, id="going back was refused"),
         pytest.param((failed(8, "Interrupted"), failed(16)), 16, id="going back was interrupted"),
+        pytest.param((failed(16, generation=6),), None, id="of another specification"),
     ],
 )
 def test_the_largest_safe_batch_is_recalled_and_nothing_else(newest_first, safe_bound):
-    state = recalled(BatchingStatus(changes=newest_first))
+    learned = recalled(model(*newest_first)).learned
 
-    assert state.learned.safe_bound == safe_bound
-    if safe_bound is None:
-        assert state == TunerState()
+    assert (learned.safe_bound, learned.failing) == (safe_bound, 0.0)
+    assert (learned.suspected is None) == (safe_bound is None)
+
+
+@pytest.mark.parametrize(
+    ("newest", "failures", "known"),
+    [
+        pytest.param((), 3, True, id="requests failed before"),
+        pytest.param((), 0, False, id="none did"),
+        pytest.param((change(8, before=16),), 3, True, id="also with smaller batches"),
+        pytest.param((change(8, before=8),), 3, True, id="also with the same"),
+        pytest.param((change(16, before=8),), 3, False, id="of larger ones they may be the fault"),
+    ],
+)
+def test_what_failed_before_is_no_news(newest, failures, known):
+    assert (recalled(model(*newest, failures=failures)).learned.failing == 1.0) == known
+
+
+def restarted(seen_before, share, rate_per_s=200):
+    """Let the share of requests fail at every bound, after a restart; return the decisions."""
+    play = Play(spec(), start=bound(16), state=recalled(seen_before), spoil=spoiled(share))
+    return [step.decision for step in play.on(rate_per_s, windows=8)]
+
+
+def test_clients_whose_requests_are_invalid_change_nothing_at_a_restart():
+    decisions = restarted(model(failures=20), share=0.02)
+    assert Reason.BATCH_TOO_LARGE not in {decision.reason for decision in decisions}
+
+
+def test_a_safe_bound_within_which_requests_fail_as_well_is_dropped():
+    decisions = restarted(model(failed(16), failures=20), share=0.02)
+    assert decisions[0].state.learned.safe_bound is None
+
+
+def test_one_within_which_all_is_well_stays():
+    decisions = restarted(model(failed(16)), share=0.0, rate_per_s=900)
+    assert {decision.state.learned.safe_bound for decision in decisions} == {16}
+    assert max(decision.batching.max_batch_size for decision in decisions) == 16

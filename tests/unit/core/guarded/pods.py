@@ -202,3 +202,16 @@ class Play:
         decision = self.decide(self.spec, self.wanted, applied, seen, self.state)
         self.state = decision.state
         return decision
+
+
+def spoiled(share, every=1):
+    """Let so many of the requests fail in every so manieth window, whatever the bound."""
+    windows = 0
+
+    def spoil(seen, _applied):
+        nonlocal windows
+        windows += 1
+        failures = 0 if windows % every else round(share * seen.requests)
+        return replace(seen, failures=failures, requests=seen.requests - failures)
+
+    return spoil

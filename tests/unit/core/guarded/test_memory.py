@@ -21,6 +21,7 @@ from tests.unit.core.guarded.pods import (
     knowing,
     shown,
     spec,
+    spoiled,
     trial,
 )
 
@@ -222,19 +223,6 @@ def test_a_bound_is_not_taken_for_safe_before_batches_filled_it():
     assert busy.failures > FAILING * busy.requests
     decision = decide(spec(), LATENCY, bound(16), busy, after_calm)
     assert (decision.reason, decision.batching) == (Reason.BATCH_TOO_LARGE, bound(12))
-
-
-def spoiled(share, every=1):
-    """Let so many of the requests fail in every so manieth window, whatever the bound."""
-    windows = 0
-
-    def spoil(seen, _applied):
-        nonlocal windows
-        windows += 1
-        failures = 0 if windows % every else round(share * seen.requests)
-        return replace(seen, failures=failures, requests=seen.requests - failures)
-
-    return spoil
 
 
 def test_clients_whose_requests_are_invalid_do_not_drive_the_bound_to_one():
