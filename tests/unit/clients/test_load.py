@@ -107,12 +107,13 @@ async def test_latency_counts_from_when_a_request_was_due_and_not_from_when_it_w
         result = await run(url, rate_per_s=100, duration_s=1)
     slow = [record.latency_ms for record in result.records if record.latency_ms > 100]
     assert result.summary.figures.failed == 0
-    # Due evenly over the stop, they waited evenly from its length (500 ms, or more where the
-    # machine is busy) down to 100 ms.
+    # Due evenly over the stop, they waited evenly from its length down to 100 ms; longer where the
+    # machine is busy with something else after it. Had they counted from when they were sent, a
+    # single one would have been slow.
     (stopped_ms,) = (1e3 * stop_s for stop_s in stops_s)
     assert len(slow) >= 35
-    assert max(slow) == pytest.approx(stopped_ms, abs=150)
-    assert np.mean(slow) == pytest.approx((stopped_ms + 100) / 2, abs=100)
+    assert max(slow) >= stopped_ms - 50
+    assert np.mean(slow) >= (stopped_ms + 100) / 2 - 50
 
 
 @pytest.mark.parametrize(
