@@ -69,14 +69,16 @@ test-operator: $(READY) ## Run the integration tests of operator and command lin
 	$(BIN)/python -m hack.cluster binaries etcd kube-apiserver kube-controller-manager kubectl helm
 	$(PYTEST) $(OPERATOR_TESTS)
 
-.PHONY: test-load
-test-load: $(READY) ## Run the integration tests that put load on Triton: live changes, live cap, benchmarks.
+.PHONY: triton-tree
+triton-tree: $(READY)
 	$(BIN)/python -c 'from hack.images import tree; tree.prepare()'
+
+.PHONY: test-load
+test-load: triton-tree ## Run the integration tests that put load on Triton: live changes, live cap, benchmarks.
 	$(PYTEST) $(LOAD_TESTS)
 
 .PHONY: test-triton
-test-triton: $(READY) ## Run the other integration tests: clients of Triton, the adapter, the agent's benchmark.
-	$(BIN)/python -c 'from hack.images import tree; tree.prepare()'
+test-triton: triton-tree ## Run the other integration tests: clients of Triton, the adapter, the agent's benchmark.
 	$(PYTEST) tests/integration $(patsubst %,--ignore=%,$(OPERATOR_TESTS) $(LOAD_TESTS))
 
 .PHONY: test-e2e
