@@ -2,7 +2,6 @@
 
 import pytest
 
-from ferryman.api.batching import Batching
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model_status import (
     BatchingChange,
@@ -18,11 +17,13 @@ from tests.unit.core.guarded.pods import Play, bound, spec, spoiled
 GENERATION = 7
 
 
-def change(bound, reason=Reason.PREDICTED_TO_MEET, outcome="Applied", *, before=1, generation=7):
+def change(
+    size, reason=Reason.PREDICTED_TO_MEET, outcome="Applied", *, before=1, generation=GENERATION
+):
     return BatchingChange(
         time=factories.at(),
-        before=Batching(max_batch_size=before),
-        after=Batching(max_batch_size=bound),
+        before=bound(before),
+        after=bound(size),
         actuator="Reload",
         reason=reason,
         message="m",
@@ -31,8 +32,8 @@ def change(bound, reason=Reason.PREDICTED_TO_MEET, outcome="Applied", *, before=
     )
 
 
-def failed(bound, outcome="Applied", **fields):
-    return change(bound, Reason.BATCH_TOO_LARGE, outcome, before=64, **fields)
+def failed(size, outcome="Applied", **fields):
+    return change(size, Reason.BATCH_TOO_LARGE, outcome, before=64, **fields)
 
 
 def model(*newest_first, failures=0):
@@ -61,7 +62,7 @@ def test_of_a_model_that_never_served_nothing_is_known():
         pytest.param((change(32, outcome="Refused"), failed(16)), 16, id="that one was refused"),
         pytest.param((failed(16, outcome="Refused"),), None, id="going back was refused"),
         pytest.param((failed(8, "Interrupted"), failed(16)), 16, id="going back was interrupted"),
-        pytest.param((failed(16, generation=6),), None, id="of another specification"),
+        pytest.param((failed(16, generation=GENERATION - 1),), None, id="of another specification"),
     ],
 )
 def test_the_largest_safe_batch_is_recalled_and_nothing_else(newest_first, safe_bound):
