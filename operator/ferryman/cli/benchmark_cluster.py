@@ -1,8 +1,8 @@
 """The cluster as ``ferryman benchmark`` sees it, with the user's own credentials."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import ValidationError
 from urllib3.exceptions import HTTPError
@@ -16,9 +16,8 @@ from ferryman.cli.benchmark_follow import JobView
 from ferryman.cli.errors import GatherError
 from ferryman.core import benchmark_job
 from ferryman.core.diagnosis import unscheduled
-from ferryman.core.manifests import condition
+from ferryman.core.manifests import Manifest, condition
 
-Manifest = Mapping[str, Any]
 T = TypeVar("T", bound=ApiType)
 
 _OF_JOB = "batch.kubernetes.io/job-name"

@@ -18,12 +18,13 @@ from urllib3.exceptions import HTTPError
 from ferryman.api import names
 from ferryman.api.inference_model import InferenceModel
 from ferryman.cli.errors import GatherError
+from ferryman.core import manifests
 from ferryman.core.snapshot import NodeView, Snapshot
 from ferryman.handlers import cache, gather
 from ferryman.handlers.ledger import Ledger
 
 Manifest = dict[str, Any]
-Trim = Callable[[cache.Manifest], cache.Manifest]
+Trim = Callable[[manifests.Manifest], manifests.Manifest]
 
 TIMEOUT_S = 10
 _NOT_FOUND = 404
@@ -92,7 +93,7 @@ def _index(objects: list[Manifest], trim: Trim) -> dict[Any, Any]:
 
 
 def _by_model(objects: list[Manifest], trim: Trim) -> dict[Any, Any]:
-    found: defaultdict[Any, list[cache.Manifest]] = defaultdict(list)
+    found: defaultdict[Any, list[manifests.Manifest]] = defaultdict(list)
     for each in objects:
         found[cache.model_key(each)].append(trim(each))
     return dict(found)

@@ -1,4 +1,4 @@
-"""What the objects of Kubernetes' own kinds say in their status."""
+"""Objects as the API server sends them, and what Kubernetes' own kinds say in their status."""
 
 from collections.abc import Mapping
 from typing import Any

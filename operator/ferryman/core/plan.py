@@ -5,10 +5,9 @@ cannot be decided, because no node type fits or the specification is wrong, ther
 apply: what serves keeps serving, and the status says why.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from ferryman.api.conditions import ConditionType, Reason, find
 from ferryman.api.inference_model_status import (
@@ -26,6 +25,7 @@ from ferryman.core.changes import (
     record_started,
 )
 from ferryman.core.events import Event
+from ferryman.core.manifests import Manifest
 from ferryman.core.observation import observe
 from ferryman.core.problems import View, refusal
 from ferryman.core.render import EncodeConfig
@@ -45,7 +45,6 @@ __all__ = [
     "record_started",
 ]
 
-Manifest = Mapping[str, Any]
 
 #: While pods come up: Triton's own word arrives with no Kubernetes event.
 RETRY_SOON_S: Final = 5.0

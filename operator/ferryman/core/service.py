@@ -14,6 +14,7 @@ from ferryman.api.inference_runtime import InferenceRuntime, RuntimeProcessor
 from ferryman.api.model_source import ModelSource, TritonConfig
 from ferryman.core import batching, live_cap, render, triton_config
 from ferryman.core.changes import Actuation
+from ferryman.core.manifests import Manifest
 from ferryman.core.observation import Observation
 from ferryman.core.rejection import RejectedError
 from ferryman.core.render import EncodeConfig
@@ -21,8 +22,6 @@ from ferryman.core.snapshot import Snapshot
 from ferryman.core.triton_config import LiveCap, NotTunable
 from ferryman.core.tuner import TunerState
 from ferryman.core.window import Window
-
-Manifest = Mapping[str, Any]
 
 
 @dataclass(frozen=True)

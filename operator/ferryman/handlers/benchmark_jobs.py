@@ -8,8 +8,7 @@ from typing import Any
 from ferryman.core import benchmark_job
 from ferryman.core.benchmark_job import CONTAINER_BENCHMARK
 from ferryman.core.benchmarking import Measurement
-from ferryman.core.manifests import condition
-from ferryman.handlers.cache import Manifest
+from ferryman.core.manifests import Manifest, condition
 
 _log = logging.getLogger(__name__)
 

@@ -25,10 +25,11 @@ from ferryman.core import (
     shortage,
 )
 from ferryman.core.benchmarking import Measurement
+from ferryman.core.manifests import Manifest
 from ferryman.core.shortage import Shortage
 from ferryman.handlers import gather
 from ferryman.handlers.benchmark_jobs import BenchmarkJob, ending, read, termination_message
-from ferryman.handlers.cache import Cache, Manifest, trim_node, trim_profile
+from ferryman.handlers.cache import Cache, trim_node, trim_profile
 from ferryman.handlers.ledger import Ledger
 
 _log = logging.getLogger(__name__)

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from ferryman.api import names
 from ferryman.api.base import ApiType
+from ferryman.core.manifests import Manifest
 from ferryman.core.render import ANNOTATION_CONFIG_HASH
 
 T = TypeVar("T", bound=ApiType)
@@ -18,7 +19,6 @@ M = TypeVar("M")
 
 Key = tuple[str, str]
 """Namespace and name of an InferenceModel."""
-Manifest = Mapping[str, Any]
 #: Index key -> the objects under it, as kopf.Index gives them.
 Index = Mapping[Any, Collection[Manifest]]
 

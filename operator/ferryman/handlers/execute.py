@@ -19,6 +19,7 @@ from ferryman.clients.triton import TritonServer
 from ferryman.core import conditions
 from ferryman.core.changes import Actuation
 from ferryman.core.events import Event, of_outcome
+from ferryman.core.manifests import Manifest
 from ferryman.core.plan import Plan, record_outcome, record_started
 from ferryman.core.problems import Problem
 from ferryman.core.render import ANNOTATION_CONFIG_HASH
@@ -27,7 +28,6 @@ from ferryman.handlers.actuate import actuate
 from ferryman.handlers.cache import (
     Cache,
     Key,
-    Manifest,
     trim_deployment,
     trim_model,
     trim_pod,

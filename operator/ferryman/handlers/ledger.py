@@ -11,7 +11,8 @@ from math import inf
 from typing import Final
 
 from ferryman.api import quantity
-from ferryman.handlers.cache import Key, Manifest
+from ferryman.core.manifests import Manifest
+from ferryman.handlers.cache import Key
 
 #: So long after a placement pods that run, too, are taken not to show in the node's utilisation.
 IN_FLIGHT_S: Final = 60.0

@@ -21,6 +21,7 @@ from ferryman.clients.kubernetes_errors import ConflictError, NotFoundError
 from ferryman.clients.triton import TritonServer
 from ferryman.core import fit
 from ferryman.core.changes import in_progress
+from ferryman.core.manifests import Manifest
 from ferryman.core.plan import Environment, Plan, plan
 from ferryman.core.recollection import recalled
 from ferryman.core.snapshot import Advice, NodeView, PodView, Snapshot
@@ -28,7 +29,7 @@ from ferryman.core.tuner import TunerState
 from ferryman.core.unschedulable import has_waited
 from ferryman.core.window import Window
 from ferryman.handlers import gather, unreadable
-from ferryman.handlers.cache import Cache, Key, Manifest
+from ferryman.handlers.cache import Cache, Key
 from ferryman.handlers.execute import Applied, Executor
 from ferryman.handlers.ledger import Amount, Ledger, Placed, amount
 from ferryman.handlers.metrics import Metrics

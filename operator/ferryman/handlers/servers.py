@@ -8,9 +8,9 @@ from typing import Final, TypeVar
 
 from ferryman.api.statistics import ServerModel, Statistics
 from ferryman.clients.triton import TritonServer, TritonUnavailable
-from ferryman.core.manifests import condition
+from ferryman.core.manifests import Manifest, condition
 from ferryman.core.snapshot import PodView
-from ferryman.handlers.cache import Key, Manifest
+from ferryman.handlers.cache import Key
 
 _log = logging.getLogger(__name__)
 

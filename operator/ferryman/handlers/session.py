@@ -17,10 +17,11 @@ from kubernetes_asyncio.client import Configuration
 
 from ferryman.clients.kubernetes import Kubernetes
 from ferryman.clients.kubernetes_errors import KubernetesError
+from ferryman.core.manifests import Manifest
 from ferryman.core.plan import Environment
 from ferryman.handlers import audit, benchmarks, watch
 from ferryman.handlers.benchmarks import Benchmarks
-from ferryman.handlers.cache import Cache, Index, Key, Manifest, model_key
+from ferryman.handlers.cache import Cache, Index, Key, model_key
 from ferryman.handlers.execute import Applied, Executor
 from ferryman.handlers.health import Health
 from ferryman.handlers.ledger import Ledger

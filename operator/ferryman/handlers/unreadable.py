@@ -4,7 +4,6 @@ The CustomResourceDefinition's schema keeps such objects out; one that was store
 schema, or while validation was off, must still not stop the operator.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -13,9 +12,9 @@ from pydantic import ValidationError
 from ferryman.api.base import shorten
 from ferryman.api.conditions import ConditionType, Reason
 from ferryman.core import times
+from ferryman.core.manifests import Manifest
 
 _MAX_PROBLEMS = 5
-Manifest = Mapping[str, Any]
 
 
 def words(error: ValidationError) -> str:

@@ -13,8 +13,9 @@ from typing import Any, Final
 import kopf
 
 from ferryman.api import names
+from ferryman.core.manifests import Manifest
 from ferryman.handlers import cache
-from ferryman.handlers.cache import Cache, Key, Manifest
+from ferryman.handlers.cache import Cache, Key
 
 OURS: Final = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
 
