@@ -29,9 +29,10 @@ import onnxruntime
 from benchmarks import common, servers
 from ferryman.api.batching import Batching
 from ferryman.api.statistics import Statistics
-from ferryman.clients import load, load_inputs
-from ferryman.clients.load import LoadSettings
-from ferryman.clients.load_report import Record
+from ferryman.clients import load_inputs
+from ferryman.clients.load import generator as load
+from ferryman.clients.load.generator import LoadSettings
+from ferryman.clients.load.report import Record
 from ferryman.clients.triton import TritonServer as TritonClient
 from hack import livecap
 from hack.models import digits

@@ -15,11 +15,11 @@ import numpy as np
 from benchmarks import scale
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import InferenceRuntime
-from ferryman.core import placement
+from ferryman.core.placement.choose import choose
 from ferryman.core.snapshot import NodeView, Snapshot
 from ferryman.handlers import gather
 from ferryman.handlers.cache import Cache
-from ferryman.handlers.ledger import Amount, Load
+from ferryman.handlers.reservations import Amount, Load
 from tests.integration.operator_process import now as heartbeat
 
 MODELS: Final = 60
@@ -39,7 +39,7 @@ def timed(size: scale.Size, models: int = MODELS) -> dict[str, Any]:
         model = InferenceModel.model_validate(scale.model(number, rng))
         snapshot = Snapshot(model=model, runtime=runtime, nodes=views)
         begun_s = time.perf_counter()
-        found = placement.choose(snapshot, now)
+        found = choose(snapshot, now)
         spent_ms = 1000 * (time.perf_counter() - begun_s)
         took_ms.setdefault(model.spec.placement.policy, []).append(spent_ms)
         placed += found.node_type is not None

@@ -18,7 +18,7 @@ from ferryman.core.fleet.fleet import Fleet, FleetModel, FleetNodeType, FleetPro
 from ferryman.core.fleet.options import offers
 from ferryman.core.fleet.packing import Packing
 from ferryman.core.fleet.problem import NodeType, Option
-from ferryman.core.twin.service_curve import Coefficients
+from ferryman.core.queue_model.service_curve import Coefficients
 
 CORRELATIONS: Final = {"uncorrelated": 0.0, "weak": 0.5, "strong": 0.95}
 #: The lot that sizes a fleet falls on an option in proportion to its cost to minus this power.

@@ -24,11 +24,12 @@ import numpy as np
 
 from benchmarks import common, servers
 from ferryman.api.batching import Batching, Guardrails
-from ferryman.clients import load, load_inputs
-from ferryman.clients.load import LoadResult, LoadSettings
-from ferryman.clients.load_report import Record
+from ferryman.clients import load_inputs
+from ferryman.clients.load import generator as load
+from ferryman.clients.load.generator import LoadResult, LoadSettings
+from ferryman.clients.load.report import Record
 from ferryman.clients.triton import TritonServer as TritonClient
-from ferryman.core.trend import mann_kendall
+from ferryman.core.observation.mann_kendall import mann_kendall
 from hack.models import digits, sleeper
 from tests.integration.tritonserver import TritonServer
 

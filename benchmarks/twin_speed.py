@@ -12,8 +12,9 @@ import numpy as np
 
 from benchmarks import common
 from ferryman.api.batching import Batching
-from ferryman.core.twin import arrivals, queueing
-from ferryman.core.twin.queueing import Batcher
+from ferryman.core.queue_model import queueing
+from ferryman.core.queue_model.queueing import Batcher
+from ferryman.core.simulator import arrivals
 
 NAME: Final = "twin-speed"
 REQUESTS: Final = 500_000

@@ -2,8 +2,9 @@
 
 ``make bench-live`` loads the configurations of twin_cases.py one after another and sends each a
 Poisson stream, open loop, for 6.5 s. The model sleeps for tau(b) = fixed + per item * b, so that
-its service time is known and CPU is no limit. The twin (core/twin/queueing.py) then serves the same
-arrivals, the times at which requests were due, with what an operator could know:
+its service time is known and CPU is no limit. The twin
+(core/queue_model/queueing.py) then serves the same arrivals, the times at which requests were
+due, with what an operator could know:
 
 - the service times that Triton counted in this run for each executed batch size, interpolated
   where a size did not occur;
@@ -42,13 +43,14 @@ import numpy as np
 from benchmarks import common, servers
 from benchmarks.twin_cases import CASES, IDLE, IDLE_RATE_PER_S, SERVICES, Case
 from benchmarks.twin_report import section
-from ferryman.clients import load, load_inputs
-from ferryman.clients.load import LoadResult, LoadSettings
-from ferryman.clients.load_report import Record, nearest_rank
-from ferryman.core import counters
-from ferryman.core.counters import Totals
-from ferryman.core.twin import queueing
-from ferryman.core.twin.queueing import Batcher
+from ferryman.clients import load_inputs
+from ferryman.clients.load import generator as load
+from ferryman.clients.load.generator import LoadResult, LoadSettings
+from ferryman.clients.load.report import Record, nearest_rank
+from ferryman.core.observation import counters
+from ferryman.core.observation.counters import Totals
+from ferryman.core.queue_model import queueing
+from ferryman.core.queue_model.queueing import Batcher
 from hack.models import sleeper
 from tests.integration.tritonserver import TritonServer
 

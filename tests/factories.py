@@ -42,8 +42,8 @@ from ferryman.api.node_profile import (
 )
 from ferryman.api.objectives import LatencyObjective, Objectives, ThroughputObjective
 from ferryman.api.statistics import Statistics
+from ferryman.core.observation.window import Window
 from ferryman.core.snapshot import LiveCapView, NodeView, PodView, ServingState, Snapshot
-from ferryman.core.window import Window
 
 NOW = datetime(2026, 11, 21, 13, 0, 0, tzinfo=UTC)
 GIB = 2**30

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any, Final
 
 from benchmarks.arena.plan import ORACLE
-from ferryman.core.twin.scenario import Scenario
+from ferryman.core.simulator.scenario import Scenario
 
 Result = dict[str, Any]
 #: Scenario -> contender -> seed -> result.

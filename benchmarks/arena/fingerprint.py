@@ -20,7 +20,7 @@ _SOURCES: Final = {"ferryman": ROOT / "operator", "benchmarks": ROOT}
 _ASIDE: Final = frozenset(
     {
         "ferryman.api.conditions",
-        "ferryman.cli.own_file",
+        "ferryman.cli.files.own_file",
         "benchmarks.common",
         "benchmarks.arena.store",
     }

@@ -7,11 +7,11 @@ from benchmarks.arena.plan import ORACLE, Job
 from benchmarks.contenders.base import Contender
 from benchmarks.contenders.registry import BY_NAME
 from ferryman.api.batching import Batching
-from ferryman.core.twin import loads, oracle
-from ferryman.core.twin.arrivals import Floats
-from ferryman.core.twin.scenario import Scenario
-from ferryman.core.twin.simulation import simulate
-from ferryman.core.twin.tuned_run import Run, Tuned
+from ferryman.core.simulator import loads, oracle
+from ferryman.core.simulator.arrivals import Floats
+from ferryman.core.simulator.scenario import Scenario
+from ferryman.core.simulator.simulation import simulate
+from ferryman.core.simulator.tuned_run import Run, Tuned
 
 #: Goodput by window is kept of this seed alone, for the plots.
 PLOTTED_SEED = 0

@@ -13,9 +13,9 @@ from typing import Any, Final
 import numpy as np
 
 from ferryman.api.batching import Batching
-from ferryman.core.twin.figures import CONVERGED, Floats, windows_to_converge
-from ferryman.core.twin.scenario import Scenario
-from ferryman.core.twin.tuned_run import Change, Run
+from ferryman.core.simulator.figures import CONVERGED, Floats, windows_to_converge
+from ferryman.core.simulator.scenario import Scenario
+from ferryman.core.simulator.tuned_run import Change, Run
 
 #: Changes that are kept one by one; of all of them their number by actuator is.
 MAX_CHANGES: Final = 12

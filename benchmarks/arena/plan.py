@@ -9,9 +9,9 @@ from typing import Any, Final
 from benchmarks.arena import fingerprint, store
 from benchmarks.common import ROOT
 from benchmarks.contenders.registry import BY_NAME
-from ferryman.cli import scenario_file
-from ferryman.core.twin import oracle
-from ferryman.core.twin.scenario import Scenario
+from ferryman.cli.files import scenario_file
+from ferryman.core.simulator import oracle
+from ferryman.core.simulator.scenario import Scenario
 
 SCENARIOS: Final = ROOT / "benchmarks" / "scenarios"
 ORACLE: Final = "oracle"
@@ -57,7 +57,7 @@ def load(scenario: str) -> tuple[Scenario, tuple[float, ...]]:
 @cache
 def inputs(scenario: str, contender: str) -> str:
     """Return the hash of all that a result depends on, apart from the seed."""
-    modules = {_HARNESS, "ferryman.core.twin.oracle"}
+    modules = {_HARNESS, "ferryman.core.simulator.oracle"}
     if contender != ORACLE:
         entry = BY_NAME[contender]
         modules |= fingerprint.modules_of(entry.algorithm, entry.start, entry.spec)

@@ -9,7 +9,7 @@ from benchmarks.arena import criteria, plan, store, tables
 from benchmarks.arena.criteria import LARGEST, OURS, Results
 from benchmarks.arena.plan import ORACLE
 from benchmarks.contenders.registry import BY_NAME, CONTENDERS
-from ferryman.core.twin.scenario import Scenario
+from ferryman.core.simulator.scenario import Scenario
 
 NAMES: Final = (ORACLE, *(contender.name for contender in CONTENDERS))
 PLOTTED: Final = (LARGEST, "hill-climb", "trend", OURS)

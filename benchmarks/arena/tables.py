@@ -11,7 +11,7 @@ from benchmarks.arena.criteria import OURS, Results, Row
 from benchmarks.arena.job import PLOTTED_SEED
 from benchmarks.arena.plan import ORACLE
 from benchmarks.contenders.registry import BY_NAME
-from ferryman.core.twin.scenario import Scenario
+from ferryman.core.simulator.scenario import Scenario
 
 PLOTS: Final = common.ROOT / "docs" / "benchmarks"
 #: A goodput that is higher by less, per second, is not named.

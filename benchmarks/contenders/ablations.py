@@ -12,12 +12,12 @@ from benchmarks.contenders.base import Contender
 from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.conditions import Reason
 from ferryman.api.objectives import Objectives
-from ferryman.core.guarded.demand import Demand
-from ferryman.core.guarded.drift import Drift
-from ferryman.core.guarded.service_time import Point, ServiceTimes
-from ferryman.core.tuner import TuneDecision, TunerState, tune
-from ferryman.core.tuner_state import Learned
-from ferryman.core.window import Window
+from ferryman.core.observation.window import Window
+from ferryman.core.tuners.guarded.demand import Demand
+from ferryman.core.tuners.guarded.drift import Drift
+from ferryman.core.tuners.guarded.service_time import Point, ServiceTimes
+from ferryman.core.tuners.select import TuneDecision, TunerState, tune
+from ferryman.core.tuners.state import Learned
 
 Forget = Callable[[Learned], Learned]
 

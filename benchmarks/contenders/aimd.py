@@ -12,7 +12,7 @@ from typing import Final
 from benchmarks.contenders.base import Contender, Step, within
 from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.objectives import Objectives
-from ferryman.core.window import Window
+from ferryman.core.observation.window import Window
 
 DECREASE: Final = 0.9
 

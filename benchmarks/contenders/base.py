@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ferryman.api.batching import Batching, BatchingSpec
-from ferryman.core import limits
-from ferryman.core.algorithm import Algorithm
+from ferryman.core.batching import limits
+from ferryman.core.tuners.protocol import Algorithm
 
 
 @dataclass(frozen=True, slots=True)

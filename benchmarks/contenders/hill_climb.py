@@ -22,7 +22,7 @@ from typing import Final
 from benchmarks.contenders.base import Contender, Step
 from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.objectives import Objectives
-from ferryman.core.window import Window
+from ferryman.core.observation.window import Window
 
 STABLE_WINDOWS: Final = 3
 STABLE: Final = 0.10

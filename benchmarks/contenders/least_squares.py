@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.contenders.base import Contender, Step, within
 from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.objectives import Objectives
-from ferryman.core.window import Window
+from ferryman.core.observation.window import Window
 
 KEPT: Final = 50
 #: The least that a request adds, as in the dispatcher.

@@ -1,10 +1,10 @@
 """Trend with the sizes that were applied for x: the literal reading of the rule.
 
-Source: the algorithm that ``Trend`` implements (core/trend.py: Mann, Econometrica 13, 1945;
-Kendall, Rank Correlation Methods, 1975), with x1..xn the last n *applied* bounds. Until there
-are n of them, or with Z = 0, the bound moves one step by latency: below the target up, above
-down. From then on it moves by the sign of Z. A run of increases thus confirms itself, whatever
-latency does; ``Trend`` is the reading that does not.
+Source: the algorithm that ``Trend`` implements (core/observation/mann_kendall.py: Mann,
+Econometrica 13, 1945; Kendall, Rank Correlation Methods, 1975), with x1..xn the last n *applied*
+bounds. Until there are n of them, or with Z = 0, the bound moves one step by latency: below the
+target up, above down. From then on it moves by the sign of Z. A run of increases thus confirms
+itself, whatever latency does; ``Trend`` is the reading that does not.
 """
 
 from typing import Final
@@ -12,10 +12,10 @@ from typing import Final
 from benchmarks.contenders.base import Contender, Step, within
 from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.objectives import Objectives
-from ferryman.core.objectives import judge
-from ferryman.core.trend import mann_kendall, sign
-from ferryman.core.trend_tuner import direction_of
-from ferryman.core.window import Window
+from ferryman.core.observation.mann_kendall import mann_kendall, sign
+from ferryman.core.observation.objectives import judge
+from ferryman.core.observation.window import Window
+from ferryman.core.tuners.trend import direction_of
 
 Sizes = tuple[int, ...]
 

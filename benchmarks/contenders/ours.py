@@ -5,7 +5,7 @@ from typing import Final
 
 from benchmarks.contenders.base import Contender
 from ferryman.api.batching import BatchingSpec
-from ferryman.core.tuner import TunerState, tune
+from ferryman.core.tuners.select import TunerState, tune
 
 
 def _algorithm(name: str) -> Callable[[BatchingSpec], BatchingSpec]:

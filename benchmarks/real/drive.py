@@ -21,16 +21,16 @@ from benchmarks.real import generator, models
 from benchmarks.real.generator import DEADLINE_S, Order, Sent
 from benchmarks.real.logbook import Logbook
 from benchmarks.real.meter import Meter
+from ferryman.actuation.events import Entry
+from ferryman.actuation.session import SessionSettings, TuningSession
 from ferryman.api.batching import Batching, BatchingSpec
-from ferryman.cli.tuning_events import Entry
-from ferryman.cli.tuning_session import SessionSettings, TuningSession
-from ferryman.clients.load_report import Outcome, Record
+from ferryman.clients.load.report import Outcome, Record
 from ferryman.clients.triton import TritonServer as TritonClient
-from ferryman.core.algorithm import Algorithm
-from ferryman.core.twin.arrivals import Floats
-from ferryman.core.twin.figures import Served, measure
-from ferryman.core.twin.scenario import Scenario
-from ferryman.core.twin.tuned_run import Run
+from ferryman.core.simulator.arrivals import Floats
+from ferryman.core.simulator.figures import Served, measure
+from ferryman.core.simulator.scenario import Scenario
+from ferryman.core.simulator.tuned_run import Run
+from ferryman.core.tuners.protocol import Algorithm
 from tests.integration.tritonserver import TritonServer
 
 #: From the order to the first request: the generator warms the server up meanwhile.

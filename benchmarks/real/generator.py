@@ -9,9 +9,10 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from ferryman.clients import load, load_inputs
-from ferryman.clients.load import LoadSettings
-from ferryman.clients.load_report import Record
+from ferryman.clients import load_inputs
+from ferryman.clients.load import generator as load
+from ferryman.clients.load.generator import LoadSettings
+from ferryman.clients.load.report import Record
 
 #: From the intended send time; a request that is not answered by then has failed.
 DEADLINE_S: Final = 5.0

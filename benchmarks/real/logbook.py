@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field, replace
 
+from ferryman.actuation.events import ChangeBegun, ChangeEnded, Decided, Entry, Observed
 from ferryman.api.batching import Batching
-from ferryman.cli.tuning_events import ChangeBegun, ChangeEnded, Decided, Entry, Observed
-from ferryman.core.twin.tuned_run import Change, Shortage
+from ferryman.core.simulator.tuned_run import Change, Shortage
 
 
 @dataclass

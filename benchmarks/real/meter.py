@@ -12,8 +12,8 @@ import numpy as np
 
 from ferryman.api.statistics import Statistics
 from ferryman.clients.triton import TritonServer, TritonUnavailable
-from ferryman.core import counters
-from ferryman.core.counters import Totals
+from ferryman.core.observation import counters
+from ferryman.core.observation.counters import Totals
 
 READ_EVERY_S: Final = 0.25
 

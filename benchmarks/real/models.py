@@ -13,10 +13,11 @@ import aiohttp
 
 from benchmarks import servers
 from ferryman.api.batching import Batching
-from ferryman.clients import load, load_inputs, model_config, pbtxt
+from ferryman.clients import load_inputs, model_config, pbtxt
 from ferryman.clients.inference import Request
-from ferryman.core.twin.scenario import Scenario
-from ferryman.core.twin.service_curve import Knot, ServiceTime
+from ferryman.clients.load import generator as load
+from ferryman.core.queue_model.service_curve import Knot, ServiceTime
+from ferryman.core.simulator.scenario import Scenario
 from hack.models import digits, sleeper
 from tests.integration.tritonserver import TritonServer
 

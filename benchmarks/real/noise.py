@@ -6,8 +6,8 @@ from benchmarks.real import models, plan
 from benchmarks.real.drive import Job, drive
 from benchmarks.real.sender import Sender
 from ferryman.api.batching import Batching
-from ferryman.core.twin import loads
-from ferryman.core.twin.scenario import Scenario
+from ferryman.core.simulator import loads
+from ferryman.core.simulator.scenario import Scenario
 
 SERVICE_MS: Final = 10.0
 #: Few enough that hardly any request waits for another.

@@ -14,9 +14,9 @@ from benchmarks.contenders.registry import BY_NAME
 from benchmarks.real import models
 from benchmarks.real.drive import Employed
 from ferryman.api.batching import Batching
-from ferryman.cli import scenario_file
-from ferryman.core.twin.arrival_patterns import Arrivals
-from ferryman.core.twin.scenario import Scenario
+from ferryman.cli.files import scenario_file
+from ferryman.core.simulator.arrival_patterns import Arrivals
+from ferryman.core.simulator.scenario import Scenario
 
 SCENARIOS: Final = common.ROOT / "benchmarks" / "scenarios_real"
 #: The one scenario whose model computes; the others' models sleep.
@@ -45,8 +45,8 @@ _DRIVER: Final = (
     "benchmarks/real/meter.py",
     "benchmarks/real/models.py",
     "hack/models/sleeper_model.py",
-    "operator/ferryman/cli/tuning_session.py",
-    "operator/ferryman/clients/load.py",
+    "operator/ferryman/actuation/session.py",
+    "operator/ferryman/clients/load/generator.py",
 )
 
 
@@ -138,7 +138,7 @@ def _code(contender: str) -> str:
 
     What runs is what was loaded then, whatever is edited in the hours that a benchmark takes.
     """
-    modules = frozenset({"ferryman.core.twin.oracle", "ferryman.core.twin.loads"})
+    modules = frozenset({"ferryman.core.simulator.oracle", "ferryman.core.simulator.loads"})
     if contender != ORACLE:
         entry = BY_NAME[contender]
         modules = fingerprint.modules_of(entry.algorithm, entry.start, entry.spec)

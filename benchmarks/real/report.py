@@ -10,7 +10,7 @@ from benchmarks.arena.criteria import LARGEST, OURS, Results
 from benchmarks.arena.plan import ORACLE
 from benchmarks.contenders.registry import BY_NAME
 from benchmarks.real import plan
-from ferryman.core.twin.scenario import Scenario
+from ferryman.core.simulator.scenario import Scenario
 
 __all__ = ["Results", "text", "write"]
 

@@ -25,10 +25,10 @@ from benchmarks.real import models, noise, plan, report, store
 from benchmarks.real.drive import Job, drive
 from benchmarks.real.plan import Task
 from benchmarks.real.sender import Sender
-from ferryman.clients.load import TargetUnavailable
+from ferryman.clients.load.generator import TargetUnavailable
 from ferryman.clients.triton import ConfigRefused, TritonUnavailable
-from ferryman.core.twin import loads, oracle
-from ferryman.core.twin.scenario import Scenario
+from ferryman.core.simulator import loads, oracle
+from ferryman.core.simulator.scenario import Scenario
 
 TRIED: Final = common.ROOT / "build" / "bench-triton"
 DIGITS_FILE: Final = "digits-service-time.json"

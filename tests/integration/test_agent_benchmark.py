@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from ferryman.agent import benchmark
-from ferryman.agent.benchmark import Settings
-from ferryman.agent.closed_loop import HttpServer
-from ferryman.agent.triton_http import TritonConnection, TritonMemoryError
+from ferryman.agent.measuring import benchmark
+from ferryman.agent.measuring.benchmark import Settings
+from ferryman.agent.measuring.closed_loop import HttpServer
 from ferryman.api.names import CONTROL_KEY_NAME
 from ferryman.api.node_profile import BenchmarkPoint
+from ferryman.clients.triton_http import TritonConnection, TritonMemoryError
 from hack.models import sleeper
 from tests.integration.tritonserver import TritonServer
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ferryman.agent.cluster import KubernetesCluster, ProfileMissingError
+from ferryman.clients.cluster import KubernetesCluster, ProfileMissingError
 from tests.integration.controlplane import ControlPlane
 
 pytestmark = pytest.mark.integration

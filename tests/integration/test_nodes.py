@@ -12,8 +12,8 @@ import pytest
 
 from ferryman.api import names
 from ferryman.cli import main
-from ferryman.core import benchmark_job
-from ferryman.core.benchmarking import Measurement
+from ferryman.core.benchmark import job as benchmark_job
+from ferryman.core.benchmark.schedule import Measurement
 from tests.factories import benchmark, profile, runtime, runtime_processor
 from tests.integration.controlplane import ControlPlane
 from tests.integration.operator_process import NAMESPACE, install, wait_for

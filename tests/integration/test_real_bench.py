@@ -8,7 +8,8 @@ import pytest
 from benchmarks import servers
 from benchmarks.real import drive, models, noise, plan, run
 from ferryman.api.batching import Batching
-from ferryman.clients import load, load_inputs
+from ferryman.clients import load_inputs
+from ferryman.clients.load import generator as load
 from ferryman.clients.triton import ConfigRefused
 from hack.models import sleeper
 from tests.integration.triton_counters import settled

@@ -12,7 +12,7 @@ from ferryman.api.inference_runtime import RuntimeLiveCap
 from ferryman.clients import pbtxt
 from ferryman.core.plan import Environment, plan, record_outcome, record_started
 from ferryman.core.snapshot import ServingState
-from ferryman.core.tuner import TunerState
+from ferryman.core.tuners.select import TunerState
 from tests import factories
 from tests.integration.controlplane import ControlPlane
 

@@ -15,7 +15,8 @@ import pytest
 from ferryman.api.batching import Batching
 from ferryman.api.names import CONTROL_KEY_NAME, RESTRICTED_APIS
 from ferryman.api.statistics import Statistics
-from ferryman.clients import inference, load, load_inputs, triton
+from ferryman.clients import inference, load_inputs, triton
+from ferryman.clients.load import generator as load
 from ferryman.clients.triton import (
     ConfigRefused,
     ControlKeyRefused,

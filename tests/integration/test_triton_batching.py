@@ -10,8 +10,8 @@ import pytest
 from ferryman.api.batching import Batching, WindowSettings
 from ferryman.clients import inference, model_config, pbtxt
 from ferryman.clients.triton_metrics import ModelMetrics
-from ferryman.core import triton_config
-from ferryman.core.window import WindowState, observe
+from ferryman.core.observation.window import WindowState, observe
+from ferryman.core.triton import config as triton_config
 from hack.models import sleeper
 from tests import factories
 from tests.integration.test_triton import ARGS, connected

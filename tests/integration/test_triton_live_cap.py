@@ -7,15 +7,15 @@ import aiohttp
 import numpy as np
 import pytest
 
+from ferryman.actuation.actuate import Result, actuate
 from ferryman.api import names
 from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.conditions import Reason
 from ferryman.clients import inference, pbtxt
-from ferryman.core import triton_config
-from ferryman.core.changes import Actuation
-from ferryman.core.serving import serving_state
-from ferryman.core.triton_config import LiveCap
-from ferryman.handlers.actuate import Result, actuate
+from ferryman.core.batching.changes import Actuation
+from ferryman.core.pods.state import serving_state
+from ferryman.core.triton import config as triton_config
+from ferryman.core.triton.config import LiveCap
 from hack import livecap
 from hack.models import sleeper
 from tests import factories

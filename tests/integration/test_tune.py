@@ -15,8 +15,9 @@ import pytest
 
 from ferryman.api.batching import Batching
 from ferryman.cli.main import main
-from ferryman.clients import load, load_inputs, pbtxt
-from ferryman.clients.load import LoadSettings
+from ferryman.clients import load_inputs, pbtxt
+from ferryman.clients.load import generator as load
+from ferryman.clients.load.generator import LoadSettings
 from hack.models import sleeper
 from tests.integration.tritonserver import TritonServer
 

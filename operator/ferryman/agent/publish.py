@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Final
 
 from ferryman.agent import profile
-from ferryman.agent.cluster import Cluster, ClusterError, Node, ProfileMissingError
 from ferryman.agent.cpu import UNKNOWN_MODEL, read_cpu_model
 from ferryman.agent.pacing import REFILL_SHARE, Allowance, Written, is_due
 from ferryman.agent.processors import Discovery, Host, Inventory, Sample, Utilisation
 from ferryman.agent.smoothing import quantise, smooth
 from ferryman.api.node_profile import NodeProfileStatus
+from ferryman.clients.cluster import Cluster, ClusterError, Node, ProfileMissingError
 
 LOG: Final = logging.getLogger("ferryman.agent")
 BACKOFF_S: Final = (1.0, 2.0, 4.0, 8.0, 15.0)

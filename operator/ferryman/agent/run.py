@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ferryman.agent import profile
-from ferryman.agent.cluster import ClusterError, KubernetesCluster, Node
 from ferryman.agent.processors import Host, Inventory
 from ferryman.agent.publish import LOG, Agent, Settings, observed
 from ferryman.clients import json_log
+from ferryman.clients.cluster import ClusterError, KubernetesCluster, Node
 
 DISCOVER_INTERVAL_S = 1.0
 

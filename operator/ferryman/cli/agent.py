@@ -11,7 +11,7 @@ from ferryman.api import quantity
 from ferryman.api.names import CONTROL_KEY_ENV
 
 if TYPE_CHECKING:
-    from ferryman.agent.cluster import Node
+    from ferryman.clients.cluster import Node
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 
@@ -97,7 +97,7 @@ def _discover(args: argparse.Namespace) -> int:
 
 def _machine(args: argparse.Namespace) -> "Node":
     """Return a Node for this machine, as there is no Node object to ask."""
-    from ferryman.agent.cluster import Node  # noqa: PLC0415  `benchmark` does without
+    from ferryman.clients.cluster import Node  # noqa: PLC0415  `benchmark` does without
 
     memory = args.memory or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     architecture = {"x86_64": "amd64", "aarch64": "arm64"}.get(
@@ -113,7 +113,8 @@ def _machine(args: argparse.Namespace) -> "Node":
 
 
 def _benchmark(args: argparse.Namespace) -> int:
-    from ferryman.agent import benchmark  # noqa: PLC0415  numpy: the agent does without
+    # numpy: the agent does without
+    from ferryman.agent.measuring import benchmark  # noqa: PLC0415
 
     settings = benchmark.Settings(
         url=args.url,

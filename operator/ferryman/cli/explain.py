@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from ferryman.cli import explain_view, snapshot_file
+from ferryman.cli import explain_view
 from ferryman.cli.errors import GatherError
 from ferryman.cli.explain_view import Explanation
-from ferryman.cli.snapshot_file import SnapshotError
-from ferryman.core import placement
+from ferryman.cli.files import snapshot_file
+from ferryman.cli.files.snapshot_file import SnapshotError
+from ferryman.core.placement.choose import choose, score
 from ferryman.core.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ def explain(snapshot: Snapshot, now: datetime) -> Explanation:
     """Decide as the operator would, and add what a fresh decision would say."""
     return Explanation(
         model=snapshot.model,
-        placement=placement.choose(snapshot, now),
-        candidates=placement.score(snapshot, now),
+        placement=choose(snapshot, now),
+        candidates=score(snapshot, now),
     )
 
 

@@ -21,7 +21,7 @@ from ferryman.cli.errors import GatherError
 from ferryman.core import manifests
 from ferryman.core.snapshot import NodeView, Snapshot
 from ferryman.handlers import cache, gather
-from ferryman.handlers.ledger import Ledger
+from ferryman.handlers.reservations import Ledger
 
 Manifest = dict[str, Any]
 Trim = Callable[[manifests.Manifest], manifests.Manifest]

@@ -13,12 +13,15 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from ferryman.clients import load, load_inputs, load_report, load_target
+from ferryman.clients import load_inputs
 from ferryman.clients.inference import Request
-from ferryman.clients.load import LoadResult, LoadSettings, TargetUnavailable
+from ferryman.clients.load import generator as load
+from ferryman.clients.load import report as load_report
+from ferryman.clients.load import target as load_target
+from ferryman.clients.load.generator import LoadResult, LoadSettings, TargetUnavailable
+from ferryman.clients.load.report import Figures, Interval
+from ferryman.clients.load.target import TargetRefused
 from ferryman.clients.load_inputs import InputInvalid
-from ferryman.clients.load_report import Figures, Interval
-from ferryman.clients.load_target import TargetRefused
 
 if TYPE_CHECKING:
     # argparse has no public name for what add_subparsers returns.

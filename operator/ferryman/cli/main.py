@@ -13,10 +13,13 @@ from ferryman import __version__
 COMMANDS = {
     "explain": ("ferryman.cli.explain", "show where a model went, every candidate, and why"),
     "nodes": ("ferryman.cli.nodes", "show node types: benchmark, utilisation, free capacity"),
-    "benchmark": ("ferryman.cli.benchmark", "measure a node's type again and show the table"),
+    "benchmark": (
+        "ferryman.cli.benchmarking.benchmark",
+        "measure a node's type again and show the table",
+    ),
     "place": ("ferryman.cli.place", "place a whole fleet offline: what fits where, at what cost"),
     "load": ("ferryman.cli.load", "send open-loop load to a model and measure the answers"),
-    "tune": ("ferryman.cli.tune", "tune a model on any running Triton, without Kubernetes"),
+    "tune": ("ferryman.cli.tuning.tune", "tune a model on any running Triton, without Kubernetes"),
     "simulate": ("ferryman.cli.simulate", "try a batching algorithm on a simulated model"),
     "operator": ("ferryman.cli.operator", "run the operator (what its Deployment runs)"),
     "agent": ("ferryman.cli.agent", "run the node agent, or one of its parts by hand"),

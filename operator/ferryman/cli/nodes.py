@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from ferryman.cli import curve_plot, nodes_view, snapshot_file
+from ferryman.cli import nodes_view
+from ferryman.cli.benchmarking import curve_plot
 from ferryman.cli.errors import GatherError
-from ferryman.cli.snapshot_file import SnapshotError
-from ferryman.core import node_types
+from ferryman.cli.files import snapshot_file
+from ferryman.cli.files.snapshot_file import SnapshotError
+from ferryman.core.placement import node_types
 from ferryman.core.snapshot import NodeView
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ferryman.api.node_profile import Benchmark, BenchmarkPoint, Processor
-from ferryman.core.node_types import NodeType, Spread
+from ferryman.core.placement.node_types import NodeType, Spread
 
 NOTHING = "-"
 NO_PROFILE = "(no profile)"

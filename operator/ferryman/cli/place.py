@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
-from ferryman.cli import fleet_file, place_view
-from ferryman.cli.fleet_file import FleetError
+from ferryman.cli import place_view
+from ferryman.cli.files import fleet_file
+from ferryman.cli.files.fleet_file import FleetError
 from ferryman.cli.place_view import Answer
 from ferryman.core.fleet.fleet import Fleet
 from ferryman.core.fleet.options import Policy, offers

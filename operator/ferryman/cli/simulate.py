@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from ferryman.api.batching import Batching, BatchingSpec
-from ferryman.cli import scenario_file, simulate_view
-from ferryman.cli.scenario_file import ScenarioError
+from ferryman.cli import simulate_view
+from ferryman.cli.files import scenario_file
+from ferryman.cli.files.scenario_file import ScenarioError
 from ferryman.cli.simulate_view import Comparison
-from ferryman.core.tuner import TunerState, tune
-from ferryman.core.twin import loads, oracle, simulation
-from ferryman.core.twin.scenario import MAX_REPLICAS, MAX_SEED, Scenario
-from ferryman.core.twin.tuned_run import Tuned
+from ferryman.core.simulator import loads, oracle, simulation
+from ferryman.core.simulator.scenario import MAX_REPLICAS, MAX_SEED, Scenario
+from ferryman.core.simulator.tuned_run import Tuned
+from ferryman.core.tuners.select import TunerState, tune
 
 if TYPE_CHECKING:
     # argparse has no public name for what add_subparsers returns.

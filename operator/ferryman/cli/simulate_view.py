@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.table import Table
 
 from ferryman.api.batching import Batching
-from ferryman.cli.tune_lines import needs_words
-from ferryman.core.twin.figures import Figures, windows_to_converge
-from ferryman.core.twin.oracle import Static
-from ferryman.core.twin.scenario import Scenario
-from ferryman.core.twin.tuned_run import Run, Shortage
+from ferryman.cli.tuning.lines import needs_words
+from ferryman.core.simulator.figures import Figures, windows_to_converge
+from ferryman.core.simulator.oracle import Static
+from ferryman.core.simulator.scenario import Scenario
+from ferryman.core.simulator.tuned_run import Run, Shortage
 from ferryman.core.wording import describe
 
 #: Wide enough where the output is no terminal.

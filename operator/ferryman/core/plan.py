@@ -16,23 +16,26 @@ from ferryman.api.inference_model_status import (
     ServiceTimes,
 )
 from ferryman.api.objectives import Objectives
-from ferryman.core import conditions, events, measured_times, placement, render, times
-from ferryman.core.changes import (
+from ferryman.core import render, timestamps
+from ferryman.core.batching import measured_times
+from ferryman.core.batching.changes import (
     Actuation,
     in_progress,
     interruption,
     record_outcome,
     record_started,
 )
-from ferryman.core.events import Event
 from ferryman.core.manifests import Manifest
-from ferryman.core.observation import observe
-from ferryman.core.problems import View, refusal
+from ferryman.core.observation.window import Window
+from ferryman.core.placement.choose import choose
 from ferryman.core.render import EncodeConfig
 from ferryman.core.service import Inputs, Service, serve
 from ferryman.core.snapshot import Snapshot
-from ferryman.core.tuner import TunerState
-from ferryman.core.window import Window
+from ferryman.core.status import conditions, events
+from ferryman.core.status.events import Event
+from ferryman.core.status.observed import observe
+from ferryman.core.status.readiness import View, refusal
+from ferryman.core.tuners.select import TunerState
 
 __all__ = [
     "Actuation",
@@ -102,7 +105,7 @@ def plan(
         encode=encode,
         control_key=control_key,
         operator_namespace=environment.operator_namespace,
-        placement=_settled(model.status.placement, placement.choose(snapshot, now)),
+        placement=_settled(model.status.placement, choose(snapshot, now)),
         observation=observe(model, window),
     )
     service = serve(inputs)
@@ -181,7 +184,7 @@ def _service_times(inputs: Inputs, service: Service) -> tuple[ServiceTimes, ...]
         before.placement,
         service.state.learned,
         applied.instances,
-        times.text(inputs.now),
+        timestamps.text(inputs.now),
     )
 
 
@@ -206,7 +209,7 @@ def _until_it_answers_s(status: InferenceModelStatus, now: datetime) -> float | 
     loaded = find(status.conditions, ConditionType.MODEL_LOADED)
     if loaded is None or loaded.reason != Reason.TRITON_UNREACHABLE:
         return None
-    silent = now - times.parse(loaded.last_transition_time)
+    silent = now - timestamps.parse(loaded.last_transition_time)
     return min(max(RETRY_SOON_S, silent.total_seconds()), RETRY_AT_LAST_S)
 
 

@@ -12,16 +12,19 @@ from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import BatchingStatus, PlacementStatus
 from ferryman.api.inference_runtime import InferenceRuntime, RuntimeProcessor
 from ferryman.api.model_source import ModelSource, TritonConfig
-from ferryman.core import batching, live_cap, render, triton_config
-from ferryman.core.changes import Actuation
+from ferryman.core import render
+from ferryman.core.batching import decide as batching
+from ferryman.core.batching.changes import Actuation
+from ferryman.core.errors import RejectedError
 from ferryman.core.manifests import Manifest
-from ferryman.core.observation import Observation
-from ferryman.core.rejection import RejectedError
+from ferryman.core.observation.window import Window
 from ferryman.core.render import EncodeConfig
 from ferryman.core.snapshot import Snapshot
-from ferryman.core.triton_config import LiveCap, NotTunable
-from ferryman.core.tuner import TunerState
-from ferryman.core.window import Window
+from ferryman.core.status.observed import Observation
+from ferryman.core.triton import config as triton_config
+from ferryman.core.triton import live_cap
+from ferryman.core.triton.config import LiveCap, NotTunable
+from ferryman.core.tuners.select import TunerState
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,10 @@ from ferryman.clients.kubernetes_transport import Transport, load_configuration
 from ferryman.handlers import health, session
 from ferryman.handlers.health import Health
 from ferryman.handlers.metrics import Metrics
-from ferryman.handlers.queue import Backoff
 from ferryman.handlers.reconcile import Clocks
 from ferryman.handlers.servers import Connect
 from ferryman.handlers.session import Outside, Scope
+from ferryman.handlers.work_queue import Backoff
 
 _log = logging.getLogger(__name__)
 

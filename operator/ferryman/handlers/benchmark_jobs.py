@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ferryman.core import benchmark_job
-from ferryman.core.benchmark_job import CONTAINER_BENCHMARK
-from ferryman.core.benchmarking import Measurement
+from ferryman.core.benchmark import job as benchmark_job
+from ferryman.core.benchmark.job import CONTAINER_BENCHMARK
+from ferryman.core.benchmark.schedule import Measurement
 from ferryman.core.manifests import Manifest, condition
 
 _log = logging.getLogger(__name__)

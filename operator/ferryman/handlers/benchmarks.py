@@ -17,20 +17,18 @@ from ferryman.api.node_profile import Benchmark, NodeProfile
 from ferryman.clients import pbtxt
 from ferryman.clients.kubernetes import Kubernetes
 from ferryman.clients.kubernetes_errors import ConflictError, KubernetesError, NotFoundError
-from ferryman.core import (
-    benchmark_job,
-    benchmark_result,
-    benchmark_tables,
-    benchmarking,
-    shortage,
-)
-from ferryman.core.benchmarking import Measurement
+from ferryman.core.benchmark import job as benchmark_job
+from ferryman.core.benchmark import result as benchmark_result
+from ferryman.core.benchmark import schedule as benchmarking
+from ferryman.core.benchmark import shortage
+from ferryman.core.benchmark import tables as benchmark_tables
+from ferryman.core.benchmark.schedule import Measurement
+from ferryman.core.benchmark.shortage import Shortage
 from ferryman.core.manifests import Manifest
-from ferryman.core.shortage import Shortage
 from ferryman.handlers import gather
 from ferryman.handlers.benchmark_jobs import BenchmarkJob, ending, read, termination_message
 from ferryman.handlers.cache import Cache, trim_node, trim_profile
-from ferryman.handlers.ledger import Ledger
+from ferryman.handlers.reservations import Ledger
 
 _log = logging.getLogger(__name__)
 

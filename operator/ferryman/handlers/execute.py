@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
+from ferryman.actuation.actuate import actuate
 from ferryman.api import names
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import InferenceModel
@@ -16,15 +17,14 @@ from ferryman.api.inference_model_status import InferenceModelStatus
 from ferryman.clients.kubernetes import Kubernetes, ObjectReference
 from ferryman.clients.kubernetes_errors import Fault, KubernetesError, PermanentError
 from ferryman.clients.triton import TritonServer
-from ferryman.core import conditions
-from ferryman.core.changes import Actuation
-from ferryman.core.events import Event, of_outcome
+from ferryman.core.batching.changes import Actuation
 from ferryman.core.manifests import Manifest
 from ferryman.core.plan import Plan, record_outcome, record_started
-from ferryman.core.problems import Problem
 from ferryman.core.render import ANNOTATION_CONFIG_HASH
 from ferryman.core.snapshot import PodView
-from ferryman.handlers.actuate import actuate
+from ferryman.core.status import conditions
+from ferryman.core.status.events import Event, of_outcome
+from ferryman.core.status.readiness import Problem
 from ferryman.handlers.cache import (
     Cache,
     Key,

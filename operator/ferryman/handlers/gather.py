@@ -9,10 +9,10 @@ from ferryman.api.inference_runtime import InferenceRuntime
 from ferryman.api.node_profile import NodeProfile, NodeProfileStatus
 from ferryman.api.statistics import ServerModel
 from ferryman.core.manifests import Manifest, condition
-from ferryman.core.serving import serving_state
+from ferryman.core.pods.state import serving_state
 from ferryman.core.snapshot import Advice, NodeView, ServingState, Snapshot
 from ferryman.handlers.cache import Cache, Key
-from ferryman.handlers.ledger import Load
+from ferryman.handlers.reservations import Load
 
 #: The effects that keep pods away which do not tolerate them.
 _REPELLING = ("NoSchedule", "NoExecute")

@@ -15,13 +15,13 @@ from pydantic import ValidationError
 
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import InferenceRuntime
-from ferryman.core import rebalancing
-from ferryman.core.rebalancing import Participant
+from ferryman.core.placement import rebalancing
+from ferryman.core.placement.rebalancing import Participant
 from ferryman.core.snapshot import Advice
 from ferryman.handlers import gather
 from ferryman.handlers.cache import Cache, Key
-from ferryman.handlers.ledger import Ledger
 from ferryman.handlers.reconcile import Aside, Clocks
+from ferryman.handlers.reservations import Ledger
 
 _log = logging.getLogger(__name__)
 

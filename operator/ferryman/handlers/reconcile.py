@@ -19,23 +19,23 @@ from ferryman.clients import pbtxt
 from ferryman.clients.kubernetes import ObjectReference
 from ferryman.clients.kubernetes_errors import ConflictError, NotFoundError
 from ferryman.clients.triton import TritonServer
-from ferryman.core import fit
-from ferryman.core.changes import in_progress
+from ferryman.core.batching.changes import in_progress
+from ferryman.core.batching.restored_state import recalled
 from ferryman.core.manifests import Manifest
+from ferryman.core.observation.window import Window
+from ferryman.core.placement import fit
+from ferryman.core.placement.unschedulable import has_waited
 from ferryman.core.plan import Environment, Plan, plan
-from ferryman.core.recollection import recalled
 from ferryman.core.snapshot import Advice, NodeView, PodView, Snapshot
-from ferryman.core.tuner import TunerState
-from ferryman.core.unschedulable import has_waited
-from ferryman.core.window import Window
+from ferryman.core.tuners.select import TunerState
 from ferryman.handlers import gather, unreadable
 from ferryman.handlers.cache import Cache, Key
 from ferryman.handlers.execute import Applied, Executor
-from ferryman.handlers.ledger import Amount, Ledger, Placed, amount
 from ferryman.handlers.metrics import Metrics
+from ferryman.handlers.placement_cache import Standing
+from ferryman.handlers.reservations import Amount, Ledger, Placed, amount
+from ferryman.handlers.sampling import Subject, Tuning
 from ferryman.handlers.servers import Servers
-from ferryman.handlers.standing import Standing
-from ferryman.handlers.tuning import Subject, Tuning
 
 _log = logging.getLogger(__name__)
 

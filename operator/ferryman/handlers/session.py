@@ -24,14 +24,14 @@ from ferryman.handlers.benchmarks import Benchmarks
 from ferryman.handlers.cache import Cache, Index, Key, model_key
 from ferryman.handlers.execute import Applied, Executor
 from ferryman.handlers.health import Health
-from ferryman.handlers.ledger import Ledger
 from ferryman.handlers.metrics import Metrics
-from ferryman.handlers.queue import WorkQueue
+from ferryman.handlers.placement_cache import Standing
 from ferryman.handlers.rebalance import Rebalancing
 from ferryman.handlers.reconcile import Aside, Clocks, Parts, Reconciler
+from ferryman.handlers.reservations import Ledger
+from ferryman.handlers.sampling import Tuning
 from ferryman.handlers.servers import Connect, Servers
-from ferryman.handlers.standing import Standing
-from ferryman.handlers.tuning import Tuning
+from ferryman.handlers.work_queue import WorkQueue
 
 _log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from ferryman.api.base import shorten
 from ferryman.api.conditions import ConditionType, Reason
-from ferryman.core import times
+from ferryman.core import timestamps
 from ferryman.core.manifests import Manifest
 
 _MAX_PROBLEMS = 5
@@ -63,5 +63,7 @@ def _dated(
         "reason": str(Reason.INVALID_SPEC),
         "message": message,
         "observedGeneration": generation,
-        "lastTransitionTime": before["lastTransitionTime"] if before and same else times.text(now),
+        "lastTransitionTime": before["lastTransitionTime"]
+        if before and same
+        else timestamps.text(now),
     }

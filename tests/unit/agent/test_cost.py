@@ -12,7 +12,7 @@ import json, random, time
 from datetime import UTC, datetime
 from pathlib import Path
 from kubernetes import client
-from ferryman.agent.cluster import Node
+from ferryman.clients.cluster import Node
 from ferryman.agent.publish import Agent, Settings
 
 class Cluster:

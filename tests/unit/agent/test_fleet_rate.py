@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ferryman.agent.cluster import Node
 from ferryman.agent.processors import Discovery, Inventory, Utilisation
 from ferryman.agent.publish import Agent, Settings
 from ferryman.api.node_profile import Processor
+from ferryman.clients.cluster import Node
 
 AGENTS = 1_000
 LIMIT_PER_S = 20

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ferryman.agent.cluster import ClusterError, Node, ProfileMissingError
 from ferryman.agent.processors import Discovery, Inventory, Utilisation
 from ferryman.agent.publish import Agent, Settings, retry_delay_s
 from ferryman.api.node_profile import CpuTopology, Processor
+from ferryman.clients.cluster import ClusterError, Node, ProfileMissingError
 
 START = datetime(2026, 11, 21, 13, 0, tzinfo=UTC)
 STEP_S = 5.0

@@ -19,10 +19,10 @@ from benchmarks.arena import (
 )
 from benchmarks.arena.plan import ORACLE, Job
 from ferryman.api.batching import Batching
-from ferryman.core.twin import loads
-from ferryman.core.twin.scenario import Scenario
-from ferryman.core.twin.simulation import simulate
-from ferryman.core.twin.tuned_run import Tuned
+from ferryman.core.simulator import loads
+from ferryman.core.simulator.scenario import Scenario
+from ferryman.core.simulator.simulation import simulate
+from ferryman.core.simulator.tuned_run import Tuned
 
 
 def scenario(**fields):
@@ -51,17 +51,19 @@ def kept(given, bound=8):
 
 
 def test_a_fingerprint_follows_imports_but_not_other_packages():
-    closure = {path.name for path in fingerprint._closure("ferryman.core.twin.oracle")}
+    closure = {path.name for path in fingerprint._closure("ferryman.core.simulator.oracle")}
     assert {"oracle.py", "simulation.py", "window.py", "batching.py"} <= closure
     assert "kubernetes.py" not in closure
     assert "guarded.py" not in closure, "the oracle does not depend on any tuner"
 
 
 def test_a_fingerprint_depends_on_content_and_its_order():
-    modules = frozenset({"ferryman.core.twin.oracle"})
+    modules = frozenset({"ferryman.core.simulator.oracle"})
     assert fingerprint.of(modules, b"a", b"b") == fingerprint.of(modules, b"a", b"b")
     assert len({fingerprint.of(modules, *c) for c in ((b"a", b"b"), (b"b", b"a"), (b"ab",))}) == 3
-    assert fingerprint.of(frozenset({"ferryman.core.trend"})) != fingerprint.of(modules)
+    assert fingerprint.of(frozenset({"ferryman.core.observation.mann_kendall"})) != fingerprint.of(
+        modules
+    )
 
 
 def test_inputs_of_contenders_differ():
@@ -72,14 +74,14 @@ def test_inputs_of_contenders_differ():
 
 def test_an_algorithm_with_settings_depends_on_its_module():
     trend = plan.BY_NAME["trend"].algorithm
-    assert fingerprint.modules_of(partial(partial(trend)), None) == {"ferryman.core.tuner"}
+    assert fingerprint.modules_of(partial(partial(trend)), None) == {"ferryman.core.tuners.select"}
 
 
 def test_a_new_word_for_a_reason_voids_no_result():
     words = next(iter(fingerprint._ASIDE))
     assert fingerprint._path(words) is not None
     assert fingerprint._closure(words) == frozenset()
-    assert fingerprint._closure("ferryman.core.trend_tuner") != frozenset()
+    assert fingerprint._closure("ferryman.core.tuners.trend") != frozenset()
 
 
 # Results in files

@@ -3,7 +3,7 @@ import pytest
 from benchmarks.contenders import aimd, hill_climb, least_squares, literal_trend, static
 from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.objectives import Objectives
-from ferryman.core.window import Window
+from ferryman.core.observation.window import Window
 
 SPEC = BatchingSpec.model_validate(
     {"step": 2, "trend": {"samples": 3}, "limits": {"maxBatchSize": {"max": 64}}}

@@ -2,7 +2,7 @@ import pytest
 
 from benchmarks import live_changes
 from benchmarks.live_changes import IN_PLACE, LIVE_CAP, RELOAD, Plan, latencies_ms
-from ferryman.clients.load_report import Outcome, Record
+from ferryman.clients.load.report import Outcome, Record
 
 PLAN = Plan(steady_s=6.0)
 

@@ -17,13 +17,13 @@ from benchmarks.real.generator import DEADLINE_S
 from benchmarks.real.logbook import Logbook
 from benchmarks.real.meter import Meter
 from benchmarks.real.plan import Task
+from ferryman.actuation.events import ChangeBegun, ChangeEnded, Decided, Entry
 from ferryman.api.batching import Batching
 from ferryman.api.statistics import Statistics
-from ferryman.cli.tuning_events import ChangeBegun, ChangeEnded, Decided, Entry
-from ferryman.clients.load_report import Outcome, Record
-from ferryman.core.standalone import Step
-from ferryman.core.twin.oracle import Static
-from ferryman.core.twin.tuned_run import Run
+from ferryman.clients.load.report import Outcome, Record
+from ferryman.core.batching.step import Step
+from ferryman.core.simulator.oracle import Static
+from ferryman.core.simulator.tuned_run import Run
 from hack.models import sleeper
 
 FOUR, EIGHT = Batching(max_batch_size=4), Batching(max_batch_size=8)

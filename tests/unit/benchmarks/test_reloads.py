@@ -5,8 +5,8 @@ import pytest
 
 from benchmarks import reloads
 from benchmarks.reloads import Footprint, Reload, footprint, trend_of
-from ferryman.clients.load import LoadResult
-from ferryman.clients.load_report import Outcome, Record, Summary
+from ferryman.clients.load.generator import LoadResult
+from ferryman.clients.load.report import Outcome, Record, Summary
 
 MIB = 2**20
 

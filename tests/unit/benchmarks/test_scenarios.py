@@ -7,7 +7,7 @@ import pytest
 from benchmarks.arena import criteria, plan
 from benchmarks.arena.job import employ
 from benchmarks.contenders.registry import BY_NAME, CONTENDERS
-from ferryman.core.twin import loads
+from ferryman.core.simulator import loads
 
 
 @pytest.mark.parametrize("name", plan.names())

@@ -2,9 +2,9 @@ import pytest
 
 from benchmarks import twin_cases, twin_report, twin_validation
 from benchmarks.twin_validation import Run, compare
-from ferryman.clients.load import LoadResult
-from ferryman.clients.load_report import Outcome, Record, Summary
-from ferryman.core.counters import Totals
+from ferryman.clients.load.generator import LoadResult
+from ferryman.clients.load.report import Outcome, Record, Summary
+from ferryman.core.observation.counters import Totals
 
 QUEUE_OF_12 = next(case for case in twin_cases.REJECTING if case.batching.max_queue_size == 12)
 

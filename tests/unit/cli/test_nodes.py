@@ -6,8 +6,9 @@ from xml.etree import ElementTree as ET
 import pytest
 from rich.console import Console
 
-from ferryman.cli import curve_plot, main, nodes_view
-from ferryman.core.node_types import summarise
+from ferryman.cli import main, nodes_view
+from ferryman.cli.benchmarking import curve_plot
+from ferryman.core.placement.node_types import summarise
 from tests.factories import at, benchmark, node, points, processor
 
 EXAMPLE = Path("tests/data/snapshot.yaml")

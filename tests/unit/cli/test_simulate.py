@@ -6,7 +6,7 @@ import yaml
 
 from ferryman.api.conditions import Reason
 from ferryman.cli import main, simulate
-from ferryman.core.tuner import TuneDecision
+from ferryman.core.tuners.select import TuneDecision
 
 EXAMPLE = Path("tests/data/scenario.yaml")
 DOCUMENTATION = Path("docs/scenario-format.md")

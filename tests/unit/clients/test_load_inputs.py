@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from ferryman.clients import inference, load_inputs, load_target
+from ferryman.clients import inference, load_inputs
 from ferryman.clients.inference import HEADER_LENGTH, AnswerInvalid, Signature, read_answer
+from ferryman.clients.load import target as load_target
+from ferryman.clients.load.target import TargetRefused
 from ferryman.clients.load_inputs import InputInvalid
-from ferryman.clients.load_target import TargetRefused
 
 DIGITS = Signature.from_metadata(
     {

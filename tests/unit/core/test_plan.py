@@ -15,11 +15,11 @@ from ferryman.api.batching import (
 )
 from ferryman.api.conditions import Condition, ConditionType, Reason, find
 from ferryman.api.inference_model_status import BatchingChange, BatchingStatus, InferenceModelStatus
-from ferryman.core.conditions import applied, with_problem
 from ferryman.core.plan import Environment, plan, record_outcome, record_started, target
-from ferryman.core.problems import Problem
 from ferryman.core.snapshot import ServingState
-from ferryman.core.tuner import TunerState
+from ferryman.core.status.conditions import applied, with_problem
+from ferryman.core.status.readiness import Problem
+from ferryman.core.tuners.select import TunerState
 from tests import factories
 from tests.factories import NOW, at, node, pod
 

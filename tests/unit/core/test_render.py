@@ -14,9 +14,10 @@ from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import PlacementSpec, ResourceRequirements
 from ferryman.api.inference_runtime import EnvironmentVariable, RuntimeLiveCap
 from ferryman.api.scheduling import NodeRequirement, Toleration
-from ferryman.core import render, triton_config
-from ferryman.core.rejection import RejectedError
+from ferryman.core import render
+from ferryman.core.errors import RejectedError
 from ferryman.core.render import pod
+from ferryman.core.triton import config as triton_config
 from tests import factories
 
 

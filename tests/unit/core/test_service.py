@@ -10,10 +10,10 @@ from ferryman.api.inference_model_status import (
     PlacementStatus,
 )
 from ferryman.api.inference_runtime import RuntimeLiveCap
-from ferryman.core.observation import Observation
 from ferryman.core.service import Inputs, serve
 from ferryman.core.snapshot import ServingState
-from ferryman.core.tuner import TunerState
+from ferryman.core.status.observed import Observation
+from ferryman.core.tuners.select import TunerState
 from tests import factories
 
 CPU = PlacementStatus(node_type="cpu-small", processor="cpu", reason="X", message="x")

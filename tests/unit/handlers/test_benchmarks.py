@@ -3,7 +3,7 @@ import json
 import pytest
 
 from ferryman.api.inference_runtime import ReferenceBenchmark
-from ferryman.core.benchmark_job import CONTAINER_BENCHMARK
+from ferryman.core.benchmark.job import CONTAINER_BENCHMARK
 from tests import factories
 from tests.factories import at
 from tests.fakes import pod_object, wire

@@ -3,7 +3,7 @@ import pytest
 from ferryman.api.node_profile import NodeProfile
 from ferryman.handlers import gather
 from ferryman.handlers.cache import Cache
-from ferryman.handlers.ledger import Amount, Load
+from ferryman.handlers.reservations import Amount, Load
 from tests import factories
 from tests.fakes import FakeKubernetes, node_object, pod_object, wire
 

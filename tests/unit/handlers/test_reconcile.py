@@ -12,11 +12,12 @@ from ferryman.api.inference_model import PlacementSpec, ResourceRequirements, Ru
 from ferryman.api.inference_runtime import RuntimeLiveCap
 from ferryman.clients.kubernetes_errors import ForbiddenError, PermanentError, TemporaryError
 from ferryman.clients.triton import ConfigRefused
-from ferryman.core import render, times, tuning
-from ferryman.core.tuner import TuneDecision
-from ferryman.handlers.ledger import Ledger
+from ferryman.core import render, timestamps
+from ferryman.core.batching import tuning
+from ferryman.core.tuners.select import TuneDecision
+from ferryman.handlers.placement_cache import COMPARE_AGAIN_S
 from ferryman.handlers.reconcile import Reconciler
-from ferryman.handlers.standing import COMPARE_AGAIN_S
+from ferryman.handlers.reservations import Ledger
 from ferryman.handlers.watch import Concern, Concerned
 from tests import factories
 from tests.fakes import node_object, now, pod_object, run_virtually, wire
@@ -666,7 +667,7 @@ def test_a_model_whose_pods_find_no_node_moves_on_in_time_and_only_then(cluster,
     def wait_for_a_node():
         words = "0/2 nodes are available: 1 Insufficient cpu"
         unscheduled = {"type": "PodScheduled", "status": "False", "message": words}
-        since = {"lastTransitionTime": times.text(now())}
+        since = {"lastTransitionTime": timestamps.text(now())}
         pod = pod_object(node="", ready=False, conditions=[unscheduled | since])
         cluster.api.put("pods", pod)
         cluster.api.indices["pods"][KEY] = [pod]

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from ferryman.api.base import ApiType
 from ferryman.api.objectives import Objectives
 from ferryman.api.scalars import ProcessorClass
-from ferryman.core.twin.service_curve import Coefficients, Knot, curve_ms, must_be_a_curve
+from ferryman.core.queue_model.service_curve import Coefficients, Knot, curve_ms, must_be_a_curve
 
 #: Of all types together.
 MAX_NODES: Final = 100_000

@@ -14,7 +14,7 @@ from ferryman.api import names
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import RuntimeLiveCap, RuntimeProcessor
 from ferryman.api.model_source import ModelSource, TritonConfig
-from ferryman.core import scheduling
+from ferryman.core.placement import taints
 from ferryman.core.render import live_cap, network, pod
 
 Manifest = dict[str, Any]
@@ -146,7 +146,7 @@ def _pod_spec(serving: Serving) -> Manifest:
         "terminationGracePeriodSeconds": pod.TERMINATION_GRACE_S,
         "securityContext": pod.pod_security(),
         "affinity": {"nodeAffinity": _node_affinity(serving)},
-        **pod.tolerations(scheduling.tolerations(model, serving.entry)),
+        **pod.tolerations(taints.tolerations(model, serving.entry)),
         "topologySpreadConstraints": [_spread(model)],
         "initContainers": [pod.layout_container(model.triton_name, serving.entry, **common)],
         "containers": [triton],

@@ -13,7 +13,7 @@ from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import ResourceRequirements
 from ferryman.api.inference_runtime import RuntimeProcessor
 from ferryman.api.scheduling import Toleration
-from ferryman.core.rejection import RejectedError
+from ferryman.core.errors import RejectedError
 
 Manifest = dict[str, Any]
 

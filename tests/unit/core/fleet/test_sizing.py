@@ -7,8 +7,9 @@ from ferryman.api.batching import Batching
 from ferryman.api.conditions import Reason
 from ferryman.api.objectives import LatencyObjective, Objectives, ThroughputObjective
 from ferryman.core.fleet.sizing import MARGIN, USABLE, Size, TooSlow, size
-from ferryman.core.twin import arrivals, queueing
-from ferryman.core.twin.queueing import Batcher
+from ferryman.core.queue_model import queueing
+from ferryman.core.queue_model.queueing import Batcher
+from ferryman.core.simulator import arrivals
 
 CURVE = tuple(5.0 + b for b in range(1, 33))
 CASES = 200

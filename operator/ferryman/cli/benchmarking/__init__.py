@@ -1,0 +1,1 @@
+"""`ferryman benchmark`: ask for a measurement, follow it, show its curve."""

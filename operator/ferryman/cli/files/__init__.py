@@ -1,0 +1,1 @@
+"""Files that people write: scenarios, snapshots, fleets, read strictly."""

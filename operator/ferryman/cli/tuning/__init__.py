@@ -1,0 +1,1 @@
+"""`ferryman tune`: the command, its options, its journal and what it prints."""

@@ -1,0 +1,1 @@
+"""The open-loop load generator: arrivals, targets, sending and the report."""

@@ -1,0 +1,70 @@
+"""Which profiles get which load performance tables: all nodes of a type share them."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from ferryman.api.inference_runtime import InferenceRuntime
+from ferryman.api.node_profile import Benchmark, NodeProfile
+from ferryman.core import timestamps
+from ferryman.core.benchmark.requests import Subject, subject
+
+#: What NodeProfileStatus.benchmarks may hold.
+MAX_TABLES = 32
+
+
+def newest(profiles: Iterable[NodeProfile], about: Subject, image: str) -> Benchmark | None:
+    """Return the newest table of (node type, processor class, runtime) with this image."""
+    tables = (
+        table
+        for profile in profiles
+        for table in profile.status.benchmarks
+        if subject(table) == about and table.image == image
+    )
+    return max(tables, key=lambda table: timestamps.parse(table.measured_at), default=None)
+
+
+def tables(
+    runtimes: Iterable[InferenceRuntime],
+    profiles: Sequence[NodeProfile],
+    measured: Iterable[Benchmark] = (),
+) -> dict[str, tuple[Benchmark, ...]]:
+    """Return the tables that profiles ought to have, for those that have others.
+
+    Every node of a type gets the same: the newest per processor class and runtime, of the
+    runtime's present image where there is one. Tables of runtimes that are gone stay as long
+    as there is room: a runtime that is replaced must not be measured afresh for that.
+    """
+    images = {(r.name, e.processor_class): e.image for r in runtimes for e in r.spec.processors}
+    known = [*measured, *(table for p in profiles for table in p.status.benchmarks)]
+    best: dict[Subject, Benchmark] = {}
+    for table in known:
+        rival = best.get(subject(table))
+        if rival is None or _standing(table, images) > _standing(rival, images):
+            best[subject(table)] = table
+    wanted = {
+        profile.metadata.name: _for_type(profile.status.node_type, best, images)
+        for profile in profiles
+    }
+    return {
+        profile.metadata.name: wanted[profile.metadata.name]
+        for profile in profiles
+        if wanted[profile.metadata.name] != profile.status.benchmarks
+    }
+
+
+def _standing(
+    table: Benchmark, images: dict[tuple[str, str], str]
+) -> tuple[bool, datetime, str, str]:
+    """Order tables of one subject; the last two parts only make equal times come out alike."""
+    present = images.get((table.runtime, table.processor_class)) == table.image
+    return present, timestamps.parse(table.measured_at), table.measured_on, table.image
+
+
+def _for_type(
+    node_type: str,
+    best: dict[Subject, Benchmark],
+    images: dict[tuple[str, str], str],
+) -> tuple[Benchmark, ...]:
+    own = [table for table in best.values() if table.node_type == node_type]
+    own.sort(key=lambda table: _standing(table, images), reverse=True)
+    return tuple(sorted(own[:MAX_TABLES], key=lambda table: (table.processor_class, table.runtime)))

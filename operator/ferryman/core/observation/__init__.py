@@ -1,0 +1,1 @@
+"""What Triton counted, as windows, and whether these met the objectives."""

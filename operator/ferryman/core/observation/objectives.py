@@ -1,0 +1,97 @@
+"""Whether a window met the objectives that the model's owner stated."""
+
+from dataclasses import dataclass
+
+from ferryman.api.conditions import Reason
+from ferryman.api.objectives import LatencyObjective, Objectives, ThroughputObjective
+from ferryman.core.observation.mann_kendall import Sign, sign
+from ferryman.core.observation.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one window says about the objectives.
+
+    ``met`` is None when the window cannot tell, because nothing was served in it.
+    """
+
+    met: bool | None
+    latency: Sign | None
+    """-1 below the target, 0 at it, 1 above; None without latency objective or traffic."""
+    throughput_met: bool | None
+    """None without throughput objective or traffic."""
+    reason: Reason
+    message: str
+
+
+def judge(objectives: Objectives, window: Window, *, queue_delay_ms: float = 0.0) -> Verdict:
+    """Compare a window with the objectives.
+
+    *Latency* is met when the objective's percentile is at or below its target.
+
+    *Throughput* is met when the inferences served per second reach the demanded number, and
+    also when clients ask for less than that and no queue stands: a model cannot serve what
+    nobody asks for. Asked for is what was served, what failed and what the queue grew by. A
+    queue stands when requests wait longer on average than the configured queue delay
+    (``queue_delay_ms``, a wait that is intended) and one batch's compute time together; then
+    clients may well be held back by the model, so that the shortfall is the model's.
+    """
+    if window.requests == 0:
+        return Verdict(None, None, None, Reason.NO_TRAFFIC, _nothing_served(window))
+    latency = _latency(objectives.latency, window)
+    throughput_met, throughput = _throughput(objectives.throughput, window, queue_delay_ms)
+    message = "; ".join(
+        part for part in (_latency_text(objectives.latency, window), throughput) if part
+    )
+    met = latency != 1 and throughput_met is not False
+    return Verdict(met, latency, throughput_met, _reason(latency, throughput_met), message)
+
+
+def _nothing_served(window: Window) -> str:
+    if window.failures:
+        return f"all {window.failures} requests failed in {window.seconds:.0f} s"
+    if window.rejected:
+        return f"all {window.rejected} requests were rejected in {window.seconds:.0f} s"
+    return f"no requests in {window.seconds:.0f} s"
+
+
+def _reason(latency: Sign | None, throughput_met: bool | None) -> Reason:  # noqa: FBT001 - a fact, not a switch
+    if latency == 1:
+        return Reason.LATENCY_ABOVE_TARGET
+    return Reason.THROUGHPUT_BELOW_TARGET if throughput_met is False else Reason.MET
+
+
+def _latency(objective: LatencyObjective | None, window: Window) -> Sign | None:
+    if objective is None or window.latency_ms is None:
+        return None
+    return sign(window.latency_ms - objective.target_milliseconds)
+
+
+def _latency_text(objective: LatencyObjective | None, window: Window) -> str:
+    if objective is None or window.latency_ms is None:
+        return ""
+    estimated = " (estimated)" if window.latency_estimated else ""
+    return (
+        f"p{objective.percentile} {window.latency_ms:.1f} ms{estimated}, "
+        f"target {objective.target_milliseconds} ms"
+    )
+
+
+def _throughput(
+    objective: ThroughputObjective | None, window: Window, queue_delay_ms: float
+) -> tuple[bool | None, str]:
+    if objective is None:
+        return None, ""
+    wanted = objective.min_per_second
+    text = f"{window.inferences_per_s:.1f} inferences/s, at least {wanted} wanted"
+    if window.inferences_per_s >= wanted:
+        return True, text
+    if window.offered_inferences_per_s < wanted and not queue_stands(window, queue_delay_ms):
+        offered = f"clients ask for only {window.offered_inferences_per_s:.1f}"
+        return True, f"{text}, but {offered} and nothing queues"
+    return False, text
+
+
+def queue_stands(window: Window, queue_delay_ms: float) -> bool:
+    """Whether requests wait longer than the queue delay and one batch's compute time explain."""
+    return (window.queue_ms or 0.0) > queue_delay_ms + (window.compute_ms or 0.0)

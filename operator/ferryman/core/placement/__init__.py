@@ -1,0 +1,1 @@
+"""Which node type a model goes to: filters, policies, rebalancing; begin at ``choose``."""

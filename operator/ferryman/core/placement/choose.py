@@ -1,0 +1,211 @@
+"""Where a model is placed: the best node type by its policy, and it stays there.
+
+A placement is decided once. It is decided again only when the node type has no node any more,
+when the model's specification or its runtime rule the processor class out, when nothing of it
+serves there because kube-scheduler finds no node of the type, or when the model asked to be
+rebalanced and would be better off elsewhere; what serves keeps serving, whatever the utilisation
+of the day.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from ferryman.api.conditions import Reason
+from ferryman.api.inference_model_status import CandidateStatus, PlacementStatus
+from ferryman.core import timestamps
+from ferryman.core.placement import candidates, policies, taints, unschedulable
+from ferryman.core.placement.candidates import Candidate
+from ferryman.core.placement.filters import Question, permits
+from ferryman.core.snapshot import Advice, NodeView, Snapshot
+
+
+def choose(snapshot: Snapshot, now: datetime) -> PlacementStatus:
+    """Decide where the model of a snapshot is placed; list every candidate with its score.
+
+    Without an acceptable node type, ``node_type`` is None and ``message`` says what is missing.
+    """
+    previous = snapshot.model.status.placement
+    if snapshot.placement_stands and previous is not None:
+        return previous
+    if snapshot.runtime is None:
+        return _without_runtime(snapshot, previous)
+    question = unschedulable.question(snapshot.model, snapshot.runtime, now)
+    if previous is None or previous.node_type is None:
+        return _decided(question, snapshot.nodes)
+    over = _why_over(question, snapshot.nodes, previous)
+    if over is not None:
+        return _anew(question, snapshot.nodes, over)
+    moved = _elsewhere(question, snapshot, previous) or _advised(question, snapshot, previous)
+    return moved or _retained(question, snapshot.nodes, previous)
+
+
+def score(snapshot: Snapshot, now: datetime) -> tuple[CandidateStatus, ...]:
+    """Return what a fresh decision would say of every candidate now, the best one first."""
+    if snapshot.runtime is None:
+        return ()
+    question = unschedulable.question(snapshot.model, snapshot.runtime, now)
+    return _decided(question, snapshot.nodes).candidates
+
+
+def _without_runtime(snapshot: Snapshot, previous: PlacementStatus | None) -> PlacementStatus:
+    name = snapshot.model.spec.runtime_ref.name
+    reason, message = Reason.RUNTIME_NOT_FOUND, f"there is no InferenceRuntime {name}: create it"
+    kept = previous or PlacementStatus(reason=reason, message=message)
+    return kept.with_(reason=reason, message=message)
+
+
+def _why_over(
+    question: Question, nodes: Sequence[NodeView], previous: PlacementStatus
+) -> str | None:
+    """Return why the previous placement cannot stay, or None when it can."""
+    refusal = permits(question.model, question.runtime, previous.processor or "")
+    if refusal is not None:
+        return refusal.message
+    twins = [node for node in nodes if node.node_type == previous.node_type]
+    if not twins:
+        return f"no node of type {previous.node_type} is left"
+    if all(taints.unmet(question.model.spec.placement, node.labels) for node in twins):
+        return f"spec.placement selects no node of type {previous.node_type} any more"
+    return None
+
+
+def _anew(question: Question, nodes: Sequence[NodeView], over: str) -> PlacementStatus:
+    """Decide again; where the scheduler found no node lately is better than nowhere."""
+    because = f"placed anew because {over}: "
+    found = _decided(question, nodes, because)
+    if found.node_type is not None or not question.unschedulable:
+        return found
+    return _decided(replace(question, unschedulable=()), nodes, because)
+
+
+def _elsewhere(
+    question: Question, snapshot: Snapshot, previous: PlacementStatus
+) -> PlacementStatus | None:
+    """Return the next best placement where the scheduler finds no node, if there is another."""
+    serving, node_type = snapshot.serving, previous.node_type or ""
+    if not unschedulable.has_waited(question.model, serving, question.now):
+        return None
+    if unschedulable.serves_there(snapshot.nodes, serving, node_type):
+        return None
+    places = unschedulable.noted(
+        question.unschedulable, previous, serving.problem_message, question.now
+    )
+    because = f"placed anew because kube-scheduler has no {node_type} node for its pods: "
+    found = _decided(replace(question, unschedulable=places), snapshot.nodes, because)
+    return None if found.node_type is None else found
+
+
+def _advised(
+    question: Question, snapshot: Snapshot, previous: PlacementStatus
+) -> PlacementStatus | None:
+    """Return the placement that rebalancing advises, if the model would fit there now."""
+    advice = snapshot.advice
+    if advice is None or _where(advice) == _where(previous):
+        return None
+    found = candidates.find(question, snapshot.nodes)
+    listed = tuple(
+        candidate.with_(chosen=_where(candidate) == _where(advice) and _could_serve(candidate))
+        for candidate in policies.listed(question, snapshot.nodes, found)
+    )
+    if not any(candidate.chosen for candidate in listed):
+        return None
+    return _placed(question, found, listed, Reason.REBALANCED, advice.message)
+
+
+def _where(one: PlacementStatus | CandidateStatus | Candidate | Advice) -> tuple[object, object]:
+    return one.node_type, one.processor
+
+
+def _retained(
+    question: Question, nodes: Sequence[NodeView], previous: PlacementStatus
+) -> PlacementStatus:
+    """Keep the placement, and its candidates while the same ones are feasible or refused alike.
+
+    Scores follow utilisation, which never rests: listing today's scores would write status
+    without end, and would hide those that explain the decision. ``score`` computes today's.
+    """
+    listed = tuple(
+        _while_retained(candidate, previous) for candidate in _decided(question, nodes).candidates
+    )
+    same = _signature(listed) == _signature(previous.candidates)
+    since = f" since {previous.since}" if previous.since else ""
+    return previous.with_(
+        reason=Reason.RETAINED,
+        message=f"on {previous.node_type} ({previous.processor}){since}; a placement is kept",
+        candidates=previous.candidates if same else listed,
+        unschedulable=question.unschedulable,
+    )
+
+
+def _while_retained(candidate: CandidateStatus, previous: PlacementStatus) -> CandidateStatus:
+    chosen = _where(candidate) == _where(previous)
+    if not _could_serve(candidate):
+        return candidate.with_(chosen=chosen)
+    reason = Reason.RETAINED if chosen else Reason.FEASIBLE
+    message = f"{_before_comparison(candidate.message)}; " + (
+        "the placement is kept" if chosen else f"the placement on {previous.node_type} is kept"
+    )
+    return candidate.with_(chosen=chosen, reason=reason, message=message)
+
+
+def _could_serve(candidate: CandidateStatus) -> bool:
+    return candidate.workload is not None or candidate.cost is not None
+
+
+def _before_comparison(message: str) -> str:
+    return message.partition(";")[0]
+
+
+def _signature(listed: Sequence[CandidateStatus]) -> set[tuple[str, str, str]]:
+    return {
+        (
+            candidate.node_type,
+            candidate.processor,
+            Reason.FEASIBLE if _could_serve(candidate) else candidate.reason,
+        )
+        for candidate in listed
+    }
+
+
+def _decided(question: Question, nodes: Sequence[NodeView], because: str = "") -> PlacementStatus:
+    found = candidates.find(question, nodes)
+    listed = policies.listed(question, nodes, found)
+    best = next((candidate for candidate in listed if candidate.chosen), None)
+    if best is None:
+        return _nowhere(listed, because)
+    message = f"{because}{best.node_type} ({best.processor}): {best.message}"
+    return _placed(question, found, listed, Reason(best.reason), message)
+
+
+def _placed(
+    question: Question,
+    found: Sequence[Candidate],
+    listed: tuple[CandidateStatus, ...],
+    reason: Reason,
+    message: str,
+) -> PlacementStatus:
+    chosen = next(candidate for candidate in listed if candidate.chosen)
+    return PlacementStatus(
+        node_type=chosen.node_type,
+        processor=chosen.processor,
+        product=next(c.product for c in found if _where(c) == _where(chosen)),
+        preferred_node=chosen.node,
+        since=timestamps.text(question.now),
+        reason=reason,
+        message=message,
+        candidates=listed,
+        unschedulable=question.unschedulable,
+    )
+
+
+def _nowhere(listed: tuple[CandidateStatus, ...], because: str) -> PlacementStatus:
+    known = any(status.node_type != policies.UNKNOWN for status in listed)
+    refusals = "; ".join(
+        f"{status.node_type} ({status.processor}): {status.message}" for status in listed
+    )
+    return PlacementStatus(
+        reason=Reason.NO_CANDIDATE if known else Reason.NO_NODE_PROFILE,
+        message=f"{because}no node type can serve the model: {refusals or 'there are no nodes'}",
+        candidates=listed,
+    )

@@ -1,0 +1,64 @@
+"""Policy ``LeastWorkload``: benchmark term, memory and utilisation, added up; the least wins."""
+
+from collections.abc import Sequence
+
+from ferryman.api.conditions import Reason
+from ferryman.api.inference_model import WorkloadWeights
+from ferryman.api.inference_model_status import CandidateStatus
+from ferryman.core.placement.candidates import Candidate
+from ferryman.core.placement.filters import Question
+from ferryman.core.placement.workload import Workload, rank
+
+_DECIMALS = 3
+
+
+def compare(question: Question, found: Sequence[Candidate]) -> list[CandidateStatus]:
+    """Return the candidates that could serve with their workloads, the least one first."""
+    weights = question.model.spec.placement.weights
+    ranked = rank((candidate.contender for candidate in found if candidate.contender), weights)
+    return [_scored(place, ranked, weights) for place in range(len(ranked))]
+
+
+def _scored(place: int, ranked: Sequence[Workload], weights: WorkloadWeights) -> CandidateStatus:
+    workload, best = ranked[place], ranked[0]
+    chosen = place == 0
+    comparison = _least_of(ranked) if chosen else _lost_to(best, workload)
+    return CandidateStatus(
+        node_type=workload.node_type,
+        processor=workload.processor,
+        chosen=chosen,
+        node=workload.node,
+        benchmark=round(workload.benchmark, _DECIMALS),
+        memory=round(workload.memory, _DECIMALS),
+        utilisation=round(workload.utilisation, _DECIMALS),
+        workload=round(workload.total, _DECIMALS),
+        reason=Reason.LEAST_WORKLOAD if chosen else Reason.MORE_WORKLOAD,
+        message=f"{_sum(workload, weights)}; {comparison}",
+    )
+
+
+def _sum(workload: Workload, weights: WorkloadWeights) -> str:
+    terms = (
+        (weights.benchmark, "benchmark", workload.benchmark),
+        (weights.memory, "memory", workload.memory),
+        (weights.utilisation, "utilisation", workload.utilisation),
+    )
+    parts = (
+        f"{name} {value:.2f}" if weight == 1 else f"{weight} x {name} {value:.2f}"
+        for weight, name, value in terms
+    )
+    return f"workload {workload.total:.2f} = {' + '.join(parts)}"
+
+
+def _least_of(ranked: Sequence[Workload]) -> str:
+    if len(ranked) == 1:
+        return "the only candidate that can serve"
+    runner_up = ranked[1]
+    return f"the least of {len(ranked)}, next is {runner_up.node_type} with {runner_up.total:.2f}"
+
+
+def _lost_to(best: Workload, workload: Workload) -> str:
+    if workload.total > best.total:
+        return f"{workload.total - best.total:.2f} more than {best.node_type}"
+    why = "is faster" if best.benchmark < workload.benchmark else "comes first by name"
+    return f"equal to {best.node_type}, which {why}"

@@ -1,0 +1,1 @@
+"""What serves a model, read from its Deployment and pods."""

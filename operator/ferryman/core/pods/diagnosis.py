@@ -1,0 +1,168 @@
+"""What keeps pods from serving that a person must know of, in words that say what to do."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
+
+from ferryman.api import names
+from ferryman.api.conditions import Reason
+from ferryman.core.batching.changes import clip
+from ferryman.core.manifests import Manifest, condition
+from ferryman.core.render.pod import EMPTY_VOLUME, VOLUME_MODEL
+
+#: A reason and a message; both are empty when nothing is wrong.
+Finding = tuple[str, str]
+NOTHING_WRONG: Final[Finding] = ("", "")
+
+#: What the kubelet says while it cannot get an image.
+_IMAGE_REASONS: Final = (
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "ImageInspectError",
+    "RegistryUnavailable",
+)
+#: What it says while a container cannot be created or does not stay up.
+_FAILING_REASONS: Final = (
+    "CrashLoopBackOff",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+    "StartError",
+)
+#: Of a long log the end says why it ended.
+_LOG_CHARACTERS: Final = 600
+
+
+def diagnose(pods: Sequence[Manifest], deployment: Manifest | None) -> Finding:
+    """Return the first problem that pods have, or that keeps them from being created."""
+    for pod in pods:
+        for rule in _POD_RULES:
+            finding = rule(pod)
+            if finding is not None:
+                return finding[0], clip(finding[1])
+    return _not_created(deployment) or NOTHING_WRONG
+
+
+def _image_missing(pod: Manifest) -> Finding | None:
+    model_image = _model_image(pod)
+    for container in _containers(pod):
+        waiting = _waiting(container)
+        if waiting.get("reason") not in _IMAGE_REASONS:
+            continue
+        words = waiting.get("message") or waiting["reason"]
+        if model_image and model_image in words:
+            return Reason.MODEL_SOURCE_NOT_FOUND, (
+                f"the model's image {model_image} cannot be pulled: correct storageUri, or make "
+                f"the image available to the nodes: {words}"
+            )
+        return Reason.IMAGE_NOT_AVAILABLE, (
+            f"the runtime's image {container.get('image', '')} cannot be pulled: correct it in "
+            f"the InferenceRuntime, or make it available to the nodes: {words}"
+        )
+    return None
+
+
+def _source_missing(pod: Manifest) -> Finding | None:
+    """Find a volume that is there but holds no model, or lacks the folder asked for."""
+    for container in _containers(pod):
+        words = _last_words(container)
+        if container.get("name") == names.CONTAINER_LAYOUT and EMPTY_VOLUME in words:
+            return Reason.MODEL_SOURCE_NOT_FOUND, words
+        waiting = _waiting(container)
+        if "subPath" in waiting.get("message", ""):
+            return Reason.MODEL_SOURCE_NOT_FOUND, (
+                "the folder that storageUri names is not in the volume claim: correct the path or "
+                f"create it: {waiting['message']}"
+            )
+    return None
+
+
+def _failing(pod: Manifest) -> Finding | None:
+    for container in _containers(pod):
+        waiting = _waiting(container)
+        fails = waiting.get("reason") in _FAILING_REASONS or _ended_badly(container)
+        if not fails or container.get("ready"):
+            continue
+        name = f"container {container.get('name', '')} of pod {pod['metadata']['name']}"
+        if _last_end(container).get("reason") == "OOMKilled":
+            return Reason.POD_FAILING, (
+                f"{name} was killed because its memory limit was reached: raise "
+                "spec.resources.limits.memory, or lower the batching limits"
+            )
+        words = _last_words(container) or waiting.get("message") or waiting.get("reason", "")
+        return Reason.POD_FAILING, f"{name} fails: {words}"
+    return None
+
+
+def unscheduled(pod: Manifest) -> Mapping[str, str] | None:
+    """Return the condition by which kube-scheduler tells that it has no node for a pod, if so."""
+    return condition(pod, "PodScheduled", status="False")
+
+
+def _without_node(pod: Manifest) -> Finding | None:
+    found = unscheduled(pod)
+    if found is None:
+        return None
+    words = found.get("message") or found.get("reason", "no node was found")
+    if "persistentvolumeclaim" in words and "not found" in words:
+        return Reason.MODEL_SOURCE_NOT_FOUND, (
+            f"the volume claim that storageUri names does not exist: create it: {words}"
+        )
+    return Reason.POD_UNSCHEDULABLE, (
+        f"pod {pod['metadata']['name']} has no node: free resources on the chosen node type, "
+        f"or add a node of it: {words}"
+    )
+
+
+_POD_RULES: Final[tuple[Callable[[Manifest], Finding | None], ...]] = (
+    _without_node,
+    _image_missing,
+    _source_missing,
+    _failing,
+)
+
+
+def _not_created(deployment: Manifest | None) -> Finding | None:
+    """Quotas and admission may forbid pods altogether."""
+    found = condition(deployment, "ReplicaFailure")
+    if found is None:
+        return None
+    return Reason.POD_FAILING, clip(f"pods cannot be created: {found.get('message', '')}")
+
+
+def _containers(pod: Manifest) -> Iterator[Manifest]:
+    """Yield the container statuses, init containers first, as they start."""
+    status = pod.get("status", {})
+    yield from status.get("initContainerStatuses", ())
+    yield from status.get("containerStatuses", ())
+
+
+def _waiting(container: Manifest) -> Manifest:
+    waiting: Manifest = container.get("state", {}).get("waiting") or {}
+    return waiting
+
+
+def _last_end(container: Manifest) -> Manifest:
+    """Return how the container ended last: just now, or before it was started again."""
+    now: Manifest = container.get("state", {}).get("terminated") or {}
+    before: Manifest = container.get("lastState", {}).get("terminated") or {}
+    return now or before
+
+
+def _ended_badly(container: Manifest) -> bool:
+    return bool(_last_end(container).get("exitCode", 0))
+
+
+def _last_words(container: Manifest) -> str:
+    end = _last_end(container)
+    code = f"exit code {end.get('exitCode')}" if end else ""
+    words = str(end.get("message") or "").strip()[-_LOG_CHARACTERS:]
+    return words or code
+
+
+def _model_image(pod: Manifest) -> str:
+    for volume in pod.get("spec", {}).get("volumes", ()):
+        if volume.get("name") == VOLUME_MODEL:
+            return str(volume.get("image", {}).get("reference", ""))
+    return ""

@@ -1,0 +1,1 @@
+"""The digital twin of Triton's dynamic batcher, one module a rule; begin at ``queueing``."""

@@ -1,0 +1,114 @@
+"""What a simulation is given: the model's service times, its load, objectives and batching.
+
+The fields are described, with an example, in docs/scenario-format.md. Batching and objectives
+are those of an InferenceModel, so that a part of one can be pasted.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Final, Self
+
+from pydantic import Field, model_validator
+
+from ferryman.api.base import ApiType
+from ferryman.api.batching import Batching, BatchingSpec
+from ferryman.api.objectives import Objectives
+from ferryman.core.batching.limits import start
+from ferryman.core.queue_model.service_curve import ServiceTime
+from ferryman.core.simulator.arrival_patterns import Arrivals
+
+#: More requests than this take minutes for each configuration of the oracle's grid.
+MAX_REQUESTS: Final = 20_000_000
+MAX_REPLICAS: Final = 100
+MAX_SEED: Final = 2**63 - 1
+
+
+class Reload(ApiType):
+    """How long a change takes; the configuration of before serves until it is over."""
+
+    load_seconds: Annotated[float, Field(ge=0, le=3_600)] = 2.0
+    """A reload. A trivial model on Triton 2.51 took 1.4 to 2.2 s."""
+    in_place_seconds: Annotated[float, Field(ge=0, le=3_600)] = 0.2
+    """A change of the number of instances only. It took 0.16 s."""
+    live_cap_seconds: Annotated[float, Field(ge=0, le=3_600)] = 1.0
+    """A change of the bound alone, where there is a live cap: until the pod sees it."""
+
+
+class Scenario(ApiType):
+    """A model under load, for so many windows."""
+
+    service_time: ServiceTime
+    max_working_batch: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """Larger batches fail for lack of memory, with all of their requests; None: none does."""
+    arrivals: Arrivals
+    objectives: Objectives
+    batching: BatchingSpec = BatchingSpec()
+    windows: Annotated[int, Field(ge=1, le=10_000)] = 100
+    window_seconds: Annotated[int, Field(ge=1, le=3_600)] = 30
+    reload: Reload = Reload()
+    live_cap: bool = False
+    """Whether pods have the live cap: the bound alone then changes without a reload."""
+    replicas: Annotated[int, Field(ge=1, le=MAX_REPLICAS)] = 1
+    """Triton pods; requests are dealt out to them at random."""
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        problem = next(_problems(self), None)
+        if problem is not None:
+            raise ValueError(problem)
+        return self
+
+    @property
+    def duration_s(self) -> float:
+        """How long requests arrive."""
+        return float(self.windows * self.window_seconds)
+
+    @property
+    def target_ms(self) -> float:
+        """The latency that a request must not exceed to count; infinite without an objective."""
+        latency = self.objectives.latency
+        return float("inf") if latency is None else latency.target_milliseconds
+
+    @property
+    def start(self) -> Batching:
+        """Where tuning starts."""
+        return start(self.batching)
+
+    @property
+    def turns_s(self) -> tuple[float, ...]:
+        """The moments within the run at which load or service time change for good."""
+        drifts = (float(drift.at_seconds) for drift in self.service_time.drift)
+        moments = sorted({*self.arrivals.changes_at_s, *drifts})
+        return tuple(moment for moment in moments if moment < self.duration_s)
+
+
+def _problems(scenario: Scenario) -> Iterator[str]:
+    """Yield what the fields say together that cannot be; on a cluster, rules of the CRD do."""
+    if scenario.objectives.latency is None and scenario.objectives.throughput is None:
+        yield "objectives must state at least one: add latency or throughput"
+    batching = scenario.batching
+    if batching.mode == "Fixed" and batching.initial is None:
+        yield "batching.initial must be set with mode Fixed"
+    yield from _limit_problems(batching)
+    if batching.window.min_seconds > batching.window.max_seconds:
+        yield "batching.window.minSeconds must not exceed batching.window.maxSeconds"
+    most = batching.limits.max_batch_size.max
+    if scenario.service_time.largest < most:
+        yield f"serviceTime.knots must reach batchSize {most}, the largest bound to be tried"
+    if scenario.arrivals.expected_per_second * scenario.duration_s > MAX_REQUESTS:
+        yield f"arrivals: more than {MAX_REQUESTS} requests may arrive; lower windows or a rate"
+
+
+def _limit_problems(batching: BatchingSpec) -> Iterator[str]:
+    bounds = batching.limits
+    pairs = (
+        ("maxBatchSize", bounds.max_batch_size),
+        ("maxQueueDelayMicroseconds", bounds.max_queue_delay_microseconds),
+        ("instances", bounds.instances),
+    )
+    initial = {} if batching.initial is None else batching.initial.as_dict()
+    for field, allowed in pairs:
+        if allowed.min > allowed.max:
+            yield f"batching.limits.{field}.min must not exceed batching.limits.{field}.max"
+        if field in initial and not allowed.min <= initial[field] <= allowed.max:
+            yield f"batching.initial.{field} must lie within batching.limits.{field}"

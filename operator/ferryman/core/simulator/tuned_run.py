@@ -1,0 +1,71 @@
+"""The values of a simulation: the algorithm that tunes, and what came of it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ferryman.api.batching import Batching
+from ferryman.core.simulator.figures import Figures, Served
+from ferryman.core.tuners.protocol import Algorithm
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of batching that was carried out."""
+
+    window: int
+    """The number of windows that had ended when it was decided."""
+    begun_at_s: float
+    """When it was decided."""
+    at_s: float
+    """When the new configuration came into force."""
+    actuator: str
+    before: Batching
+    after: Batching
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """That an algorithm said that no configuration can meet the objectives."""
+
+    window: int
+    """The number of windows that had ended when it first said so."""
+    at_s: float
+    replicas: int
+    """With so many it could be done, as it said last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What an algorithm did and what it was worth."""
+
+    batching: Batching
+    """What was in force at the end."""
+    figures: Figures
+    changes: tuple[Change, ...]
+    windows: int
+    """Windows that ended, and were not discarded for a change."""
+    shortage: Shortage | None
+    served: tuple[Served, ...] = field(compare=False, repr=False)
+    """What became of every request, by pod."""
+
+    @property
+    def changes_by_actuator(self) -> dict[str, int]:
+        """How often each actuator was used."""
+        used = [change.actuator for change in self.changes]
+        return {actuator: used.count(actuator) for actuator in sorted(set(used))}
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """An algorithm, or none, and how it is employed."""
+
+    algorithm: Algorithm | None
+    """None: nothing ever changes."""
+    state: Any = None
+    """What it is handed with the first window."""
+    start: Batching | None = None
+    """Where it starts; None: where the scenario does."""
+    guarded: bool = True
+    """Whether the guardrails bind its reloads."""

@@ -1,0 +1,86 @@
+"""Kubernetes events about a model: only for transitions, in the words of the status."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ferryman.api.conditions import ConditionType, Reason, find
+from ferryman.api.inference_model_status import ChangeOutcome, InferenceModelStatus
+from ferryman.core.batching.changes import Actuation, clip, explain, in_progress
+from ferryman.core.wording import describe
+
+EventType = Literal["Normal", "Warning"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """A Kubernetes event about the model."""
+
+    type: EventType
+    reason: str
+    message: str
+
+
+def of_outcome(actuation: Actuation, outcome: ChangeOutcome, words: str) -> Event:
+    """Return the event for a change of batching that was carried out, or was not.
+
+    ``words`` are Triton's or the adapter's; they may be empty.
+    """
+    reason, message = explain(actuation, outcome, words)
+    if outcome == "Applied":
+        kind: EventType = "Warning" if reason == Reason.ROLLED_BACK else "Normal"
+        return Event(kind, reason, clip(f"{describe(actuation.after)} applied: {message}"))
+    return Event("Warning", reason, message)
+
+
+def of_transition(before: InferenceModelStatus, after: InferenceModelStatus) -> tuple[Event, ...]:
+    """Return the events for what changed between two statuses."""
+    return (
+        *_placement(before, after),
+        *_resolved(before, after),
+        *_readiness(before, after),
+        *_capacity(before, after),
+    )
+
+
+def _placement(before: InferenceModelStatus, after: InferenceModelStatus) -> tuple[Event, ...]:
+    old, new = before.placement, after.placement
+    if new is None or new.node_type is None:
+        return ()
+    if old is not None and (old.node_type, old.processor) == (new.node_type, new.processor):
+        return ()
+    return (Event("Normal", new.reason, new.message),)
+
+
+def _resolved(before: InferenceModelStatus, after: InferenceModelStatus) -> tuple[Event, ...]:
+    """Tell what came of a change that an earlier operator began."""
+    begun = in_progress(before.batching)
+    if begun is None or in_progress(after.batching) is not None:
+        return ()
+    change = after.batching.changes[0]
+    kind: EventType = "Normal" if change.outcome == "Applied" else "Warning"
+    message = f"{describe(change.after)}: found {change.outcome.lower()} after a restart"
+    return (Event(kind, change.reason, message),)
+
+
+def _readiness(before: InferenceModelStatus, after: InferenceModelStatus) -> tuple[Event, ...]:
+    old = find(before.conditions, ConditionType.READY)
+    new = find(after.conditions, ConditionType.READY)
+    stalled = find(after.conditions, ConditionType.STALLED) is not None
+    if new is None:
+        return ()
+    flipped = old is not None and old.status != new.status
+    began_ready = old is None and new.status == "True"
+    newly_stalled = stalled and (old is None or old.reason != new.reason)
+    if not (flipped or began_ready or newly_stalled):
+        return ()
+    return (Event("Warning" if stalled else "Normal", new.reason, new.message),)
+
+
+def _capacity(before: InferenceModelStatus, after: InferenceModelStatus) -> tuple[Event, ...]:
+    old = find(before.conditions, ConditionType.NEEDS_CAPACITY)
+    new = find(after.conditions, ConditionType.NEEDS_CAPACITY)
+    if (old is None) == (new is None):
+        return ()
+    if new is None:
+        return (Event("Normal", Reason.CAPACITY_SUFFICES, "no more replicas are needed"),)
+    return (Event("Warning", new.reason, new.message),)

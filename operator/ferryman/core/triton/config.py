@@ -1,0 +1,241 @@
+"""Triton's model configuration: the user's overlay below, what Ferryman decides on top.
+
+Configurations are Triton's ModelConfig in its JSON form (model_config.proto of
+triton-inference-server/common), with the field names as the protocol file writes them.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ferryman.api import names
+from ferryman.api.batching import Batching, BatchingSpec
+from ferryman.api.conditions import Reason
+from ferryman.api.inference_model import InferenceModel
+from ferryman.api.inference_runtime import RuntimeProcessor
+from ferryman.api.model_source import ModelSource, TritonConfig
+from ferryman.core.errors import RejectedError
+from ferryman.core.triton.overlay import invalid, normalise
+
+#: Stands for any tuned batching where only the rest of a configuration matters.
+_CANONICAL: Final = Batching(max_batch_size=4096)
+
+
+@dataclass(frozen=True, slots=True)
+class NotTunable:
+    """Why the batching of a model must stay as its configuration states it."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCap:
+    """A batch size bound that is not Triton's own and changes without a reload."""
+
+    largest: int
+    """Triton's own bound: what memory and outputs are laid out for."""
+
+
+def model_config(
+    model: InferenceModel,
+    entry: RuntimeProcessor,
+    source: ModelSource,
+    batching: Batching,
+    live_cap: LiveCap | None = None,
+) -> TritonConfig:
+    """Return the whole configuration of a model on one processor class.
+
+    The overlay is laid first; name, backend and, where batching may be tuned, the batch size
+    bound, the queue delay and the instances lie on top. With a live cap the bound is where that
+    starts. Raises RejectedError when the overlay contradicts what Ferryman must decide, or when
+    the class cannot serve the format.
+    """
+    overlay = normalise(source.config)
+    _check(overlay, _backend(entry, source))
+    config = {**overlay, "name": model.triton_name, "backend": _backend(entry, source)}
+    if tunable(overlay) is None:
+        largest = batching.max_batch_size if live_cap is None else live_cap.largest
+        config["max_batch_size"] = largest
+        config["dynamic_batching"] = _dynamic_batching(overlay, batching, largest)
+        if live_cap is not None:
+            config["parameters"] = _parameters(overlay, batching)
+    config["instance_group"] = [_instance_group(overlay, entry, batching)]
+    return config
+
+
+def tunable(config: Mapping[str, Any]) -> NotTunable | None:
+    """Return None when the batching of this overlay may be tuned, otherwise why not."""
+    overlay = normalise(config)
+    for rule in _UNTUNABLE:
+        message = rule(overlay)
+        if message is not None:
+            return NotTunable(Reason.NOT_BATCHABLE, message)
+    return None
+
+
+def stated_batching(config: Mapping[str, Any], spec: BatchingSpec) -> Batching:
+    """Return the batching of an overlay that must not be tuned, as the overlay states it.
+
+    A model without a batch dimension shows as a batch size of 1.
+    """
+    overlay = normalise(config)
+    dynamic = overlay.get("dynamic_batching", {})
+    default = spec.initial.instances if spec.initial else spec.limits.instances.min
+    groups = overlay.get("instance_group") or [{}]
+    return Batching(
+        max_batch_size=max(1, overlay.get("max_batch_size", 0)),
+        max_queue_delay_microseconds=dynamic.get("max_queue_delay_microseconds", 0),
+        instances=groups[0].get("count") or default,
+    )
+
+
+def in_effect(config: Mapping[str, Any], batching: Batching) -> Batching:
+    """Return a batching as it comes into force under an overlay.
+
+    What the overlay itself states of preferred sizes and of the default queue policy wins over
+    what is decided; such a policy counts as a whole. The result is canonical, as servers show it.
+    """
+    dynamic = normalise(config).get("dynamic_batching", {})
+    stated: dict[str, Any] = {}
+    if "preferred_batch_size" in dynamic:
+        stated["preferred_batch_size"] = tuple(dynamic["preferred_batch_size"])
+    policy = dynamic.get("default_queue_policy")
+    if policy is not None:
+        rejects = policy.get("timeout_action", "REJECT") == "REJECT"
+        timeout_us = policy.get("default_timeout_microseconds", 0) if rejects else 0
+        stated["default_timeout_microseconds"] = timeout_us
+        stated["max_queue_size"] = policy.get("max_queue_size", 0)
+    return batching.with_(**stated).canonical()
+
+
+def untuned(model: InferenceModel, entry: RuntimeProcessor, source: ModelSource) -> TritonConfig:
+    """Return the configuration without what is changed live: when it differs, pods must roll.
+
+    Raises RejectedError like ``model_config``.
+    """
+    if tunable(source.config) is not None:
+        batching = stated_batching(source.config, model.spec.batching)
+    else:
+        batching = _CANONICAL
+    return model_config(model, entry, source, batching)
+
+
+def _backend(entry: RuntimeProcessor, source: ModelSource) -> str:
+    name = source.model_format.name
+    backend = entry.backends.get(name)
+    if backend is None:
+        raise RejectedError(
+            Reason.FORMAT_NOT_SUPPORTED,
+            f"processor class {entry.processor_class} of the runtime has no backend for {name} "
+            f"(it has {', '.join(sorted(entry.backends))}): add one to the runtime or a variant "
+            "in another format to the model",
+        )
+    return backend
+
+
+def _parameters(overlay: TritonConfig, batching: Batching) -> dict[str, Any]:
+    """Return the overlay's parameters and those that the live cap's library reads."""
+    ours = {
+        names.PARAMETER_LIVE_CAP_FILE: names.LIVE_CAP_FILE,
+        names.PARAMETER_LIVE_CAP_START: str(batching.max_batch_size),
+    }
+    stated = overlay.get("parameters", {})
+    return {**stated, **{key: {"string_value": value} for key, value in ours.items()}}
+
+
+def _dynamic_batching(overlay: TritonConfig, batching: Batching, largest: int) -> dict[str, Any]:
+    """Keep what the overlay says, but the delay.
+
+    Triton refuses preferred sizes over ``largest``, its own bound.
+    """
+    dynamic = {
+        **_decided(batching.canonical()),
+        **overlay.get("dynamic_batching", {}),
+        "max_queue_delay_microseconds": batching.max_queue_delay_microseconds,
+    }
+    if "preferred_batch_size" in dynamic:
+        preferred = dynamic["preferred_batch_size"]
+        dynamic["preferred_batch_size"] = [n for n in preferred if n <= largest]
+    return dynamic
+
+
+def _decided(batching: Batching) -> dict[str, Any]:
+    """Return preferred sizes and a queue policy where there are any."""
+    decided: dict[str, Any] = {}
+    if batching.preferred_batch_size:
+        decided["preferred_batch_size"] = list(batching.preferred_batch_size)
+    policy = {
+        "default_timeout_microseconds": batching.default_timeout_microseconds,
+        "max_queue_size": batching.max_queue_size,
+    }
+    limits = {key: value for key, value in policy.items() if value}
+    if limits:
+        decided["default_queue_policy"] = {"timeout_action": "REJECT", **limits}
+    return decided
+
+
+def _instance_group(
+    overlay: TritonConfig, entry: RuntimeProcessor, batching: Batching
+) -> dict[str, Any]:
+    """Keep what the overlay says of its group (profiles, devices), but count and kind."""
+    stated = (overlay.get("instance_group") or [{}])[0]
+    return {**stated, "count": batching.instances, "kind": entry.instance_kind}
+
+
+def _check(overlay: TritonConfig, backend: str) -> None:
+    if "name" in overlay:
+        raise invalid("remove name: inside Triton the model is named like the InferenceModel")
+    if "platform" in overlay:
+        raise invalid("remove platform: the runtime's backend for the model format decides")
+    if "ensemble_scheduling" in overlay:
+        raise invalid("remove ensemble_scheduling: an InferenceModel serves one model")
+    if overlay.get("backend", backend) != backend:
+        raise invalid(
+            f"remove backend {overlay['backend']!r}: the runtime serves this format with {backend}"
+        )
+    for path, text in _strings(overlay, "config"):
+        if text.startswith("file:"):
+            raise invalid(
+                f"{path} starts with file:, which would replace the model's files in Triton: "
+                "name the files by storageUri"
+            )
+
+
+def _strings(value: object, path: str) -> Iterator[tuple[str, str]]:
+    """Yield every string below a JSON value, keys too, with the path where it stands."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield f"{path}.{key}", str(key)
+            yield from _strings(inner, f"{path}.{key}")
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from _strings(inner, f"{path}[{index}]")
+
+
+def _has_no_batch_dimension(overlay: TritonConfig) -> str | None:
+    if overlay.get("max_batch_size") != 0:
+        return None
+    return "config states max_batch_size 0: the model has no batch dimension, nothing to tune"
+
+
+def _is_stateful(overlay: TritonConfig) -> str | None:
+    if "sequence_batching" not in overlay:
+        return None
+    return "config states sequence_batching: the sequence batcher forms the batches itself"
+
+
+def _is_decoupled(overlay: TritonConfig) -> str | None:
+    if not overlay.get("model_transaction_policy", {}).get("decoupled"):
+        return None
+    return "config states a decoupled transaction policy: requests do not pair with responses"
+
+
+#: The first rule that does not return None says why batching is not tuned.
+_UNTUNABLE: tuple[Callable[[TritonConfig], str | None], ...] = (
+    _has_no_batch_dimension,
+    _is_stateful,
+    _is_decoupled,
+)

@@ -1,0 +1,1 @@
+"""Batching algorithms: asked after each window, each answers with the batching to apply."""

@@ -1,0 +1,70 @@
+"""Which bounds may be tried: as far as what was run, and what failed, allows to guess."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ferryman.api.batching import Batching, BatchingLimits
+from ferryman.core.tuners.state import Trial
+
+#: A bound may grow to so many times the largest batch that was ever seen: further the curve is
+#: a guess.
+GROWTH: Final = 4
+#: How far a bound may grow towards a knee.
+SMALL_STEP: Final = 1.5
+#: Between what is known and the largest bound, so many more are tried.
+STEPS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What limits the bound."""
+
+    limits: BatchingLimits
+    present: Batching
+    seen: frozenset[int]
+    """The batch sizes that were ever run."""
+    safe_bound: int | None = None
+    """No larger bound: such batches failed."""
+    failed: tuple[Trial, ...] = ()
+    """Changes that did worse than predicted."""
+
+    @property
+    def known(self) -> int:
+        """The bound up to which nothing is a guess."""
+        return max(self.present.max_batch_size, *self.seen, 0)
+
+    @property
+    def largest_bound(self) -> int:
+        """The largest bound that may be tried: below those that growing to has failed."""
+        limits = self.limits.max_batch_size
+        grown = max(GROWTH * max(self.seen, default=0), self.present.max_batch_size)
+        failed = [each.after.max_batch_size - 1 for each in self.failed if each.grew]
+        safe = [] if self.safe_bound is None else [self.safe_bound]
+        return max(limits.min, min([limits.max, grown, *failed, *safe]))
+
+    @property
+    def sizes(self) -> Sequence[int]:
+        """The bounds that may be tried, ascending.
+
+        Once growing has failed, there is a knee: between where it began and where it failed,
+        sizes that were run, and small steps, are known to lie below.
+        """
+        sizes = range(self.limits.max_batch_size.min, self.largest_bound + 1)
+        began = [each.before.max_batch_size for each in self.failed if each.grew]
+        if not began:
+            return sizes
+        near = SMALL_STEP * max(min(began), self.present.max_batch_size)
+        return [size for size in sizes if size <= near or size in self.seen] or sizes[:1]
+
+    @property
+    def growths(self) -> Sequence[int]:
+        """The sizes beyond what is known that are worth a try, evenly spaced by ratio."""
+        known, most = self.known, self.sizes[-1]
+        steps = (known * (most / known) ** (step / (STEPS + 1)) for step in range(1, STEPS + 1))
+        return sorted({round(size) for size in steps if known < round(size) < most})
+
+    def untried(self, batchings: Sequence[Batching]) -> Sequence[Batching]:
+        """Leave out what failed before, unless nothing is left."""
+        failed = {trial.after for trial in self.failed}
+        return [batching for batching in batchings if batching not in failed] or batchings

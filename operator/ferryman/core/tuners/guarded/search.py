@@ -1,0 +1,262 @@
+"""Which configuration serves the demand best: closed forms choose a few, the twin decides.
+
+Three questions, one after the other, each answered by a handful of replays:
+
+1. *Bound*, for safety: among the bounds that matter (the largest allowed, the most efficient,
+   the most efficient whose batches leave time for the target, the present one, some steps beyond
+   what is known), the one under which the most requests are answered in time; of equals the one
+   with the most capacity, but no further into the unknown than to ample capacity.
+2. *Delay* and *preferred sizes*, for economy: the longest delay under which the objectives are
+   still met costs the least device time; where the curve has stairs, so does filling them.
+3. *Instances*: more only if the objectives cannot be met with fewer.
+
+With ``onOverload: Reject`` a queue timeout and a queue size come with every bound.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise, takewhile
+from math import inf
+from typing import Final
+
+from ferryman.api.batching import Batching
+from ferryman.core.tuners.guarded import overload
+from ferryman.core.tuners.guarded.demand import Load
+from ferryman.core.tuners.guarded.prediction import MARGIN, Curve, Goal, Prediction, predict
+from ferryman.core.tuners.guarded.reach import Reach
+
+#: Attainments that differ by less are equal; capacity decides between them.
+EQUAL_ATTAINMENT: Final = 0.002
+#: What served before a change that failed is given up only for so much more attainment.
+FAR_BETTER: Final = 0.1
+#: So many times the mean demand is ample capacity: for more nothing unknown is tried.
+AMPLE: Final = 1.5
+#: Likewise so many times the demand of the latest seconds, which may be a new level.
+SPARE: Final = 1.3
+#: A size is a stair's edge if one more request costs so much more per request.
+STAIR: Final = 1.08
+MAX_PREFERRED: Final = 8
+#: Delays that are tried ascend by this factor.
+DELAY_FACTOR: Final = 2**0.5
+FIRST_DELAY_US: Final = 500
+#: A delay during which fewer requests than this arrive fills no batch.
+WORTH_WAITING_FOR: Final = 0.3
+_US_PER_MS: Final = 1e3
+_US_PER_S: Final = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Everything that decides which configuration is best."""
+
+    reach: Reach
+    curve_ms: Curve
+    load: Load
+    goal: Goal
+    latest_per_s: float = 0.0
+    """What was asked of the pod in the latest seconds."""
+    reject: bool = False
+    """Whether requests that cannot be answered in time are to be rejected."""
+
+    def predict(self, batching: Batching) -> Prediction:
+        """Replay the load under a configuration."""
+        return predict(batching, self.curve_ms, self.load, self.goal)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The present configuration and the best one; they may be the same."""
+
+    present: Prediction
+    best: Prediction
+
+    @property
+    def saves(self) -> float:
+        """The share of the present device time that the best one spares."""
+        return 1 - self.best.busy / self.present.busy if self.present.busy else 0.0
+
+
+def answer(question: Question, *, economical: bool) -> Answer:
+    """Return the safest configuration that meets the objectives, or the most economical one.
+
+    If none meets them, the one under which the most requests are answered in time.
+    """
+    present, best = question.predict(question.reach.present), _best(question)
+    if economical and best.meets:
+        best = _economical(question, best)
+    return Answer(present, _prefer_present(present, best))
+
+
+def refuge(question: Question, before: Batching) -> Batching:
+    """Return where to go from what failed: to what was before, unless that is no better.
+
+    What was before has served. Only where far more requests are predicted to be answered in
+    time under another configuration is that one taken.
+    """
+    best = _best(question)
+    served = question.predict(before)
+    return best.batching if best.attainment > served.attainment + FAR_BETTER else before
+
+
+def _best(question: Question) -> Prediction:
+    """Return the bound that serves best, with as few instances as that takes."""
+    limits = question.reach.limits.instances
+    found: list[Prediction] = []
+    for instances in _instances(limits.min, limits.max):
+        found.append(safest(question, instances))
+        if found[-1].meets:
+            return found[-1]
+    return best_effort(question, found)
+
+
+def safest(question: Question, instances: int) -> Prediction:
+    """Return the bound, without delay, under which the most requests are answered in time."""
+    tried = [question.predict(batching) for batching in _bounds(question, instances)]
+    return best_effort(question, tried)
+
+
+def best_effort(question: Question, predictions: Sequence[Prediction]) -> Prediction:
+    """Return the one with nearly the highest attainment and the most capacity.
+
+    Beyond what is known, no further than to ample capacity: each step there is a guess, and
+    one beyond a knee costs more than capacity that nobody asks for is worth.
+    """
+    highest = max(each.attainment for each in predictions)
+    equals = [each for each in predictions if each.attainment >= highest - EQUAL_ATTAINMENT]
+    ample_per_s = max(
+        AMPLE * question.load.rate_per_s,
+        SPARE * question.latest_per_s,
+        question.goal.least_per_s / MARGIN,
+    )
+
+    def rank(each: Prediction) -> tuple[float, ...]:
+        guessed = max(each.batching.max_batch_size, question.reach.known)
+        capacity_per_s = each.capacity_per_s
+        return min(capacity_per_s, ample_per_s), -guessed, capacity_per_s, -each.batching.instances
+
+    return max(equals, key=rank)
+
+
+def _prefer_present(present: Prediction, best: Prediction) -> Prediction:
+    """Stay where nothing is gained: equal attainment and no more capacity while none meets."""
+    if best.meets or best.attainment > present.attainment + EQUAL_ATTAINMENT:
+        return best
+    return present if present.capacity_per_s >= best.capacity_per_s * MARGIN else best
+
+
+def _bounds(question: Question, instances: int) -> Sequence[Batching]:
+    """Return the bounds that matter, without delay."""
+    reach, sizes = question.reach, question.reach.sizes
+    least, most = sizes[0], sizes[-1]
+    curve = question.curve_ms(instances, most)
+
+    def efficiency(size: int) -> float:
+        return size / curve[size - 1]
+
+    room_ms = (question.goal.target_ms - question.goal.overhead_ms) / 2
+    in_time = [size for size in sizes if curve[size - 1] <= room_ms]
+    present = min(max(reach.present.max_batch_size, least), most)
+    chosen = {most, max(sizes, key=efficiency), present, *reach.growths}
+    if in_time:
+        chosen.add(max(in_time, key=efficiency))
+    delay_us = reach.limits.max_queue_delay_microseconds.min
+    plain = (
+        Batching(max_batch_size=bound, max_queue_delay_microseconds=delay_us, instances=instances)
+        for bound in sorted(chosen)
+    )
+    return reach.untried([_with_policy(question, batching) for batching in plain])
+
+
+def _with_policy(question: Question, batching: Batching) -> Batching:
+    if not question.reject:
+        return batching
+    return overload.with_policy(batching, question.curve_ms, question.goal)
+
+
+def _economical(question: Question, safe: Prediction) -> Prediction:
+    """Return the cheapest of: as it is, with the longest delay that is possible, with edges."""
+    found = [safe, *_with_longest_delay(question, safe)]
+    edges = stairs(question.curve_ms(safe.batching.instances, safe.batching.max_batch_size))
+    if edges:
+        with_edges = [each.batching.with_(preferred_batch_size=edges) for each in found]
+        found += [question.predict(batching) for batching in question.reach.untried(with_edges)]
+    return min((each for each in found if each.meets), key=lambda each: each.busy)
+
+
+def _with_longest_delay(question: Question, safe: Prediction) -> list[Prediction]:
+    """Return the prediction with the longest delay that meets the objectives, if any does.
+
+    By bisection: more delay never makes a percentile better, and never costs device time.
+    """
+    timeout_us = safe.batching.default_timeout_microseconds or inf
+    delays = [delay_us for delay_us in delays_us(question) if delay_us < timeout_us]
+    least, most = 0, len(delays)
+    found: list[Prediction] = []
+    while least < most:
+        middle = (least + most) // 2
+        batching = safe.batching.with_(max_queue_delay_microseconds=delays[middle])
+        prediction = question.predict(batching)
+        if prediction.meets and question.reach.untried([batching, safe.batching])[0] == batching:
+            found = [prediction]
+            least = middle + 1
+        else:
+            most = middle
+    return found
+
+
+def delays_us(question: Question) -> tuple[int, ...]:
+    """Return the delays in microseconds that may be worth their wait, ascending."""
+    limits, goal = question.reach.limits.max_queue_delay_microseconds, question.goal
+    most_us = min(limits.max, MARGIN * goal.target_ms * _US_PER_MS)
+    least_us = max(limits.min, WORTH_WAITING_FOR / question.load.rate_per_s * _US_PER_S)
+    ascending = (FIRST_DELAY_US * DELAY_FACTOR**exponent for exponent in range(64))
+    within = takewhile(lambda delay_us: delay_us < most_us, ascending)
+    delays = (int(delay_us) for delay_us in (*within, most_us))
+    return tuple(delay_us for delay_us in delays if delay_us >= least_us)
+
+
+def stairs(curve_ms: Sequence[float]) -> tuple[int, ...]:
+    """Return the sizes after which one more request makes every request dearer, ascending.
+
+    The most pronounced ones, if there are more than Triton should look for.
+    """
+    cost = [ms / size for size, ms in enumerate(curve_ms, start=1)]
+    pairs = enumerate(pairwise(cost), start=1)
+    rises = [(after / before, size) for size, (before, after) in pairs]
+    edges = sorted(((rise, size) for rise, size in rises if rise >= STAIR), reverse=True)
+    return tuple(sorted(size for _, size in edges[:MAX_PREFERRED]))
+
+
+def _instances(least: int, most: int) -> Iterable[int]:
+    """Return the numbers of instances to try: all up to four, then by doubling, and the most."""
+    doubled = (n for n in (8, 16, 32) if least < n < most)
+    return sorted({least, *range(least, min(most, 4) + 1), *doubled, most})
+
+
+def replicas_needed(question: Question, pods: int, most: int) -> int | None:
+    """Return how many pods would meet the objectives, or None where the most could not.
+
+    Each pod gets its share of the load, as random requests of it; by doubling and bisection.
+    """
+    limits = question.reach.limits.instances
+    counts = _instances(limits.min, limits.max)
+
+    def suffices(count: int) -> bool:
+        goal = replace(question.goal, least_per_s=question.goal.least_per_s * pods / count)
+        share = replace(question, load=question.load.share(pods / count), goal=goal)
+        return any(safest(share, instances).meets for instances in counts)
+
+    return _least(suffices, pods + 1, most) if pods < most else None
+
+
+def _least(suffices: Callable[[int], bool], first: int, most: int) -> int | None:
+    """Return the least number from first to most that suffices, if larger ones do as well."""
+    low, high = first - 1, min(first, most)
+    while not suffices(high):
+        if high >= most:
+            return None
+        low, high = high, min(2 * high, most)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if suffices(middle) else (middle, high)
+    return high

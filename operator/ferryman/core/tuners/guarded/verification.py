@@ -1,0 +1,82 @@
+"""Whether a change did what was predicted of it, and what is done if it did not."""
+
+from dataclasses import replace
+from math import log
+from typing import Final
+
+from ferryman.api.batching import Batching
+from ferryman.core.observation.window import Window
+from ferryman.core.tuners.guarded.prediction import Prediction
+from ferryman.core.tuners.state import Learned, Trial
+
+#: Worse than predicted by more than this share counts against a change …
+TOLERANCE: Final = 0.2
+#: … if it is more than this, too: a server has its own noise.
+NOISE_MS: Final = 1.0
+#: Batches that take twice as long as was guessed.
+SURPRISE: Final = log(2)
+#: So many windows in a row decide about a change, for or against.
+WINDOWS: Final = 2
+#: For so long what failed is not tried again.
+MEMORY_S: Final = 3600.0
+
+
+def settled(learned: Learned, applied: Batching) -> Learned:
+    """Return the knowledge without a trial that is not of what is applied.
+
+    Then the change was refused or undone by somebody else.
+    """
+    trial = learned.trial
+    if trial is None or trial.after == applied:
+        return learned
+    return replace(learned, trial=None)
+
+
+def verified(trial: Trial, window: Window, foreseen: Prediction, *, missed: bool) -> Trial:
+    """Return the trial after one more window.
+
+    A window counts against the change when an objective is missed and the model does worse than
+    predicted as well as before. It decides at once when batches of a size that was never run
+    before take far longer than was guessed: beyond a knee each second makes a backlog that takes
+    many to be worked off.
+    """
+    # Larger batches are still those of the configuration before, which drains.
+    surprise = trial.service.surprise(
+        trial.after.instances,
+        window.service_times,
+        above=trial.before.max_batch_size,
+        upto=trial.after.max_batch_size,
+    )
+    worse = _slower if _backlog(trial, window.pending_before, window) else _later
+    if missed and surprise > SURPRISE:
+        return replace(trial, bad=WINDOWS, good=0)
+    if missed and worse(trial, window, foreseen):
+        return replace(trial, bad=trial.bad + 1, good=0)
+    return replace(trial, bad=0, good=trial.good + 1)
+
+
+def _backlog(trial: Trial, pending: int | None, window: Window) -> bool:
+    """Whether so many wait that every batch is full."""
+    return (pending or 0) > trial.after.max_batch_size * trial.after.instances * window.pods
+
+
+def _slower(trial: Trial, window: Window, foreseen: Prediction) -> bool:
+    """Whether less is served while requests never run out: then latency tells nothing."""
+    served = window.inferences_per_s
+    predicted = foreseen.capacity_per_s * window.pods * (1 - TOLERANCE)
+    return _backlog(trial, window.pending, window) and served < min(predicted, trial.served_per_s)
+
+
+def _later(trial: Trial, window: Window, foreseen: Prediction) -> bool:
+    """Whether requests take longer; by the mean, which is exact for any window."""
+    mean_ms = window.mean_latency_ms or 0.0
+    allowed_ms = max(foreseen.mean_ms * (1 + TOLERANCE), foreseen.mean_ms + NOISE_MS)
+    return mean_ms > max(allowed_ms, trial.mean_ms)
+
+
+def taken_back(learned: Learned, trial: Trial, now_s: float) -> Learned:
+    """Return the knowledge after a change was taken back: what failed is remembered."""
+    failed = tuple((other, until_s) for other, until_s in learned.failed if until_s > now_s)
+    return replace(
+        learned, trial=None, failed=(*failed, (trial, now_s + MEMORY_S)), evaluation=None
+    )

@@ -1,0 +1,116 @@
+"""What a tuner answers after a window, and what it remembers until the next."""
+
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from ferryman.api.batching import Batching
+from ferryman.api.conditions import Reason
+from ferryman.core.tuners.guarded.demand import Demand
+from ferryman.core.tuners.guarded.drift import Drift
+from ferryman.core.tuners.guarded.service_time import ServiceTimes
+
+#: Fewer requests than this say nothing about a percentile.
+MIN_REQUESTS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A change whose effect is being verified."""
+
+    before: Batching
+    after: Batching
+    mean_ms: float
+    """The mean latency in the window before the change."""
+    served_per_s: float
+    """Inferences served per second in the window before the change."""
+    service: ServiceTimes
+    """What was known when it was decided: that prediction is judged, not what was learned since."""
+    begun_at_s: float
+    """When it was decided."""
+    bad: int = 0
+    """Windows in a row that were worse than predicted."""
+    good: int = 0
+    """Windows in a row that were not."""
+
+    @property
+    def grew(self) -> bool:
+        """Whether the bound was raised."""
+        return self.after.max_batch_size > self.before.max_batch_size
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The latest search for the best configuration: it is not repeated while nothing changed."""
+
+    batching: Batching
+    """What was applied."""
+    rate_per_s: float
+    service_ms: float
+    """What a full batch took."""
+    reason: Reason
+    message: str
+    needs_replicas: int | None
+    windows: int = 0
+    """Windows since."""
+    patience: int = 1
+    """Windows after which it is repeated although nothing changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What ``Guarded`` knows about a model."""
+
+    service: ServiceTimes = field(default_factory=ServiceTimes)
+    drift: Drift = field(default_factory=Drift)
+    demand: Demand = field(default_factory=Demand)
+    trial: Trial | None = None
+    failed: tuple[tuple[Trial, float], ...] = ()
+    """Changes that did worse than predicted, and until when (s) they are not tried again."""
+    safe_bound: int | None = None
+    """Larger batches failed."""
+    suspected: float | None = None
+    """The share of requests that failed when the bound was lowered for it, until it is seen
+    whether that helped."""
+    failing: float = 0.0
+    """The share of requests that failed in the latest window."""
+    missed_at_s: float | None = None
+    """When a window last missed an objective."""
+    evaluation: Evaluation | None = None
+    economised_at_s: float | None = None
+    """When a change was last made only to save device time."""
+
+
+@dataclass(frozen=True, slots=True)
+class TunerState:
+    """What the tuner remembers between windows. It may be lost: tuning then starts afresh."""
+
+    trajectory: tuple[int, ...] = ()
+    """Batch sizes; the first one is the applied bound that the trajectory started from."""
+    met_in_a_row: int = 0
+    """Windows since an objective was last missed."""
+    learned: Learned = field(default_factory=Learned)
+
+    def collecting(self, trajectory: tuple[int, ...], *, met_in_a_row: int = 0) -> "TunerState":
+        """Return the state with another trajectory."""
+        return replace(self, trajectory=trajectory, met_in_a_row=met_in_a_row)
+
+
+@dataclass(frozen=True, slots=True)
+class TuneDecision:
+    """The batching to apply (equal to the applied one for "hold"), why, and the new state."""
+
+    batching: Batching
+    reason: Reason
+    message: str
+    state: TunerState
+    needs_replicas: int | None = None
+    """Replicas with which the objectives could be met, where no configuration of these can;
+    0 where no number of them could. None while nothing more is needed; it outlives a few good
+    windows, so that demand around the capacity makes no noise."""
+    if_refused: TunerState | None = None
+    """What to remember if the change must wait; without it, what was remembered before."""
+
+
+def with_bound(batching: Batching, bound: int) -> Batching:
+    """Return the batching with another bound; preferred sizes beyond it are dropped."""
+    return batching.with_(max_batch_size=bound).canonical()

@@ -1,0 +1,111 @@
+import pytest
+
+from ferryman.api.conditions import Reason
+from ferryman.core.observation.objectives import judge, queue_stands
+from tests.factories import objectives, window
+
+
+@pytest.mark.parametrize(
+    ("latency_ms", "met", "latency", "reason"),
+    [
+        pytest.param(40.0, True, -1, Reason.MET, id="below the target: met"),
+        pytest.param(50.0, True, 0, Reason.MET, id="exactly at the target: met"),
+        pytest.param(50.1, False, 1, Reason.LATENCY_ABOVE_TARGET, id="above the target: missed"),
+    ],
+)
+def test_latency(latency_ms, met, latency, reason):
+    verdict = judge(objectives(50), window(latency_ms=latency_ms))
+    assert (verdict.met, verdict.latency, verdict.throughput_met) == (met, latency, None)
+    assert verdict.reason == reason
+    assert verdict.message == f"p99 {latency_ms:.1f} ms, target 50 ms"
+
+
+def test_an_estimated_percentile_is_called_estimated():
+    verdict = judge(objectives(50, percentile=95), window(latency_estimated=True))
+    assert verdict.message == "p95 40.0 ms (estimated), target 50 ms"
+
+
+@pytest.mark.parametrize(
+    ("served", "offered", "queue_ms", "met", "reason"),
+    [
+        pytest.param(200.0, 200.0, 2.0, True, Reason.MET, id="as many as demanded: met"),
+        pytest.param(
+            150.0, 250.0, 2.0, False, Reason.THROUGHPUT_BELOW_TARGET, id="more is offered: missed"
+        ),
+        pytest.param(
+            150.0, 200.0, 2.0, False, Reason.THROUGHPUT_BELOW_TARGET, id="just enough is offered"
+        ),
+        pytest.param(
+            150.0,
+            150.0,
+            90.0,
+            False,
+            Reason.THROUGHPUT_BELOW_TARGET,
+            id="clients wait for answers before they ask again: a standing queue gives it away",
+        ),
+        pytest.param(
+            150.0, 150.0, 2.0, True, Reason.MET, id="clients ask for less and nothing queues: met"
+        ),
+    ],
+)
+def test_throughput(served, offered, queue_ms, met, reason):
+    seen = window(inferences_per_s=served, offered_inferences_per_s=offered, queue_ms=queue_ms)
+    verdict = judge(objectives(None, 200), seen)
+    assert (verdict.met, verdict.throughput_met, verdict.latency) == (met, met, None)
+    assert verdict.reason == reason
+
+
+def test_demand_below_the_objective_is_said():
+    verdict = judge(
+        objectives(None, 200), window(inferences_per_s=99.0, offered_inferences_per_s=100.0)
+    )
+    assert verdict.message == (
+        "99.0 inferences/s, at least 200 wanted, but clients ask for only 100.0 and nothing queues"
+    )
+
+
+def test_both_are_named_and_latency_is_the_reason_when_both_are_missed():
+    seen = window(latency_ms=80.0, inferences_per_s=100.0, offered_inferences_per_s=300.0)
+    verdict = judge(objectives(50, 200), seen)
+    assert verdict.reason == Reason.LATENCY_ABOVE_TARGET
+    assert verdict.message == "p99 80.0 ms, target 50 ms; 100.0 inferences/s, at least 200 wanted"
+    assert (verdict.met, verdict.latency, verdict.throughput_met) == (False, 1, False)
+
+
+def test_throughput_is_the_reason_when_only_it_is_missed():
+    seen = window(inferences_per_s=100.0, offered_inferences_per_s=300.0)
+    verdict = judge(objectives(50, 200), seen)
+    assert (verdict.met, verdict.latency) == (False, -1)
+    assert verdict.reason == Reason.THROUGHPUT_BELOW_TARGET
+
+
+@pytest.mark.parametrize(
+    ("failures", "message"),
+    [
+        pytest.param(0, "no requests in 10 s", id="nobody asked"),
+        pytest.param(7, "all 7 requests failed in 10 s", id="every request failed"),
+    ],
+)
+def test_a_window_without_success_says_nothing(failures, message):
+    verdict = judge(objectives(50, 200), window(requests=0, failures=failures, latency_ms=None))
+    assert (verdict.met, verdict.latency, verdict.throughput_met) == (None, None, None)
+    assert (verdict.reason, verdict.message) == (Reason.NO_TRAFFIC, message)
+
+
+@pytest.mark.parametrize(
+    ("queue_ms", "delay_ms", "stands"),
+    [
+        pytest.param(9.0, 0.0, False, id="shorter than one batch: the one before is computed"),
+        pytest.param(11.0, 0.0, True, id="longer than one batch"),
+        pytest.param(11.0, 5.0, False, id="the configured delay explains the rest"),
+        pytest.param(None, 0.0, False, id="nothing known of a queue"),
+    ],
+)
+def test_queue_stands(queue_ms, delay_ms, stands):
+    assert queue_stands(window(queue_ms=queue_ms, compute_ms=10.0), delay_ms) is stands
+
+
+def test_the_configured_delay_reaches_the_verdict():
+    seen = window(inferences_per_s=150.0, offered_inferences_per_s=150.0, queue_ms=19.0)
+    assert judge(objectives(None, 200), seen).met is False
+    assert judge(objectives(None, 200), seen, queue_delay_ms=10.0).met is True

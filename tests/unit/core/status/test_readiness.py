@@ -1,0 +1,241 @@
+"""Why a model is not ready, and whether a person must act."""
+
+import pytest
+
+from ferryman.api.conditions import Condition, ConditionType, Reason
+from ferryman.api.inference_model_status import (
+    CandidateStatus,
+    InferenceModelStatus,
+    PlacementStatus,
+)
+from ferryman.core.errors import RejectedError
+from ferryman.core.snapshot import ServingState
+from ferryman.core.status.observed import Observation
+from ferryman.core.status.readiness import View, find_problem, refusal
+from tests import factories
+from tests.factories import at
+
+PLACED = PlacementStatus(node_type="cpu-small", processor="cpu", reason="X", message="x")
+SERVES = ServingState(
+    exists=True, desired_replicas=2, ready_replicas=2, updated_replicas=2, model_ready=True
+)
+NOTHING = ServingState()
+
+
+def served(reason="Serving", message="", *, generation=1, place=PLACED):
+    """Return the status in which a model was found last, under which specification."""
+    ready = Condition(
+        type=ConditionType.READY,
+        status="True" if reason == "Serving" else "False",
+        reason=reason,
+        message=message,
+        observed_generation=generation,
+        last_transition_time=at(-60),
+    )
+    return InferenceModelStatus(conditions=(ready,), placement=place)
+
+
+def problem(
+    state=SERVES, *, placement=PLACED, rejection=None, runtime=None, replicas=2, before=None
+):
+    return find_problem(
+        View(
+            model=factories.model(replicas=replicas, status=before or served()),
+            runtime=runtime or factories.runtime(),
+            placement=placement,
+            serving=state,
+            rejection=rejection,
+            observation=Observation(None, None, steady=True),
+        )
+    )
+
+
+def nowhere(*reasons, reason=Reason.NO_CANDIDATE):
+    candidates = tuple(
+        CandidateStatus(node_type=f"t{i}", processor="cpu", reason=r, message="")
+        for i, r in enumerate(reasons)
+    )
+    return PlacementStatus(reason=reason, message="nowhere", candidates=candidates)
+
+
+def test_a_model_that_serves_has_none():
+    assert problem() is None
+
+
+def test_a_rejected_specification_comes_first():
+    found = problem(NOTHING, rejection=RejectedError(Reason.RUNTIME_NOT_FOUND, "create it"))
+    assert (found.reason, found.message, found.stalled) == ("RuntimeNotFound", "create it", True)
+
+
+@pytest.mark.parametrize(
+    ("placement", "measured", "reason", "stalled"),
+    [
+        pytest.param(
+            nowhere("NotBenchmarked", "ProfileStale"),
+            True,
+            Reason.NOT_BENCHMARKED,
+            False,
+            id="a benchmark is on its way",
+        ),
+        pytest.param(
+            nowhere("NotBenchmarked"),
+            False,
+            Reason.NOT_BENCHMARKED,
+            True,
+            id="no benchmark will come: the runtime has none",
+        ),
+        pytest.param(
+            nowhere("FormatNotSupported", "FormatNotSupported"),
+            True,
+            Reason.FORMAT_NOT_SUPPORTED,
+            True,
+            id="one reason for all candidates is the reason",
+        ),
+        pytest.param(
+            nowhere("BenchmarkFailed", "ProfileStale"),
+            True,
+            Reason.NO_CANDIDATE,
+            True,
+            id="several reasons: no candidate",
+        ),
+        pytest.param(nowhere(), True, Reason.NO_CANDIDATE, True, id="no nodes at all"),
+        pytest.param(
+            nowhere("NoNodeProfile", reason=Reason.NO_NODE_PROFILE),
+            True,
+            Reason.NO_NODE_PROFILE,
+            False,
+            id="agents have not reported yet",
+        ),
+    ],
+)
+def test_not_placed(placement, measured, reason, stalled):
+    found = problem(NOTHING, placement=placement, runtime=factories.runtime(measured=measured))
+    assert (found.reason, found.stalled) == (reason, stalled)
+    assert found.message.endswith("nowhere")
+
+
+def test_what_serves_keeps_serving_where_nothing_can_be_placed():
+    message = problem(placement=nowhere("ProfileStale")).message
+    assert message == "nowhere; what served before keeps serving"
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason", "stalled"),
+    [
+        pytest.param(
+            {"problem_reason": "ImageNotAvailable"}, "ImageNotAvailable", True, id="no image"
+        ),
+        pytest.param(
+            {"problem_reason": "PodUnschedulable"}, "PodUnschedulable", False, id="no node yet"
+        ),
+        pytest.param(
+            {"problem_reason": "PodUnschedulable", "progress_deadline_exceeded": True},
+            "PodUnschedulable",
+            True,
+            id="no node for ten minutes",
+        ),
+        pytest.param(
+            {"model_ready": False, "model_message": "UNAVAILABLE: x"},
+            "ModelLoadFailed",
+            True,
+            id="Triton refuses the model",
+        ),
+        pytest.param({"model_ready": False}, "ModelLoading", False, id="Triton loads the model"),
+        pytest.param(
+            {"progress_deadline_exceeded": True}, "ProgressDeadlineExceeded", True, id="stuck"
+        ),
+        pytest.param({"exists": False}, "Deploying", False, id="no Deployment yet"),
+        pytest.param({"ready_replicas": 1}, "Deploying", False, id="a replica is missing"),
+        pytest.param({"updated_replicas": 1}, "Deploying", False, id="a replica is of yesterday"),
+        pytest.param({"desired_replicas": 3}, "Deploying", False, id="another number was asked"),
+        pytest.param(
+            {"pods": tuple(factories.pod(name) for name in "abc")},
+            "Deploying",
+            False,
+            id="a replica of yesterday is still there",
+        ),
+    ],
+)
+def test_serving(fields, reason, stalled):
+    state = SERVES.with_(**fields)
+    found = problem(state)
+    assert (found.reason, found.stalled) == (reason, stalled)
+    assert problem(state, replicas=0) is None
+
+
+def test_deploying_counts_replicas():
+    state = SERVES.with_(ready_replicas=1, updated_replicas=1)
+    assert problem(state).message == (
+        "1 of 2 replicas are ready, 1 are updated to what is specified now, on cpu-small"
+    )
+    assert problem(NOTHING).message == "0 of 2 replicas are ready, on cpu-small"
+    beside = SERVES.with_(pods=tuple(factories.pod(name) for name in "abc"))
+    assert problem(beside).message == (
+        "2 of 2 replicas are ready, 1 of before are still there, on cpu-small"
+    )
+
+
+ELSEWHERE = PLACED.with_(node_type="cpu-large")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param(InferenceModelStatus(), id="nothing was said yet"),
+        pytest.param(served(generation=0), id="only of another specification"),
+        pytest.param(served("ApplyRefused", generation=0), id="another one was refused"),
+        pytest.param(served("Applying"), id="it was begun, and not finished"),
+        pytest.param(served("RuntimeNotFound"), id="it could not be served until now"),
+        pytest.param(served(place=None), id="it had no status"),
+        pytest.param(served(place=nowhere("ProfileStale")), id="it had no place"),
+        pytest.param(served(place=ELSEWHERE), id="it was elsewhere"),
+    ],
+)
+def test_what_serves_does_not_count_before_what_was_decided_is_applied(before):
+    failing = SERVES.with_(problem_reason="PodFailing")
+    for state in (SERVES, failing):
+        found = problem(state, before=before)
+        assert (found.reason, found.message, found.stalled) == (
+            "Applying",
+            "what was decided last is being applied",
+            False,
+        )
+    assert problem(NOTHING, before=before).message.startswith("0 of 2 replicas are ready")
+    assert problem(before=before, replicas=0) is None
+
+
+@pytest.mark.parametrize("reason", ["Deploying", "PodFailing", "ModelLoading", "ScaledToZero"])
+def test_what_is_said_of_pods_is_said_of_what_was_applied(reason):
+    assert problem(before=served(reason)) is None
+
+
+@pytest.mark.parametrize("reason", ["NameTaken", "ApplyRefused"])
+def test_a_refusal_stands_until_the_status_is_rid_of_it(reason):
+    before = served(reason, "in the server's words")
+    for state, replicas in ((SERVES, 2), (NOTHING, 2), (NOTHING, 0)):
+        found = problem(state, before=before, replicas=replicas)
+        assert (found.reason, found.message, found.stalled) == (
+            reason,
+            "in the server's words",
+            True,
+        )
+
+
+def test_what_is_rejected_or_has_no_place_comes_before_a_refusal():
+    before = served("ApplyRefused")
+    rejection = RejectedError(Reason.RUNTIME_NOT_FOUND, "create it")
+    assert problem(before=before, rejection=rejection).reason == "RuntimeNotFound"
+    assert problem(before=before, placement=nowhere("ProfileStale")).reason == "ProfileStale"
+
+
+@pytest.mark.parametrize(
+    ("before", "refused"),
+    [
+        pytest.param(InferenceModelStatus(), False, id="nothing was said"),
+        pytest.param(served(), False, id="it serves"),
+        pytest.param(served("ApplyRefused"), True, id="refused"),
+        pytest.param(served("ApplyRefused", generation=0), False, id="another specification was"),
+    ],
+)
+def test_refusal(before, refused):
+    assert (refusal(factories.model(status=before)) is not None) == refused
