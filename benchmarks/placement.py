@@ -19,7 +19,7 @@ from benchmarks.placement_fleets import CORRELATIONS
 from ferryman.core.fleet.fleet import Fleet
 from ferryman.core.fleet.options import Offers, offers
 from ferryman.core.fleet.packing import packed
-from ferryman.core.fleet.problem import NodeType, Problem
+from ferryman.core.fleet.problem import NodePool, PlacementProblem
 from ferryman.core.fleet.solve import place_next, solve
 
 NAME: Final = "placement"
@@ -110,7 +110,7 @@ def _misses(fleet: Fleet, found: Offers, placed: Placement) -> int:
     return count
 
 
-def faults(problem: Problem, placed: Placement) -> int:
+def faults(problem: PlacementProblem, placed: Placement) -> int:
     """Count nodes and processors that give more than they have, and models that lack replicas."""
     kinds = {kind.name: kind for kind in problem.node_types}
     used: dict[tuple[str, int, int, str], float] = {}
@@ -132,12 +132,12 @@ def faults(problem: Problem, placed: Placement) -> int:
     return lacking + len(over)
 
 
-def _count(kind: NodeType, resource: str) -> int:
+def _count(kind: NodePool, resource: str) -> int:
     """Return among how many processors of a node a resource is divided."""
     return next((part.count for part in kind.parts if resource in part.resources), 1)
 
 
-def _has(kind: NodeType, node: int, resource: str) -> float:
+def _has(kind: NodePool, node: int, resource: str) -> float:
     return kind.free[node].get(resource, 0.0) / _count(kind, resource)
 
 

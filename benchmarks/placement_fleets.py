@@ -17,7 +17,7 @@ from ferryman.core.fleet.devices import Floats
 from ferryman.core.fleet.fleet import Fleet, FleetModel, FleetNodeType, FleetProcessor, MeasuredTime
 from ferryman.core.fleet.options import offers
 from ferryman.core.fleet.packing import Packing
-from ferryman.core.fleet.problem import NodeType, Option
+from ferryman.core.fleet.problem import NodePool, Option
 from ferryman.core.queue_model.service_curve import Coefficients
 
 CORRELATIONS: Final = {"uncorrelated": 0.0, "weak": 0.5, "strong": 0.95}
@@ -113,7 +113,7 @@ def _counts(fleet: Fleet, rng: np.random.Generator) -> dict[str, int]:
     return {kind.name: _enough(kind, lots[kind.name]) for kind in problem.node_types}
 
 
-def _enough(kind: NodeType, options: Sequence[Option]) -> int:
+def _enough(kind: NodePool, options: Sequence[Option]) -> int:
     """Return how many nodes of a kind hold all of the options, the largest first."""
     ordered = sorted(options, key=lambda option: -option.cost)
     count = max(1, ceil(sum(option.cost for option in options)))

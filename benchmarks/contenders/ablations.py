@@ -14,8 +14,8 @@ from ferryman.api.conditions import Reason
 from ferryman.api.objectives import Objectives
 from ferryman.core.observation.window import Window
 from ferryman.core.tuners.guarded.demand import Demand
-from ferryman.core.tuners.guarded.drift import Drift
-from ferryman.core.tuners.guarded.service_time import Point, ServiceTimes
+from ferryman.core.tuners.guarded.drift import DriftDetector
+from ferryman.core.tuners.guarded.service_time import ServiceTimePoint, ServiceTimes
 from ferryman.core.tuners.select import TuneDecision, TunerState, tune
 from ferryman.core.tuners.state import Learned
 
@@ -27,7 +27,7 @@ def _without_verification(learned: Learned) -> Learned:
 
 
 def _without_drift(learned: Learned) -> Learned:
-    return replace(learned, drift=Drift())
+    return replace(learned, drift=DriftDetector())
 
 
 def _without_history(learned: Learned) -> Learned:
@@ -45,7 +45,7 @@ def _without_shape(learned: Learned) -> Learned:
     return replace(learned, service=ServiceTimes(points))
 
 
-def _weight(item: tuple[int, Point]) -> float:
+def _weight(item: tuple[int, ServiceTimePoint]) -> float:
     return item[1].weight
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from ferryman.actuation.events import ChangeBegun, ChangeEnded, Decided, Entry, Observed
 from ferryman.api.batching import Batching
-from ferryman.core.simulator.tuned_run import Change, Shortage
+from ferryman.core.simulator.tuned_run import CapacityShortage, Change
 
 
 @dataclass
@@ -14,7 +14,7 @@ class Logbook:
     applied: Batching
     changes: tuple[Change, ...] = ()
     windows: int = 0
-    shortage: Shortage | None = None
+    shortage: CapacityShortage | None = None
     not_applied: int = 0
     """Changes that the server refused, or that were put back."""
     decision_ms: float = 0.0
@@ -33,7 +33,7 @@ class Logbook:
         elif isinstance(event, ChangeEnded):
             self._ended(event, at_s)
 
-    def shifted(self, seconds: float) -> tuple[tuple[Change, ...], Shortage | None]:
+    def shifted(self, seconds: float) -> tuple[tuple[Change, ...], CapacityShortage | None]:
         """Return changes and shortage with so much added to every time."""
         changes = tuple(
             replace(change, begun_at_s=change.begun_at_s + seconds, at_s=change.at_s + seconds)
@@ -46,7 +46,7 @@ class Logbook:
         self.decision_ms = max(self.decision_ms, event.took_ms)
         replicas = event.step.needs_replicas
         if replicas is not None:
-            first = self.shortage or Shortage(event.number, at_s, replicas)
+            first = self.shortage or CapacityShortage(event.number, at_s, replicas)
             self.shortage = replace(first, replicas=replicas)
 
     def _ended(self, event: ChangeEnded, at_s: float) -> None:

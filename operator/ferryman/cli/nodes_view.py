@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ferryman.api.node_profile import Benchmark, BenchmarkPoint, Processor
-from ferryman.core.placement.node_types import NodeType, Spread
+from ferryman.core.placement.node_types import NodeTypeSummary, Spread
 
 NOTHING = "-"
 NO_PROFILE = "(no profile)"
@@ -25,12 +25,12 @@ _COLUMNS = (
 )
 
 
-def as_json(types: Iterable[NodeType]) -> dict[str, Any]:
+def as_json(types: Iterable[NodeTypeSummary]) -> dict[str, Any]:
     """Return all that is known of the node types, with the API's field names."""
     return {"nodeTypes": [kind.as_dict() for kind in types]}
 
 
-def show(types: Sequence[NodeType], console: Console) -> None:
+def show(types: Sequence[NodeTypeSummary], console: Console) -> None:
     """Print one row for each node type, processor class and runtime, and what is amiss."""
     if not types:
         console.print("no nodes")
@@ -46,7 +46,7 @@ def show(types: Sequence[NodeType], console: Console) -> None:
         console.print(Text(line), soft_wrap=True)
 
 
-def remarks(types: Iterable[NodeType]) -> Iterator[str]:
+def remarks(types: Iterable[NodeTypeSummary]) -> Iterator[str]:
     """Yield what a person should know besides: failures, notes, processors that are out."""
     for kind in types:
         if kind.taints:
@@ -66,7 +66,7 @@ def _table_remarks(where: str, table: Benchmark) -> Iterator[str]:
         yield f"{where}: {table.note}"
 
 
-def _rows(kind: NodeType) -> Iterator[Sequence[str]]:
+def _rows(kind: NodeTypeSummary) -> Iterator[Sequence[str]]:
     head = (kind.name or NO_PROFILE, _nodes(kind))
     free = ", ".join(_amount(name, kind.free[name]) for name in kind.free) or NOTHING
     if not kind.processors:
@@ -86,7 +86,7 @@ def _rows(kind: NodeType) -> Iterator[Sequence[str]]:
             head, free = ("", ""), ""
 
 
-def _nodes(kind: NodeType) -> str:
+def _nodes(kind: NodeTypeSummary) -> str:
     count = len(kind.nodes)
     return f"{count}" if kind.usable_nodes == count else f"{kind.usable_nodes} of {count} usable"
 

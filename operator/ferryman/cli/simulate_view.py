@@ -12,7 +12,7 @@ from ferryman.cli.tuning.lines import needs_words
 from ferryman.core.simulator.figures import Figures, windows_to_converge
 from ferryman.core.simulator.oracle import Static
 from ferryman.core.simulator.scenario import Scenario
-from ferryman.core.simulator.tuned_run import Run, Shortage
+from ferryman.core.simulator.tuned_run import CapacityShortage, Run
 from ferryman.core.wording import describe
 
 #: Wide enough where the output is no terminal.
@@ -75,7 +75,7 @@ def as_json(compared: Comparison) -> dict[str, Any]:
     }
 
 
-def _shortage(shortage: Shortage | None) -> dict[str, Any] | None:
+def _shortage(shortage: CapacityShortage | None) -> dict[str, Any] | None:
     if shortage is None:
         return None
     return {

@@ -23,7 +23,7 @@ from ferryman.core.benchmark import schedule as benchmarking
 from ferryman.core.benchmark import shortage
 from ferryman.core.benchmark import tables as benchmark_tables
 from ferryman.core.benchmark.schedule import Measurement
-from ferryman.core.benchmark.shortage import Shortage
+from ferryman.core.benchmark.shortage import ResourceShortage
 from ferryman.core.manifests import Manifest
 from ferryman.handlers import gather
 from ferryman.handlers.benchmark_jobs import BenchmarkJob, ending, read, termination_message
@@ -163,7 +163,7 @@ class Benchmarks:
         _log.info("benchmark finished", extra=extra)
         return table
 
-    def _shortages(self) -> list[Shortage]:
+    def _shortages(self) -> list[ResourceShortage]:
         """Return what serving pods lack that no node has room for."""
         models = ((key, self._cache.model(key) or {}) for key in self._cache.model_keys())
         placed = (
@@ -181,7 +181,7 @@ class Benchmarks:
         self,
         jobs: Iterable[BenchmarkJob],
         runtimes: Iterable[InferenceRuntime],
-        shortages: Sequence[Shortage],
+        shortages: Sequence[ResourceShortage],
     ) -> list[Measurement]:
         """Delete the Jobs that hold what serving pods wait for; return what still runs.
 
@@ -226,7 +226,7 @@ class Benchmarks:
         runtimes: Sequence[InferenceRuntime],
         profiles: Sequence[NodeProfile],
         running: Sequence[Measurement],
-        shortages: Sequence[Shortage],
+        shortages: Sequence[ResourceShortage],
     ) -> None:
         if not self._measures(runtimes):
             return

@@ -24,7 +24,7 @@ from ferryman.core.render import ANNOTATION_CONFIG_HASH
 from ferryman.core.snapshot import PodView
 from ferryman.core.status import conditions
 from ferryman.core.status.events import Event, of_outcome
-from ferryman.core.status.readiness import Problem
+from ferryman.core.status.readiness import NotReady
 from ferryman.handlers.cache import (
     Cache,
     Key,
@@ -297,11 +297,11 @@ def _is_ours(there: Manifest, manifest: Manifest) -> bool:
     return label == ours["labels"][names.LABEL_MODEL] or ours["ownerReferences"][0]["uid"] in owners
 
 
-def _problem(error: PermanentError) -> Problem:
+def _problem(error: PermanentError) -> NotReady:
     if isinstance(error, NameTakenError):
-        return Problem(Reason.NAME_TAKEN, str(error), stalled=True)
+        return NotReady(Reason.NAME_TAKEN, str(error), stalled=True)
     message = f"the API server refuses an object that is to serve the model: {error}"
-    return Problem(Reason.APPLY_REFUSED, message, stalled=True)
+    return NotReady(Reason.APPLY_REFUSED, message, stalled=True)
 
 
 def _made_for(pod: Manifest) -> str | None:

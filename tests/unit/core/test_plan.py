@@ -18,7 +18,7 @@ from ferryman.api.inference_model_status import BatchingChange, BatchingStatus, 
 from ferryman.core.plan import Environment, plan, record_outcome, record_started, target
 from ferryman.core.snapshot import ServingState
 from ferryman.core.status.conditions import applied, with_problem
-from ferryman.core.status.readiness import Problem
+from ferryman.core.status.readiness import NotReady
 from ferryman.core.tuners.select import TunerState
 from tests import factories
 from tests.factories import NOW, at, node, pod
@@ -209,7 +209,7 @@ def test_a_change_of_the_specification_is_ready_only_after_it_was_applied():
 
 def test_nothing_that_serves_is_touched_while_the_api_server_refuses_objects():
     snapshot = settled(slow_model())
-    problem = Problem(Reason.APPLY_REFUSED, "no quota", stalled=True)
+    problem = NotReady(Reason.APPLY_REFUSED, "no quota", stalled=True)
     refused = written(snapshot, with_problem(snapshot.model.status, problem, NOW))
     done = planned(refused, window=SLOW, state=FALLING)
     assert (done.actuation, done.state, done.requeue_after_s) == (None, FALLING, 30.0)

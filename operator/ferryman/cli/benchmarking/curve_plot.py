@@ -10,7 +10,7 @@ from math import ceil, floor, log2, log10
 from typing import Final
 
 from ferryman.api.node_profile import BenchmarkPoint
-from ferryman.core.placement.node_types import NodeType
+from ferryman.core.placement.node_types import NodeTypeSummary
 
 WIDTH: Final = 960
 PANEL_WIDTH: Final = 400
@@ -56,7 +56,7 @@ class Panel:
         return TOP + PANEL_HEIGHT * (1 - max(0.0, share))
 
 
-def plot(types: Iterable[NodeType]) -> str:
+def plot(types: Iterable[NodeTypeSummary]) -> str:
     """Return the chart. Raises ValueError when there is no load performance table to draw."""
     curves = tuple(_curves(types))
     if not curves:
@@ -93,7 +93,7 @@ def _p99(point: BenchmarkPoint) -> float:
     return point.latency_p99_milliseconds
 
 
-def _curves(types: Iterable[NodeType]) -> Iterator[Curve]:
+def _curves(types: Iterable[NodeTypeSummary]) -> Iterator[Curve]:
     tables = [
         (f"{kind.name} {table.processor_class} under {table.runtime}", table.points)
         for kind in types

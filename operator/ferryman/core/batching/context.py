@@ -36,7 +36,7 @@ class BatchingDecision:
 
 
 @dataclass(frozen=True)
-class Situation:
+class BatchingContext:
     """One model's batching: what is reported, applied, in force, and observed."""
 
     model: InferenceModel
@@ -131,4 +131,4 @@ class Situation:
 
 
 #: A rule answers, or leaves the answer to the rules after it.
-Rule = Callable[[Situation], BatchingDecision | None]
+Rule = Callable[[BatchingContext], BatchingDecision | None]

@@ -14,7 +14,7 @@ from ferryman.api.inference_model_status import BatchingStatus
 from ferryman.api.model_source import TritonConfig
 from ferryman.core import timestamps
 from ferryman.core.batching.changes import in_force, in_progress, resolve
-from ferryman.core.batching.context import BatchingDecision, Rule, Situation
+from ferryman.core.batching.context import BatchingContext, BatchingDecision, Rule
 from ferryman.core.batching.limits import clamp, start
 from ferryman.core.batching.tuning import let_tuner_step
 from ferryman.core.observation.window import Window
@@ -72,7 +72,7 @@ def decide(
     batching = _with_needs(batching, model)
     # What no pod calls ready was not served by what is applied.
     window = window if serving.model_ready else None
-    situation = Situation(
+    situation = BatchingContext(
         model=model,
         serving=serving,
         overlay=overlay,
@@ -141,12 +141,12 @@ def _explained(
     return batching.with_(reason=str(Reason.OBSERVING), message=message)
 
 
-def _await_outcome(situation: Situation) -> BatchingDecision | None:
+def _await_outcome(situation: BatchingContext) -> BatchingDecision | None:
     """Nothing else happens while a change is under way whose outcome cannot be told yet."""
     return situation.hold() if in_progress(situation.batching) else None
 
 
-def _leave_unbatchable(situation: Situation) -> BatchingDecision | None:
+def _leave_unbatchable(situation: BatchingContext) -> BatchingDecision | None:
     """Triton found that the model cannot be batched: there is nothing to change."""
     if situation.serving.batchable:
         return None
@@ -157,7 +157,7 @@ def _leave_unbatchable(situation: Situation) -> BatchingDecision | None:
     return situation.hold(Reason.NOT_BATCHABLE, message)
 
 
-def _follow_spec(situation: Situation) -> BatchingDecision | None:
+def _follow_spec(situation: BatchingContext) -> BatchingDecision | None:
     """Apply what the user states: no interval binds it, but it counts."""
     wanted = situation.in_effect(_wanted(situation))
     if wanted == situation.applied:
@@ -172,7 +172,7 @@ def _follow_spec(situation: Situation) -> BatchingDecision | None:
     return situation.change(wanted, Reason.SPEC_CHANGED, message)
 
 
-def _wanted(situation: Situation) -> Batching:
+def _wanted(situation: BatchingContext) -> Batching:
     """Return what the specification makes of what is applied.
 
     Before anything was tuned or proved good, ``initial`` still says where tuning starts.
@@ -186,7 +186,7 @@ def _wanted(situation: Situation) -> Batching:
     return clamp(situation.applied, spec)
 
 
-def _converge(situation: Situation) -> BatchingDecision | None:
+def _converge(situation: BatchingContext) -> BatchingDecision | None:
     """Bring pods that have another batching in force back to what is applied."""
     applied = situation.applied
     found = next((p.batching for p in situation.pods if not in_force(p, applied)), None)
@@ -206,7 +206,7 @@ def _converge(situation: Situation) -> BatchingDecision | None:
     return situation.change(applied, Reason.DRIFTED, message, before=found, pods=pods)
 
 
-def _convergences(situation: Situation) -> int:
+def _convergences(situation: BatchingContext) -> int:
     """Count the last hour's attempts to bring pods to what is applied."""
     return sum(
         change.reason == Reason.DRIFTED
@@ -222,5 +222,5 @@ _RULES: Final[tuple[Rule, ...]] = (
     _follow_spec,
     _converge,
     let_tuner_step,
-    Situation.hold,
+    BatchingContext.hold,
 )

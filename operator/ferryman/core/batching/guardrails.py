@@ -15,7 +15,7 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class ReloadRefusal:
     """Why a reload is refused, and when it will be possible (None: never under this spec)."""
 
     reason: Reason
@@ -29,7 +29,7 @@ def refuse_reload(
     now: datetime,
     *,
     rollback: bool = False,
-) -> Decision | None:
+) -> ReloadRefusal | None:
     """Return why a reload must wait, or None when it may happen now.
 
     ``recent_reloads`` are RFC 3339 times in any order. A rollback counts, but it never waits:
@@ -54,13 +54,13 @@ def prune(recent_reloads: tuple[str, ...], now: datetime) -> tuple[str, ...]:
     )
 
 
-def _budget(guardrails: Guardrails, reloads: list[datetime], now: datetime) -> Decision | None:
+def _budget(guardrails: Guardrails, reloads: list[datetime], now: datetime) -> ReloadRefusal | None:
     allowed = guardrails.max_reloads_per_hour
     reloads = [reload for reload in reloads if now - reload < _HOUR]
     if len(reloads) < allowed:
         return None
     if allowed == 0:
-        return Decision(
+        return ReloadRefusal(
             Reason.RELOAD_BUDGET_SPENT, "no reloads are allowed (maxReloadsPerHour is 0)", None
         )
     # The budget has room again when only allowed - 1 reloads are younger than an hour.
@@ -69,10 +69,12 @@ def _budget(guardrails: Guardrails, reloads: list[datetime], now: datetime) -> D
         f"{len(reloads)} reloads in the last hour, {allowed} allowed; "
         f"the next is possible at {timestamps.text(possible_at)}"
     )
-    return Decision(Reason.RELOAD_BUDGET_SPENT, message, possible_at)
+    return ReloadRefusal(Reason.RELOAD_BUDGET_SPENT, message, possible_at)
 
 
-def _interval(guardrails: Guardrails, reloads: list[datetime], now: datetime) -> Decision | None:
+def _interval(
+    guardrails: Guardrails, reloads: list[datetime], now: datetime
+) -> ReloadRefusal | None:
     if not reloads:
         return None
     latest = reloads[-1]
@@ -84,4 +86,4 @@ def _interval(guardrails: Guardrails, reloads: list[datetime], now: datetime) ->
         f"the last reload was at {timestamps.text(latest)}, {least_s} s must lie between reloads; "
         f"the next is possible at {timestamps.text(possible_at)}"
     )
-    return Decision(Reason.RELOAD_INTERVAL, message, possible_at)
+    return ReloadRefusal(Reason.RELOAD_INTERVAL, message, possible_at)

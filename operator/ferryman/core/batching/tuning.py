@@ -6,7 +6,7 @@ from typing import Final
 
 from ferryman.api.batching import Guardrails
 from ferryman.api.conditions import Reason
-from ferryman.core.batching.context import BatchingDecision, Situation
+from ferryman.core.batching.context import BatchingContext, BatchingDecision
 from ferryman.core.batching.guardrails import ROLLBACKS, refuse_reload
 from ferryman.core.tuners.protocol import Decision
 from ferryman.core.tuners.select import TuneDecision, TunerState, tune
@@ -27,7 +27,7 @@ _LEARNING: Final = (
 )
 
 
-def let_tuner_step(situation: Situation) -> BatchingDecision | None:
+def let_tuner_step(situation: BatchingContext) -> BatchingDecision | None:
     """Ask the tuner after a window; apply, recommend or explain what it says."""
     spec, window, applied = situation.spec, situation.window, situation.applied
     if window is None or spec.mode == "Fixed" or not situation.pods:
@@ -51,7 +51,7 @@ def why_reload_waits(
     return refused.reason, f"{describe(word.batching.canonical())} waits: {refused.message}"
 
 
-def _as_overlaid(situation: Situation, tuned: TuneDecision) -> TuneDecision:
+def _as_overlaid(situation: BatchingContext, tuned: TuneDecision) -> TuneDecision:
     """Return the tuner's word as it would come into force: an overlay may keep it from it."""
     batching = situation.in_effect(tuned.batching)
     kept = batching == situation.applied != tuned.batching.canonical()
@@ -63,7 +63,7 @@ def _if_refused(tuned: TuneDecision) -> TunerState:
     return tuned.state if tuned.if_refused is None else tuned.if_refused
 
 
-def _with_needs(situation: Situation, tuned: TuneDecision) -> Situation:
+def _with_needs(situation: BatchingContext, tuned: TuneDecision) -> BatchingContext:
     """Take down the replicas that the tuner asks for; too few requests to judge say nothing."""
     needed = tuned.needs_replicas
     if tuned.reason == Reason.OBSERVING or needed == situation.batching.needed_replicas:
@@ -71,7 +71,7 @@ def _with_needs(situation: Situation, tuned: TuneDecision) -> Situation:
     return replace(situation, batching=situation.batching.with_(needed_replicas=needed))
 
 
-def _stay(situation: Situation, tuned: TuneDecision) -> BatchingDecision:
+def _stay(situation: BatchingContext, tuned: TuneDecision) -> BatchingDecision:
     """Explain why nothing changes, in the words of before where they are still true."""
     explained = situation.batching.reason
     if tuned.reason in {Reason.COLLECTING, Reason.LEARNING}:
@@ -85,12 +85,12 @@ def _stay(situation: Situation, tuned: TuneDecision) -> BatchingDecision:
     return situation.hold(tuned.reason, tuned.message, state=tuned.state)
 
 
-def _collecting(situation: Situation) -> str:
+def _collecting(situation: BatchingContext) -> str:
     samples = situation.spec.trend.samples
     return f"an objective is missed: {samples} windows make a trend, and the batch bound follows it"
 
 
-def _recommend(situation: Situation, tuned: TuneDecision) -> BatchingDecision:
+def _recommend(situation: BatchingContext, tuned: TuneDecision) -> BatchingDecision:
     """Write the tuner's decisions down without carrying them out."""
     if tuned.reason in UNDECIDED:
         return _stay(situation, tuned)
@@ -104,7 +104,7 @@ def _recommend(situation: Situation, tuned: TuneDecision) -> BatchingDecision:
     return situation.hold(Reason.RECOMMENDED, tuned.message, state=state)
 
 
-def _apply(situation: Situation, tuned: TuneDecision) -> BatchingDecision:
+def _apply(situation: BatchingContext, tuned: TuneDecision) -> BatchingDecision:
     """Carry a step out, if it needs no reload or the guardrails allow one."""
     if situation.actuator(situation.applied, tuned.batching) == "Reload":
         reloads = situation.batching.recent_reloads

@@ -14,7 +14,7 @@ from ferryman.api.inference_runtime import InferenceRuntime, RuntimeProcessor
 from ferryman.api.node_profile import Benchmark, NodeProfile, Processor
 from ferryman.core import timestamps
 from ferryman.core.benchmark.requests import Subject, is_open
-from ferryman.core.benchmark.shortage import Shortage
+from ferryman.core.benchmark.shortage import ResourceShortage
 from ferryman.core.benchmark.tables import newest
 from ferryman.core.placement.filters import is_fresh
 from ferryman.core.placement.fit import free, misfit
@@ -72,7 +72,7 @@ def due(
     running: Collection[Measurement],
     now: datetime,
     *,
-    shortages: Collection[Shortage] = (),
+    shortages: Collection[ResourceShortage] = (),
 ) -> tuple[Measurement, ...]:
     """Return what to measure now.
 
@@ -102,7 +102,7 @@ def due(
 def given_up(
     running: Iterable[Measurement],
     runtimes: Iterable[InferenceRuntime],
-    shortages: Collection[Shortage],
+    shortages: Collection[ResourceShortage],
 ) -> tuple[Measurement, ...]:
     """Return the measurements that hold what a serving pod of the same node type waits for."""
     entries = {(r.name, e.processor_class): e for r in runtimes for e in r.spec.processors}
@@ -114,7 +114,7 @@ def given_up(
 
 
 def _is_short(
-    node_type: str, entry: RuntimeProcessor | None, shortages: Collection[Shortage]
+    node_type: str, entry: RuntimeProcessor | None, shortages: Collection[ResourceShortage]
 ) -> bool:
     """Whether a serving pod waits for something that a measurement takes: CPU, memory, a device."""
     taken = {"cpu", "memory"}

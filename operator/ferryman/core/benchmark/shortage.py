@@ -13,17 +13,17 @@ _INSUFFICIENT: Final = re.compile(r"Insufficient ([\w./-]*\w)")
 
 
 @dataclass(frozen=True, slots=True)
-class Shortage:
+class ResourceShortage:
     """Resources that a serving pod waits for on the nodes of one type."""
 
     node_type: str
     resources: frozenset[str]
 
 
-def shortages(node_type: str, pods: Iterable[Manifest]) -> tuple[Shortage, ...]:
+def shortages(node_type: str, pods: Iterable[Manifest]) -> tuple[ResourceShortage, ...]:
     """Return what each pod that no node has room for lacks; the pods are bound to one type."""
     found = (_lacking(pod) for pod in pods)
-    return tuple(Shortage(node_type, resources) for resources in found if resources)
+    return tuple(ResourceShortage(node_type, resources) for resources in found if resources)
 
 
 def _lacking(pod: Manifest) -> frozenset[str]:

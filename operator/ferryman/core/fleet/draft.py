@@ -5,7 +5,7 @@ from math import inf
 from typing import Final
 
 from ferryman.core.fleet.packing import Packing
-from ferryman.core.fleet.problem import Demand, Option, Placed, Problem
+from ferryman.core.fleet.problem import ModelDemand, Option, Placed, PlacementProblem
 
 #: A local search ends after so many rounds over all models.
 ROUNDS: Final = 8
@@ -23,9 +23,9 @@ WORTHWHILE: Final = 1e-9
 class Draft:
     """What is placed so far; never over a node's capacity, nor over the number of moves."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: PlacementProblem) -> None:
         self.placed: dict[int, Placed] = {}
-        """By the model's index in ``Problem.demands``."""
+        """By the model's index in ``PlacementProblem.demands``."""
         self._problem = problem
         self._packing = Packing(problem.node_types)
         self._there: dict[str, set[int]] = {}
@@ -157,7 +157,7 @@ class Draft:
         self._moves -= self._problem.demands[model].moves(placed.option)
         return placed
 
-    def _may(self, demand: Demand, option: Option) -> bool:
+    def _may(self, demand: ModelDemand, option: Option) -> bool:
         most = self._problem.max_moves
         return most is None or not demand.moves(option) or self._moves < most
 
@@ -185,7 +185,7 @@ class Draft:
         return self._packing.size(option)
 
 
-def ranked(demand: Demand) -> list[Option]:
+def ranked(demand: ModelDemand) -> list[Option]:
     """Return the options of a model, the cheapest first."""
     return sorted(demand.options, key=lambda o: (demand.cost(o), o.node_type, o.processor))
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_matrix
 
-from ferryman.core.fleet.problem import NodeType, Option, Part, Placed, Problem
+from ferryman.core.fleet.problem import NodePool, Option, Part, Placed, PlacementProblem
 
 Floats = NDArray[np.float64]
 Term = tuple[int, float]
@@ -71,12 +71,12 @@ class _Row:
     most: float
 
 
-def variables(problem: Problem) -> int:
+def variables(problem: PlacementProblem) -> int:
     """Return how many variables the program has."""
     return _variables(_pairs(problem))
 
 
-def solve(problem: Problem, time_limit_s: float) -> Exact:
+def solve(problem: PlacementProblem, time_limit_s: float) -> Exact:
     """Return the best placement, or that there is none, or what was found in time."""
     pairs = _pairs(problem)
     count = _variables(pairs)
@@ -98,13 +98,13 @@ def solve(problem: Problem, time_limit_s: float) -> Exact:
     return Exact(bound, {} if found.x is None else _placed(pairs, found.x))
 
 
-def _pairs(problem: Problem) -> list[_Pair]:
+def _pairs(problem: PlacementProblem) -> list[_Pair]:
     kinds = {kind.name: kind for kind in problem.node_types}
     pairs: list[_Pair] = []
     first = 0
     for model, demand in enumerate(problem.demands):
         for option in demand.options:
-            kind = kinds.get(option.node_type, NodeType(option.node_type, ()))
+            kind = kinds.get(option.node_type, NodePool(option.node_type, ()))
             pairs.append(_Pair(model, option, first, len(kind.free), kind.part_of(option)))
             first += 1 + pairs[-1].spots
     return pairs
@@ -114,7 +114,7 @@ def _variables(pairs: list[_Pair]) -> int:
     return sum(1 + pair.spots for pair in pairs)
 
 
-def _choices(problem: Problem, pairs: list[_Pair]) -> Iterator[_Row]:
+def _choices(problem: PlacementProblem, pairs: list[_Pair]) -> Iterator[_Row]:
     """Each model is placed once, with all replicas, and only so many models move."""
     of: dict[int, list[Term]] = {model: [] for model in range(len(problem.demands))}
     for pair in pairs:
@@ -127,7 +127,7 @@ def _choices(problem: Problem, pairs: list[_Pair]) -> Iterator[_Row]:
         yield _Row(tuple((pair.first, 1.0) for pair in movers), 0.0, float(problem.max_moves))
 
 
-def _capacities(problem: Problem, pairs: list[_Pair]) -> Iterator[_Row]:
+def _capacities(problem: PlacementProblem, pairs: list[_Pair]) -> Iterator[_Row]:
     """No node, and no processor, gives more than it has; amounts as shares of what is free."""
     for kind in problem.node_types:
         own = [pair for pair in pairs if pair.option.node_type == kind.name]

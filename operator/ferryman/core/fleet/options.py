@@ -7,7 +7,14 @@ from typing import Final, Literal, TypeVar
 from ferryman.api.conditions import Reason
 from ferryman.core.fleet.fleet import Fleet, FleetModel, FleetNodeType, FleetProcessor
 from ferryman.core.fleet.guide import Key, guide
-from ferryman.core.fleet.problem import Amounts, Demand, NodeType, Option, Part, Problem
+from ferryman.core.fleet.problem import (
+    Amounts,
+    ModelDemand,
+    NodePool,
+    Option,
+    Part,
+    PlacementProblem,
+)
 from ferryman.core.fleet.sizing import Size, TooSlow, size
 
 Policy = Literal["BestFit", "Cheapest"]
@@ -34,7 +41,7 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FleetPlace:
     """A processor class on a node type, and what one node of the type has."""
 
     kind: FleetNodeType
@@ -46,7 +53,7 @@ class Place:
 class Offers:
     """What each model was found to need where it could be served, and where it could not."""
 
-    problem: Problem
+    problem: PlacementProblem
     sizes: Mapping[str, Mapping[Key, Size]]
     """By model, and by node type and processor class: one for each option."""
     refused: Mapping[str, tuple[Refused, ...]]
@@ -60,7 +67,7 @@ def offers(fleet: Fleet, policy: Policy) -> Offers:
     Raises ValueError when a price is missing that the policy needs.
     """
     places = {
-        (kind.name, processor.processor_class): Place(kind, processor, _amounts(kind))
+        (kind.name, processor.processor_class): FleetPlace(kind, processor, _amounts(kind))
         for kind in fleet.node_types
         for processor in kind.processors
     }
@@ -79,7 +86,7 @@ def offers(fleet: Fleet, policy: Policy) -> Offers:
     }
     prices = {kind.name: _price(kind, policy) for kind in fleet.node_types}
     demands = tuple(_demand(model, places, sizes[model.name], prices) for model in fleet.models)
-    return Offers(Problem(_node_types(fleet, places), demands), sizes, refused)
+    return Offers(PlacementProblem(_node_types(fleet, places), demands), sizes, refused)
 
 
 def _of(kind: type[A], answers: Mapping[Key, Size | TooSlow]) -> dict[Key, A]:
@@ -88,20 +95,20 @@ def _of(kind: type[A], answers: Mapping[Key, Size | TooSlow]) -> dict[Key, A]:
 
 def _demand(
     model: FleetModel,
-    places: Mapping[Key, Place],
+    places: Mapping[Key, FleetPlace],
     sizes: Mapping[Key, Size],
     prices: Mapping[str, float],
-) -> Demand:
+) -> ModelDemand:
     options = (_option(model, places[key], size, prices[key[0]]) for key, size in sizes.items())
     now = model.present
     present = None if now is None else (now.node_type, now.processor_class)
-    return Demand(model.name, tuple(options), present, MOVE_FACTOR)
+    return ModelDemand(model.name, tuple(options), present, MOVE_FACTOR)
 
 
-def _node_types(fleet: Fleet, places: Mapping[Key, Place]) -> tuple[NodeType, ...]:
+def _node_types(fleet: Fleet, places: Mapping[Key, FleetPlace]) -> tuple[NodePool, ...]:
     has = {node_type: place.has for (node_type, _), place in places.items()}
     return tuple(
-        NodeType(kind.name, (has[kind.name],) * kind.count, tuple(_parts(kind, has[kind.name])))
+        NodePool(kind.name, (has[kind.name],) * kind.count, tuple(_parts(kind, has[kind.name])))
         for kind in fleet.node_types
     )
 
@@ -115,7 +122,7 @@ def _parts(kind: FleetNodeType, has: Amounts) -> Iterator[Part]:
 
 
 def _answers(
-    model: FleetModel, places: Mapping[Key, Place], speeds: Mapping[Key, float]
+    model: FleetModel, places: Mapping[Key, FleetPlace], speeds: Mapping[Key, float]
 ) -> Iterator[tuple[Key, Size | TooSlow]]:
     """Return for each place what the model needs there, or why it cannot be served there."""
     measured = dict(_measured(model, places))
@@ -123,7 +130,7 @@ def _answers(
         yield key, _ruled_out(model, place) or _sized(model, place, _guided(key, measured, speeds))
 
 
-def _ruled_out(model: FleetModel, place: Place) -> TooSlow | None:
+def _ruled_out(model: FleetModel, place: FleetPlace) -> TooSlow | None:
     name = place.processor.processor_class
     if model.processors and name not in model.processors:
         allowed = ", ".join(model.processors)
@@ -138,7 +145,7 @@ def _ruled_out(model: FleetModel, place: Place) -> TooSlow | None:
     return None
 
 
-def _sized(model: FleetModel, place: Place, curve_ms: Curve | None) -> Size | TooSlow:
+def _sized(model: FleetModel, place: FleetPlace, curve_ms: Curve | None) -> Size | TooSlow:
     if curve_ms is None:
         message = "no reference benchmark tells how fast it is compared to where it was measured"
         return TooSlow(Reason.NOT_BENCHMARKED, message)
@@ -152,7 +159,7 @@ def _sized(model: FleetModel, place: Place, curve_ms: Curve | None) -> Size | To
     return TooSlow(Reason.INSUFFICIENT_RESOURCES, lack) if lack else found
 
 
-def _measured(model: FleetModel, places: Mapping[Key, Place]) -> Iterator[tuple[Key, Curve]]:
+def _measured(model: FleetModel, places: Mapping[Key, FleetPlace]) -> Iterator[tuple[Key, Curve]]:
     """Return where the model was measured, and its service times there in milliseconds."""
     for time in model.service_times:
         bound = int(min(model.max_batch_size, time.largest))
@@ -160,7 +167,7 @@ def _measured(model: FleetModel, places: Mapping[Key, Place]) -> Iterator[tuple[
         yield (time.node_type, name), time.curve_ms(bound)
 
 
-def _only_class(node_type: str, places: Mapping[Key, Place]) -> str:
+def _only_class(node_type: str, places: Mapping[Key, FleetPlace]) -> str:
     return next(processor for name, processor in places if name == node_type)
 
 
@@ -170,7 +177,7 @@ def _guided(key: Key, measured: Mapping[Key, Curve], speeds: Mapping[Key, float]
     return None if found is None else tuple(ms * found[1] for ms in measured[found[0]])
 
 
-def _option(model: FleetModel, place: Place, found: Size, price: float) -> Option:
+def _option(model: FleetModel, place: FleetPlace, found: Size, price: float) -> Option:
     uses = _uses(model, place, found)
     share = max(amount / place.has[name] for name, amount in uses.items() if amount)
     cost = found.replicas * share * price
@@ -189,7 +196,7 @@ def _amounts(kind: FleetNodeType) -> Amounts:
     return found
 
 
-def _uses(model: FleetModel, place: Place, found: Size) -> Amounts:
+def _uses(model: FleetModel, place: FleetPlace, found: Size) -> Amounts:
     """Return what one replica uses, of what is limited on the node type."""
     processor = place.processor
     uses = {

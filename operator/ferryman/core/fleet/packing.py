@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferryman.core.fleet.devices import TOLERANCE, Devices, Floats, Ints
-from ferryman.core.fleet.problem import Amounts, NodeType, Option, Part, Placed, Problem
+from ferryman.core.fleet.problem import Amounts, NodePool, Option, Part, Placed, PlacementProblem
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Wanted:
 class Packing:
     """The nodes' free amounts; changed in place by ``place``, ``remove`` and ``restore``."""
 
-    def __init__(self, node_types: Sequence[NodeType]) -> None:
+    def __init__(self, node_types: Sequence[NodePool]) -> None:
         self._columns = {kind.name: _columns(kind) for kind in node_types}
         self._most = {kind.name: _most(kind) for kind in node_types}
         self._free = {kind.name: self._shares(kind) for kind in node_types}
@@ -172,10 +172,10 @@ class Packing:
             shares = self._devices[node_type, part].free(part.resources.index(resource))
         return float(shares.max() * most)
 
-    def _shares(self, kind: NodeType) -> Floats:
+    def _shares(self, kind: NodePool) -> Floats:
         return _matrix(kind, self._columns[kind.name]) / self._most[kind.name]
 
-    def _divided(self, kind: NodeType, part: Part) -> Devices:
+    def _divided(self, kind: NodePool, part: Part) -> Devices:
         columns = [self._columns[kind.name][name] for name in part.resources]
         return Devices(self._free[kind.name][:, columns], part.count)
 
@@ -212,18 +212,18 @@ class Packing:
         return found
 
 
-def _columns(kind: NodeType) -> dict[str, int]:
+def _columns(kind: NodePool) -> dict[str, int]:
     named = {name for node in kind.free for name in node}
     names = sorted(named.union(*(part.resources for part in kind.parts)))
     return {name: column for column, name in enumerate(names)}
 
 
-def _matrix(kind: NodeType, columns: dict[str, int]) -> Floats:
+def _matrix(kind: NodePool, columns: dict[str, int]) -> Floats:
     rows = [[float(node.get(name, 0.0)) for name in columns] for node in kind.free]
     return np.array(rows, dtype=np.float64).reshape(len(rows), len(columns))
 
 
-def _most(kind: NodeType) -> Floats:
+def _most(kind: NodePool) -> Floats:
     """Return what a node has at most of each resource, 1 where none has any."""
     most: Floats = _matrix(kind, _columns(kind)).max(axis=0, initial=0.0)
     return np.where(most > 0, most, 1.0)
@@ -256,7 +256,7 @@ def _fill(
     return None
 
 
-def packed(problem: Problem, placed: Iterable[Placed]) -> Packing:
+def packed(problem: PlacementProblem, placed: Iterable[Placed]) -> Packing:
     """Return the nodes of a problem with what a placement leaves of them."""
     packing = Packing(problem.node_types)
     for each in placed:
@@ -264,7 +264,7 @@ def packed(problem: Problem, placed: Iterable[Placed]) -> Packing:
     return packing
 
 
-def left(problem: Problem, placed: Iterable[Placed]) -> dict[str, tuple[Amounts, ...]]:
+def left(problem: PlacementProblem, placed: Iterable[Placed]) -> dict[str, tuple[Amounts, ...]]:
     """Return what each node has left under a placement, by node type."""
     packing = packed(problem, placed)
     return {kind.name: packing.left(kind.name) for kind in problem.node_types}

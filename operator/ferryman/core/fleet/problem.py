@@ -24,7 +24,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class NodeType:
+class NodePool:
     """Nodes with the same hardware, and what is free on each of them."""
 
     name: str
@@ -56,7 +56,7 @@ class Option:
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class ModelDemand:
     """A model that is to be placed."""
 
     model: str
@@ -76,16 +76,16 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class PlacementProblem:
     """Which models are to be placed on which nodes."""
 
-    node_types: tuple[NodeType, ...]
-    demands: tuple[Demand, ...]
+    node_types: tuple[NodePool, ...]
+    demands: tuple[ModelDemand, ...]
     max_moves: int | None = None
     """No more models than this are moved; None: any number."""
 
 
-class Outcome(StrEnum):
+class SolutionQuality(StrEnum):
     """What a solution is."""
 
     OPTIMAL = "Optimal"
@@ -104,7 +104,7 @@ class Placed:
 
     option: Option
     nodes: tuple[int, ...]
-    """For each replica the node, by its index in ``NodeType.free``."""
+    """For each replica the node, by its index in ``NodePool.free``."""
     devices: tuple[int, ...] = ()
     """For each replica the processor among those of its part; empty without a part."""
 
@@ -113,7 +113,7 @@ class Placed:
 class Solution:
     """A placement: never over the capacity of a node or a processor, whatever the outcome."""
 
-    outcome: Outcome
+    outcome: SolutionQuality
     placed: Mapping[str, Placed]
     """By model."""
     cost: float

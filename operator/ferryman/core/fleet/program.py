@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 from scipy.sparse import csr_matrix, vstack
 
-from ferryman.core.fleet.problem import Option, Problem
+from ferryman.core.fleet.problem import Option, PlacementProblem
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -35,7 +35,7 @@ class Program:
     """One variable for each option: whether, or to what part, its model is placed there."""
 
     demands: Ints
-    """The model of each variable, by its index in ``Problem.demands``."""
+    """The model of each variable, by its index in ``PlacementProblem.demands``."""
     options: tuple[Option, ...]
     costs: Floats
     each_once: csr_matrix
@@ -45,7 +45,7 @@ class Program:
     at_most: Floats
 
     @classmethod
-    def of(cls, problem: Problem) -> "Program":
+    def of(cls, problem: PlacementProblem) -> "Program":
         """Return the program of a problem."""
         pairs = [(i, o) for i, demand in enumerate(problem.demands) for o in demand.options]
         demands = np.array([i for i, _ in pairs], dtype=np.int64)
@@ -100,7 +100,7 @@ class Integral:
     """By model; empty where no solution was found."""
 
 
-def _capacities(problem: Problem, options: tuple[Option, ...]) -> csr_matrix:
+def _capacities(problem: PlacementProblem, options: tuple[Option, ...]) -> csr_matrix:
     """Return what each option uses of each resource of each node type, as shares of what is free.
 
     What an option uses beyond all that is free counts as twice of that: the program's numbers

@@ -22,12 +22,12 @@ from ferryman.core.fleet import exact, program
 from ferryman.core.fleet.draft import Draft, listed, ranked
 from ferryman.core.fleet.packing import Packing
 from ferryman.core.fleet.problem import (
-    Demand,
+    ModelDemand,
     Option,
-    Outcome,
     Placed,
-    Problem,
+    PlacementProblem,
     Solution,
+    SolutionQuality,
 )
 from ferryman.core.fleet.program import Program
 
@@ -38,7 +38,7 @@ OPTIMAL_GAP: Final = 1e-3
 NEAR: Final = 5e-3
 
 
-def solve(problem: Problem, time_limit_s: float = TIME_LIMIT_S) -> Solution:
+def solve(problem: PlacementProblem, time_limit_s: float = TIME_LIMIT_S) -> Solution:
     """Return where each model is to go. The relaxation may take half of the time.
 
     A quarter each is for the integer programs.
@@ -54,13 +54,13 @@ def solve(problem: Problem, time_limit_s: float = TIME_LIMIT_S) -> Solution:
     return _solution(reduced, best, inf if stuck else bound, stuck)
 
 
-def place_next(packing: Packing, demand: Demand) -> Placed | None:
+def place_next(packing: Packing, demand: ModelDemand) -> Placed | None:
     """Place one more model where it costs least of what is free; None where it fits nowhere."""
     places = (packing.place(option) for option in ranked(demand))
     return next((placed for placed in places if placed is not None), None)
 
 
-def _reduced(problem: Problem) -> tuple[Mapping[str, str], Problem]:
+def _reduced(problem: PlacementProblem) -> tuple[Mapping[str, str], PlacementProblem]:
     """Return why models have no option at all, and the problem of the others."""
     empty = Packing(problem.node_types)
     fits = iter(empty.possible([o for demand in problem.demands for o in demand.options]))
@@ -76,14 +76,14 @@ def _reduced(problem: Problem) -> tuple[Mapping[str, str], Problem]:
     return stuck, replace(problem, demands=tuple(demand for demand in demands if demand.options))
 
 
-def _why_stuck(demand: Demand, empty: Packing) -> str:
+def _why_stuck(demand: ModelDemand, empty: Packing) -> str:
     if not demand.options:
         return "no node type can serve it"
     lacks = {f"{option.node_type} has too little {empty.lack(option)}" for option in demand.options}
     return f"it does not fit on empty nodes: {listed(lacks)}"
 
 
-def _by_programs(problem: Problem, time_limit_s: float) -> tuple[Draft, float]:
+def _by_programs(problem: PlacementProblem, time_limit_s: float) -> tuple[Draft, float]:
     """Return the better one of what the relaxation and the integer program propose, and a bound."""
     whole = Program.of(problem)
     relaxed = program.relax(whole, time_limit_s / 2)
@@ -102,7 +102,7 @@ def _by_programs(problem: Problem, time_limit_s: float) -> tuple[Draft, float]:
     return best, max(bound, found.bound) if thin is whole else bound
 
 
-def _drafted(problem: Problem, proposal: Mapping[int, Option]) -> Draft:
+def _drafted(problem: PlacementProblem, proposal: Mapping[int, Option]) -> Draft:
     draft = Draft(problem)
     draft.follow(proposal)
     draft.fill()
@@ -110,7 +110,7 @@ def _drafted(problem: Problem, proposal: Mapping[int, Option]) -> Draft:
     return draft
 
 
-def _adopted(problem: Problem, placed: Mapping[int, Placed]) -> Draft:
+def _adopted(problem: PlacementProblem, placed: Mapping[int, Placed]) -> Draft:
     draft = Draft(problem)
     draft.adopt(placed)
     return draft
@@ -124,7 +124,9 @@ def _within(gap: float, draft: Draft, bound: float) -> bool:
     return not draft.unplaced and draft.cost <= bound * (1 + gap)
 
 
-def _solution(problem: Problem, draft: Draft, bound: float, stuck: Mapping[str, str]) -> Solution:
+def _solution(
+    problem: PlacementProblem, draft: Draft, bound: float, stuck: Mapping[str, str]
+) -> Solution:
     demands = problem.demands
     if not draft.unplaced and not stuck:
         # What is at hand refutes a bound above it: programs compute within tolerances.
@@ -137,15 +139,21 @@ def _solution(problem: Problem, draft: Draft, bound: float, stuck: Mapping[str, 
 
 def _outcome(
     cost: float, bound: float, missing: Mapping[str, str], count: int
-) -> tuple[Outcome, str]:
+) -> tuple[SolutionQuality, str]:
     if not missing:
         if cost <= bound * (1 + OPTIMAL_GAP):
-            return Outcome.OPTIMAL, f"all {count} models are placed, at the least cost there is"
+            return (
+                SolutionQuality.OPTIMAL,
+                f"all {count} models are placed, at the least cost there is",
+            )
         if bound <= 0:
-            return Outcome.FEASIBLE, f"all {count} models are placed; the least cost may be 0"
+            return (
+                SolutionQuality.FEASIBLE,
+                f"all {count} models are placed; the least cost may be 0",
+            )
         message = f"all {count} models are placed, at most {cost / bound - 1:.1%} above the least"
-        return Outcome.FEASIBLE, message
+        return SolutionQuality.FEASIBLE, message
     told = f"{len(missing)} of {count} models could not be placed"
     if bound == inf:
-        return Outcome.INFEASIBLE, f"{told}, and it is proved that not all can be"
-    return Outcome.UNKNOWN, f"{told}; that it is impossible is not proved"
+        return SolutionQuality.INFEASIBLE, f"{told}, and it is proved that not all can be"
+    return SolutionQuality.UNKNOWN, f"{told}; that it is impossible is not proved"

@@ -18,8 +18,8 @@ from ferryman.api.inference_runtime import InferenceRuntime, RuntimeProcessor
 from ferryman.api.node_profile import Benchmark, NodeProfileStatus, Processor
 from ferryman.core import timestamps
 from ferryman.core.placement import fit
-from ferryman.core.placement.filters import Place, Question, Refusal, permits, refuse, unusable
-from ferryman.core.placement.workload import Contender, Load, seconds_per_image, share
+from ferryman.core.placement.filters import FilterContext, Place, Refusal, permits, refuse, unusable
+from ferryman.core.placement.workload import Contender, Utilisation, seconds_per_image, share
 from ferryman.core.snapshot import NodeView
 
 
@@ -60,7 +60,7 @@ def replicas(model: InferenceModel) -> int:
     return max(1, model.spec.replicas)
 
 
-def find(question: Question, nodes: Iterable[NodeView]) -> tuple[Candidate, ...]:
+def find(question: FilterContext, nodes: Iterable[NodeView]) -> tuple[Candidate, ...]:
     """Return all candidates among the nodes that have a profile, sorted by name.
 
     Where one has room for all replicas, those that have not are refused.
@@ -87,7 +87,7 @@ def _whole_or_refused(candidate: Candidate, wanted: int) -> Candidate:
     return replace(candidate, places=(), contender=None, refusal=refusal)
 
 
-def _room(question: Question, entry: RuntimeProcessor, places: Sequence[Place]) -> int:
+def _room(question: FilterContext, entry: RuntimeProcessor, places: Sequence[Place]) -> int:
     wanted, room = replicas(question.model), 0
     requests = fit.requested(question.model.spec.resources, entry)
     for place in places:
@@ -97,7 +97,7 @@ def _room(question: Question, entry: RuntimeProcessor, places: Sequence[Place]) 
     return room
 
 
-def _candidate(question: Question, kind: tuple[str, str], sights: list[_Sight]) -> Candidate:
+def _candidate(question: FilterContext, kind: tuple[str, str], sights: list[_Sight]) -> Candidate:
     node_type, processor = kind
     product = sights[0].processor.product
     ruled_out = permits(question.model, question.runtime, processor)
@@ -144,7 +144,7 @@ def _table(
     )
 
 
-def _load(place: Place) -> Load:
+def _load(place: Place) -> Utilisation:
     """Return how busy the processor is, with what was placed there moments ago added.
 
     Utilisation shows a new pod only after a while; without this, models created together would
@@ -152,10 +152,12 @@ def _load(place: Place) -> Load:
     """
     node, processor = place.node, place.processor
     if not node.in_flight_cpu_millicores and not node.in_flight_memory_bytes:
-        return Load(node.name, share(processor.memory_utilisation), share(processor.utilisation))
+        return Utilisation(
+            node.name, share(processor.memory_utilisation), share(processor.utilisation)
+        )
     cpu_millicores = quantity.to_millicores(node.allocatable.get("cpu", 0))
     memory_bytes = quantity.to_units(node.allocatable.get("memory", 0))
-    return Load(
+    return Utilisation(
         node=node.name,
         memory=share(
             processor.memory_utilisation, node.in_flight_memory_bytes / max(1, memory_bytes)

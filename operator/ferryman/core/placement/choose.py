@@ -16,7 +16,7 @@ from ferryman.api.inference_model_status import CandidateStatus, PlacementStatus
 from ferryman.core import timestamps
 from ferryman.core.placement import candidates, policies, taints, unschedulable
 from ferryman.core.placement.candidates import Candidate
-from ferryman.core.placement.filters import Question, permits
+from ferryman.core.placement.filters import FilterContext, permits
 from ferryman.core.snapshot import Advice, NodeView, Snapshot
 
 
@@ -56,7 +56,7 @@ def _without_runtime(snapshot: Snapshot, previous: PlacementStatus | None) -> Pl
 
 
 def _why_over(
-    question: Question, nodes: Sequence[NodeView], previous: PlacementStatus
+    question: FilterContext, nodes: Sequence[NodeView], previous: PlacementStatus
 ) -> str | None:
     """Return why the previous placement cannot stay, or None when it can."""
     refusal = permits(question.model, question.runtime, previous.processor or "")
@@ -70,7 +70,7 @@ def _why_over(
     return None
 
 
-def _anew(question: Question, nodes: Sequence[NodeView], over: str) -> PlacementStatus:
+def _anew(question: FilterContext, nodes: Sequence[NodeView], over: str) -> PlacementStatus:
     """Decide again; where the scheduler found no node lately is better than nowhere."""
     because = f"placed anew because {over}: "
     found = _decided(question, nodes, because)
@@ -80,7 +80,7 @@ def _anew(question: Question, nodes: Sequence[NodeView], over: str) -> Placement
 
 
 def _elsewhere(
-    question: Question, snapshot: Snapshot, previous: PlacementStatus
+    question: FilterContext, snapshot: Snapshot, previous: PlacementStatus
 ) -> PlacementStatus | None:
     """Return the next best placement where the scheduler finds no node, if there is another."""
     serving, node_type = snapshot.serving, previous.node_type or ""
@@ -97,7 +97,7 @@ def _elsewhere(
 
 
 def _advised(
-    question: Question, snapshot: Snapshot, previous: PlacementStatus
+    question: FilterContext, snapshot: Snapshot, previous: PlacementStatus
 ) -> PlacementStatus | None:
     """Return the placement that rebalancing advises, if the model would fit there now."""
     advice = snapshot.advice
@@ -118,7 +118,7 @@ def _where(one: PlacementStatus | CandidateStatus | Candidate | Advice) -> tuple
 
 
 def _retained(
-    question: Question, nodes: Sequence[NodeView], previous: PlacementStatus
+    question: FilterContext, nodes: Sequence[NodeView], previous: PlacementStatus
 ) -> PlacementStatus:
     """Keep the placement, and its candidates while the same ones are feasible or refused alike.
 
@@ -168,7 +168,9 @@ def _signature(listed: Sequence[CandidateStatus]) -> set[tuple[str, str, str]]:
     }
 
 
-def _decided(question: Question, nodes: Sequence[NodeView], because: str = "") -> PlacementStatus:
+def _decided(
+    question: FilterContext, nodes: Sequence[NodeView], because: str = ""
+) -> PlacementStatus:
     found = candidates.find(question, nodes)
     listed = policies.listed(question, nodes, found)
     best = next((candidate for candidate in listed if candidate.chosen), None)
@@ -179,7 +181,7 @@ def _decided(question: Question, nodes: Sequence[NodeView], because: str = "") -
 
 
 def _placed(
-    question: Question,
+    question: FilterContext,
     found: Sequence[Candidate],
     listed: tuple[CandidateStatus, ...],
     reason: Reason,

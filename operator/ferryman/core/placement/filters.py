@@ -32,7 +32,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class FilterContext:
     """What is asked of each place."""
 
     model: InferenceModel
@@ -54,7 +54,7 @@ class Place(NamedTuple):
     """Why what was measured for the node's type under this runtime and image is of no use."""
 
 
-Filter = Callable[[Question, Place], Refusal | None]
+Filter = Callable[[FilterContext, Place], Refusal | None]
 
 
 def permits(model: InferenceModel, runtime: InferenceRuntime, processor: str) -> Refusal | None:
@@ -76,7 +76,7 @@ def permits(model: InferenceModel, runtime: InferenceRuntime, processor: str) ->
     return Refusal(Reason.FORMAT_NOT_SUPPORTED, message)
 
 
-def refuse(question: Question, place: Place) -> tuple[int, Refusal | None]:
+def refuse(question: FilterContext, place: Place) -> tuple[int, Refusal | None]:
     """Return how many filters the place passed, and what the next one says (None: no more)."""
     for passed, refuses in enumerate(FILTERS):
         refusal = refuses(question, place)
@@ -91,14 +91,14 @@ def is_fresh(profile: NodeProfileStatus, now: datetime) -> bool:
     return heartbeat is not None and now - timestamps.parse(heartbeat) <= STALE_AFTER
 
 
-def _not_ready(_: Question, place: Place) -> Refusal | None:
+def _not_ready(_: FilterContext, place: Place) -> Refusal | None:
     node = place.node
     if not node.ready:
         return Refusal(Reason.NODE_NOT_READY, f"{node.name} is not ready or is cordoned")
     return None
 
 
-def _not_selected(question: Question, place: Place) -> Refusal | None:
+def _not_selected(question: FilterContext, place: Place) -> Refusal | None:
     unmet = taints.unmet(question.model.spec.placement, place.node.labels)
     if not unmet:
         return None
@@ -106,7 +106,7 @@ def _not_selected(question: Question, place: Place) -> Refusal | None:
     return Refusal(Reason.NODE_SELECTOR_NOT_MET, message)
 
 
-def _tainted(question: Question, place: Place) -> Refusal | None:
+def _tainted(question: FilterContext, place: Place) -> Refusal | None:
     if not place.node.taints:
         return None
     tolerated = taints.tolerations(question.model, place.entry)
@@ -120,7 +120,7 @@ def _tainted(question: Question, place: Place) -> Refusal | None:
     return Refusal(Reason.TAINT_NOT_TOLERATED, message)
 
 
-def _stale(question: Question, place: Place) -> Refusal | None:
+def _stale(question: FilterContext, place: Place) -> Refusal | None:
     if is_fresh(place.profile, question.now):
         return None
     heartbeat = place.profile.heartbeat_time
@@ -134,7 +134,7 @@ def _stale(question: Question, place: Place) -> Refusal | None:
     return Refusal(Reason.PROFILE_STALE, message)
 
 
-def _unavailable(_: Question, place: Place) -> Refusal | None:
+def _unavailable(_: FilterContext, place: Place) -> Refusal | None:
     if place.processor.unavailable is None:
         return None
     message = f"{place.processor.product} on {place.node.name}: {place.processor.unavailable}"
@@ -161,11 +161,11 @@ def unusable(
     return None
 
 
-def _not_benchmarked(_: Question, place: Place) -> Refusal | None:
+def _not_benchmarked(_: FilterContext, place: Place) -> Refusal | None:
     return place.unusable
 
 
-def _does_not_fit(question: Question, place: Place) -> Refusal | None:
+def _does_not_fit(question: FilterContext, place: Place) -> Refusal | None:
     try:
         message = misfit(place.node, question.model.spec.resources, place.entry)
     except ValueError as error:
@@ -173,7 +173,7 @@ def _does_not_fit(question: Question, place: Place) -> Refusal | None:
     return Refusal(Reason.INSUFFICIENT_RESOURCES, message) if message else None
 
 
-def _found_full(question: Question, place: Place) -> Refusal | None:
+def _found_full(question: FilterContext, place: Place) -> Refusal | None:
     for known in question.unschedulable:  # hardly ever any, and asked of each of many places
         kind = place.profile.node_type, place.processor.processor_class
         if (known.node_type, known.processor) == kind:

@@ -12,23 +12,23 @@ from ferryman.core.fleet.sizing import Size, TooSlow
 from ferryman.core.placement import costs
 from ferryman.core.placement.candidates import Candidate
 from ferryman.core.placement.costs import Cost
-from ferryman.core.placement.filters import Question
+from ferryman.core.placement.filters import FilterContext
 
 _DECIMALS = 4
 
 
-def best_fit(question: Question, found: Sequence[Candidate]) -> list[CandidateStatus]:
+def best_fit(question: FilterContext, found: Sequence[Candidate]) -> list[CandidateStatus]:
     """Return the candidates that could serve, those first that take the least of a node."""
     return _compare(question, found, Reason.BEST_FIT)
 
 
-def cheapest(question: Question, found: Sequence[Candidate]) -> list[CandidateStatus]:
+def cheapest(question: FilterContext, found: Sequence[Candidate]) -> list[CandidateStatus]:
     """Return the candidates that could serve, the cheapest first, those without a price last."""
     return _compare(question, found, Reason.CHEAPEST)
 
 
 def _compare(
-    question: Question, found: Sequence[Candidate], policy: Reason
+    question: FilterContext, found: Sequence[Candidate], policy: Reason
 ) -> list[CandidateStatus]:
     priced = policy == Reason.CHEAPEST
     able = [candidate for candidate in found if candidate.places]

@@ -6,13 +6,13 @@ from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import WorkloadWeights
 from ferryman.api.inference_model_status import CandidateStatus
 from ferryman.core.placement.candidates import Candidate
-from ferryman.core.placement.filters import Question
+from ferryman.core.placement.filters import FilterContext
 from ferryman.core.placement.workload import Workload, rank
 
 _DECIMALS = 3
 
 
-def compare(question: Question, found: Sequence[Candidate]) -> list[CandidateStatus]:
+def compare(question: FilterContext, found: Sequence[Candidate]) -> list[CandidateStatus]:
     """Return the candidates that could serve with their workloads, the least one first."""
     weights = question.model.spec.placement.weights
     ranked = rank((candidate.contender for candidate in found if candidate.contender), weights)

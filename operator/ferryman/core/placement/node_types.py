@@ -33,7 +33,7 @@ class ProcessorSummary(ApiType):
     """The load performance tables, by runtime."""
 
 
-class NodeType(ApiType):
+class NodeTypeSummary(ApiType):
     """All nodes with one hardware fingerprint."""
 
     name: str
@@ -53,7 +53,7 @@ class NodeType(ApiType):
     """The most of each that one of them has free."""
 
 
-def summarise(nodes: Iterable[NodeView]) -> tuple[NodeType, ...]:
+def summarise(nodes: Iterable[NodeView]) -> tuple[NodeTypeSummary, ...]:
     """Return the node types by name; nodes without a profile come last, as the type "".
 
     Raises ValueError when an allocatable quantity cannot be read.
@@ -65,12 +65,12 @@ def summarise(nodes: Iterable[NodeView]) -> tuple[NodeType, ...]:
     return tuple(_node_type(name, by_type[name]) for name in names)
 
 
-def _node_type(name: str, twins: Sequence[NodeView]) -> NodeType:
+def _node_type(name: str, twins: Sequence[NodeView]) -> NodeTypeSummary:
     usable = [node for node in twins if node.ready]
     resources = sorted({resource for node in usable for resource in _resources(node)})
     free = {resource: [fit.free(node, resource) for node in usable] for resource in resources}
     prices = [node.price_per_hour for node in twins if node.price_per_hour is not None]
-    return NodeType(
+    return NodeTypeSummary(
         name=name,
         nodes=tuple(node.name for node in twins),
         usable_nodes=len(usable),

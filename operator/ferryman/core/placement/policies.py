@@ -8,7 +8,7 @@ from ferryman.api.inference_model import Policy
 from ferryman.api.inference_model_status import CandidateStatus
 from ferryman.core.placement import least_cost, least_workload
 from ferryman.core.placement.candidates import Candidate
-from ferryman.core.placement.filters import Question, Refusal
+from ferryman.core.placement.filters import FilterContext, Refusal
 from ferryman.core.snapshot import NodeView
 
 #: What status may hold (PlacementStatus.candidates).
@@ -17,7 +17,7 @@ MAX_CANDIDATES: Final = 64
 UNKNOWN: Final = "unknown"
 
 #: How the candidates that could serve are compared: the best one first, and chosen.
-POLICIES: Mapping[Policy, Callable[[Question, Sequence[Candidate]], list[CandidateStatus]]] = {
+POLICIES: Mapping[Policy, Callable[[FilterContext, Sequence[Candidate]], list[CandidateStatus]]] = {
     "LeastWorkload": least_workload.compare,
     "BestFit": least_cost.best_fit,
     "Cheapest": least_cost.cheapest,
@@ -25,7 +25,7 @@ POLICIES: Mapping[Policy, Callable[[Question, Sequence[Candidate]], list[Candida
 
 
 def listed(
-    question: Question, nodes: Sequence[NodeView], found: Sequence[Candidate]
+    question: FilterContext, nodes: Sequence[NodeView], found: Sequence[Candidate]
 ) -> tuple[CandidateStatus, ...]:
     """Return all candidates as status lists them, the best one first, and chosen."""
     compare = POLICIES[question.model.spec.placement.policy]

@@ -16,7 +16,7 @@ from ferryman.api.conditions import ConditionType, find
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import InferenceRuntime
 from ferryman.core import timestamps
-from ferryman.core.fleet.problem import Demand, NodeType, Option, Problem
+from ferryman.core.fleet.problem import ModelDemand, NodePool, Option, PlacementProblem
 from ferryman.core.placement import candidates, costs, fit, unschedulable
 from ferryman.core.placement.costs import Cost
 from ferryman.core.snapshot import Advice, NodeView
@@ -65,7 +65,7 @@ def advise(
         for one in participants
     )
     most = max(1, floor(MOST_MOVED * len(participants)))
-    solution = solve(Problem(_node_types(nodes), demands, most), TIME_LIMIT_S)
+    solution = solve(PlacementProblem(_node_types(nodes), demands, most), TIME_LIMIT_S)
     advice: dict[Key, Advice] = {}
     for one, demand in zip(participants, demands, strict=True):
         placed = solution.placed.get(demand.model)
@@ -100,10 +100,10 @@ def _costs_now(
     return {policy: total or 1.0 for policy, total in totals.items()}
 
 
-def _demand(model: InferenceModel, offers: Sequence[Cost], unit: float) -> Demand:
+def _demand(model: InferenceModel, offers: Sequence[Cost], unit: float) -> ModelDemand:
     """Return where the model may go; costs are in multiples of ``unit``."""
     least = model.spec.placement.rebalance.min_improvement_percent / 100
-    return Demand(
+    return ModelDemand(
         model="/".join(model.key),
         options=tuple(_option(model, offer, unit) for offer in offers),
         present=_present(model),
@@ -119,16 +119,16 @@ def _option(model: InferenceModel, offer: Cost, unit: float) -> Option:
     return Option(node_type, processor, model.spec.replicas, uses, offer.total / unit)
 
 
-def _node_types(nodes: Sequence[NodeView]) -> tuple[NodeType, ...]:
+def _node_types(nodes: Sequence[NodeView]) -> tuple[NodePool, ...]:
     kinds: dict[str, list[dict[str, float]]] = {}
     for node in nodes:
         if node.node_type and node.ready:
             room = {resource: float(fit.free(node, resource)) for resource in node.allocatable}
             kinds.setdefault(node.node_type, []).append(room)
-    return tuple(NodeType(name, tuple(free)) for name, free in sorted(kinds.items()))
+    return tuple(NodePool(name, tuple(free)) for name, free in sorted(kinds.items()))
 
 
-def _advice(demand: Demand, option: Option) -> Advice:
+def _advice(demand: ModelDemand, option: Option) -> Advice:
     here = next((o.cost for o in demand.options if not demand.moves(o)), None)
     saved = "it no longer fits where it is" if not here else f"{1 - option.cost / here:.0%} less"
     message = f"rebalanced with all others: {saved} on {option.node_type}"

@@ -15,7 +15,7 @@ from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import PlacementStatus, UnschedulablePlace
 from ferryman.api.inference_runtime import InferenceRuntime
 from ferryman.core import timestamps
-from ferryman.core.placement.filters import Question
+from ferryman.core.placement.filters import FilterContext
 from ferryman.core.snapshot import NodeView, ServingState
 
 #: Enough for a handful of node types to be tried in turn before the first is tried again.
@@ -41,9 +41,9 @@ def serves_there(nodes: Iterable[NodeView], serving: ServingState, node_type: st
     return any(pod.ready and pod.node in there for pod in serving.pods)
 
 
-def question(model: InferenceModel, runtime: InferenceRuntime, now: datetime) -> Question:
+def question(model: InferenceModel, runtime: InferenceRuntime, now: datetime) -> FilterContext:
     """Return what is asked of each place, knowing where the pods found no node lately."""
-    return Question(model, runtime, now, remembered(model.status.placement, now))
+    return FilterContext(model, runtime, now, remembered(model.status.placement, now))
 
 
 def remembered(previous: PlacementStatus | None, now: datetime) -> tuple[UnschedulablePlace, ...]:

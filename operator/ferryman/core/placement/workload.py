@@ -17,7 +17,7 @@ from ferryman.api.node_profile import BenchmarkPoint
 _DECIMALS = 9
 
 
-class Load(NamedTuple):
+class Utilisation(NamedTuple):
     """How busy the processor of one class is on one node: shares from 0 to 1."""
 
     node: str
@@ -33,7 +33,7 @@ class Contender:
     processor: str
     seconds_per_image: float
     """At peak throughput; finite and positive."""
-    loads: tuple[Load, ...]
+    loads: tuple[Utilisation, ...]
     """At least one."""
 
 
@@ -111,7 +111,7 @@ def _score(contender: Contender, slowest_s: float, weights: WorkloadWeights) -> 
     )
 
 
-def _load_key(load: Load, weights: WorkloadWeights) -> tuple[float, float, str]:
+def _load_key(load: Utilisation, weights: WorkloadWeights) -> tuple[float, float, str]:
     """Order nodes by their part of the workload; where weights hide it, by the plain sum."""
     weighted = weights.memory * load.memory + weights.utilisation * load.utilisation
     return round(weighted, _DECIMALS), round(load.memory + load.utilisation, _DECIMALS), load.node

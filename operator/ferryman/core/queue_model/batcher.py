@@ -199,7 +199,7 @@ class Batches:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class BatchOutcome:
     """What became of all requests: latencies of those answered, in order of arrival; batches."""
 
     latencies_s: Floats

@@ -26,22 +26,32 @@ from math import inf
 import numpy as np
 
 from ferryman.core.queue_model import queue_policy
-from ferryman.core.queue_model.batcher import Batcher, Batches, Floats, Outcome, Span, State, idle
+from ferryman.core.queue_model.batcher import (
+    Batcher,
+    Batches,
+    BatchOutcome,
+    Floats,
+    Span,
+    State,
+    idle,
+)
 from ferryman.core.queue_model.preferred_sizes import preferring
 from ferryman.core.queue_model.prefetching import prefetching
 
-__all__ = ["Batcher", "Batches", "Outcome", "State", "advance", "idle", "simulate"]
+__all__ = ["BatchOutcome", "Batcher", "Batches", "State", "advance", "idle", "simulate"]
 
 Rule = Callable[[Batcher, Span, State], tuple[State, Batches]]
 
 
-def simulate(arrivals_s: Sequence[float] | Floats, batcher: Batcher) -> Outcome:
+def simulate(arrivals_s: Sequence[float] | Floats, batcher: Batcher) -> BatchOutcome:
     """Serve all arrivals from an idle start. Raises ValueError when they do not ascend."""
     arrivals = np.asarray(arrivals_s, dtype=np.float64)
     if np.any(np.diff(arrivals) < 0):
         raise ValueError("arrival times must ascend")
     _, batches = advance(batcher, arrivals.tolist(), idle(batcher.batching.instances))
-    return Outcome(np.repeat(batches.ends_s, batches.sizes) - arrivals[batches.requests], batches)
+    return BatchOutcome(
+        np.repeat(batches.ends_s, batches.sizes) - arrivals[batches.requests], batches
+    )
 
 
 def advance(

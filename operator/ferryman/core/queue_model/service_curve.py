@@ -15,7 +15,7 @@ Coefficient = Annotated[float, Field(ge=0, le=600_000)]
 _MS_PER_S = 1e3
 
 
-class Point(Protocol):
+class CurvePoint(Protocol):
     """What is known of one batch size."""
 
     @property
@@ -98,7 +98,7 @@ def must_be_a_curve(knots: Sequence[Knot] | None, coefficients: Coefficients | N
 
 
 def curve_ms(
-    knots: Sequence[Point] | None, coefficients: Coefficients | None, bound: int
+    knots: Sequence[CurvePoint] | None, coefficients: Coefficients | None, bound: int
 ) -> tuple[float, ...]:
     """Return tau(1), …, tau(bound) in milliseconds: by the formula, or straight between knots."""
     sizes = np.arange(1, bound + 1, dtype=np.float64)

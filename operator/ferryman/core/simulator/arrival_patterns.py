@@ -35,7 +35,7 @@ class Mmpp(ApiType):
         return arriving / (calm_s + burst_s)
 
 
-class Step(ApiType):
+class StepArrivals(ApiType):
     """Poisson arrivals at one rate for some time."""
 
     seconds: Seconds
@@ -54,7 +54,7 @@ class Arrivals(ApiType):
 
     poisson: Poisson | None = None
     mmpp: Mmpp | None = None
-    steps: Annotated[tuple[Step, ...], Field(max_length=1000)] | None = None
+    steps: Annotated[tuple[StepArrivals, ...], Field(max_length=1000)] | None = None
     trace: Trace | None = None
 
     @model_validator(mode="after")

@@ -22,7 +22,7 @@ from ferryman.core.queue_model.queueing import Batcher
 from ferryman.core.simulator.figures import Floats, measure
 from ferryman.core.simulator.pod_log import PodLog
 from ferryman.core.simulator.scenario import Scenario
-from ferryman.core.simulator.tuned_run import Change, Run, Shortage, Tuned
+from ferryman.core.simulator.tuned_run import CapacityShortage, Change, Run, Tuned
 from ferryman.core.tuners.protocol import Decision
 
 #: Counters are read this often, as by the operator.
@@ -41,7 +41,7 @@ class _Standing:
     windows: int = 0
     pending: Change | None = None
     changes: tuple[Change, ...] = ()
-    shortage: Shortage | None = None
+    shortage: CapacityShortage | None = None
 
 
 def simulate(scenario: Scenario, pods_arrivals_s: Sequence[Floats], tuned: Tuned) -> Run:
@@ -135,7 +135,7 @@ def _noted(standing: _Standing, decision: Decision, now_s: float) -> _Standing:
     """Remember when the algorithm first said that replicas are lacking, and how many last."""
     if decision.needs_replicas is None:
         return standing
-    first = standing.shortage or Shortage(standing.windows, now_s, decision.needs_replicas)
+    first = standing.shortage or CapacityShortage(standing.windows, now_s, decision.needs_replicas)
     return replace(standing, shortage=replace(first, replicas=decision.needs_replicas))
 
 

@@ -26,7 +26,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Shortage:
+class CapacityShortage:
     """That an algorithm said that no configuration can meet the objectives."""
 
     window: int
@@ -46,7 +46,7 @@ class Run:
     changes: tuple[Change, ...]
     windows: int
     """Windows that ended, and were not discarded for a change."""
-    shortage: Shortage | None
+    shortage: CapacityShortage | None
     served: tuple[Served, ...] = field(compare=False, repr=False)
     """What became of every request, by pod."""
 

@@ -15,7 +15,7 @@ from ferryman.api.inference_model_status import InferenceModelStatus
 from ferryman.core import timestamps
 from ferryman.core.batching.changes import clip
 from ferryman.core.status.readiness import (
-    Problem,
+    NotReady,
     View,
     asks_for_none,
     awaits_apply,
@@ -56,7 +56,7 @@ def describe(view: View, now: datetime) -> tuple[Condition, ...]:
 
 
 def with_problem(
-    status: InferenceModelStatus, problem: Problem, now: datetime
+    status: InferenceModelStatus, problem: NotReady, now: datetime
 ) -> InferenceModelStatus:
     """Return a status with this as the reason why the model is not ready, and else as it is.
 
@@ -78,10 +78,10 @@ def applied(status: InferenceModelStatus, now: datetime) -> InferenceModelStatus
     if ready is None or not awaits_apply(ready):
         return status
     message = "what was decided last is applied, and its replicas are counted next"
-    return with_problem(status, Problem(Reason.DEPLOYING, message, stalled=False), now)
+    return with_problem(status, NotReady(Reason.DEPLOYING, message, stalled=False), now)
 
 
-def _ready(view: View, problem: Problem | None) -> _Finding:
+def _ready(view: View, problem: NotReady | None) -> _Finding:
     if problem is not None:
         return _not_ready(problem)
     if asks_for_none(view):
@@ -93,11 +93,11 @@ def _ready(view: View, problem: Problem | None) -> _Finding:
     return _Finding(ConditionType.READY, "True", Reason.SERVING, message)
 
 
-def _not_ready(problem: Problem) -> _Finding:
+def _not_ready(problem: NotReady) -> _Finding:
     return _Finding(ConditionType.READY, "False", problem.reason, problem.message)
 
 
-def _abnormal(problem: Problem) -> _Finding:
+def _abnormal(problem: NotReady) -> _Finding:
     kind = ConditionType.STALLED if problem.stalled else ConditionType.RECONCILING
     return _Finding(kind, "True", problem.reason, problem.message)
 

@@ -43,7 +43,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class Problem:
+class NotReady:
     """Why the model is not ready."""
 
     reason: str
@@ -52,7 +52,7 @@ class Problem:
     """Whether it stays so until a person acts."""
 
 
-def find_problem(view: View) -> Problem | None:
+def find_problem(view: View) -> NotReady | None:
     """Return why the model is not ready, or None when it is."""
     return next((found for rule in PROBLEMS if (found := rule(view)) is not None), None)
 
@@ -75,7 +75,7 @@ def why_not_loaded(serving: ServingState) -> tuple[Reason, str]:
     )
 
 
-def refusal(model: InferenceModel) -> Problem | None:
+def refusal(model: InferenceModel) -> NotReady | None:
     """Return what kept this very specification from being applied last, if something did.
 
     It stands until an apply succeeds, after which the shell takes it out of the status.
@@ -83,7 +83,7 @@ def refusal(model: InferenceModel) -> Problem | None:
     ready = _said(model)
     if ready is None or ready.reason not in _REFUSALS:
         return None
-    return Problem(ready.reason, ready.message, stalled=True)
+    return NotReady(ready.reason, ready.message, stalled=True)
 
 
 def awaits_apply(ready: Condition) -> bool:
@@ -91,13 +91,13 @@ def awaits_apply(ready: Condition) -> bool:
     return ready.reason in (*_REFUSALS, Reason.APPLYING)
 
 
-def _rejected(view: View) -> Problem | None:
+def _rejected(view: View) -> NotReady | None:
     if view.rejection is None:
         return None
-    return Problem(view.rejection.reason, f"{view.rejection}{_still_serving(view)}", stalled=True)
+    return NotReady(view.rejection.reason, f"{view.rejection}{_still_serving(view)}", stalled=True)
 
 
-def _not_placed(view: View) -> Problem | None:
+def _not_placed(view: View) -> NotReady | None:
     placement = view.placement
     if placement.node_type is not None:
         return None
@@ -106,49 +106,49 @@ def _not_placed(view: View) -> Problem | None:
     reasons = {candidate.reason for candidate in placement.candidates}
     if Reason.NOT_BENCHMARKED in reasons and measurable:
         message = f"waiting for the benchmark of a node type: {placement.message}"
-        return Problem(Reason.NOT_BENCHMARKED, message, stalled=False)
+        return NotReady(Reason.NOT_BENCHMARKED, message, stalled=False)
     message = f"{placement.message}{_still_serving(view)}"
-    return Problem(reason, message, stalled=reason != Reason.NO_NODE_PROFILE)
+    return NotReady(reason, message, stalled=reason != Reason.NO_NODE_PROFILE)
 
 
-def _refused(view: View) -> Problem | None:
+def _refused(view: View) -> NotReady | None:
     return refusal(view.model)
 
 
-def _not_applied(view: View) -> Problem | None:
+def _not_applied(view: View) -> NotReady | None:
     """Whatever serves, it is what was decided before; where nothing does, replicas are counted."""
     if asks_for_none(view) or not view.serving.exists or _was_applied(view):
         return None
     message = "what was decided last is being applied"
-    return Problem(Reason.APPLYING, message, stalled=False)
+    return NotReady(Reason.APPLYING, message, stalled=False)
 
 
-def _pods_have_a_problem(view: View) -> Problem | None:
+def _pods_have_a_problem(view: View) -> NotReady | None:
     serving = view.serving
     if asks_for_none(view) or not serving.problem_reason:
         return None
     # A scheduler may still find a node: a cluster can grow.
     waits = serving.problem_reason == Reason.POD_UNSCHEDULABLE
     stalled = not waits or serving.progress_deadline_exceeded
-    return Problem(serving.problem_reason, serving.problem_message, stalled=stalled)
+    return NotReady(serving.problem_reason, serving.problem_message, stalled=stalled)
 
 
-def _model_not_loaded(view: View) -> Problem | None:
+def _model_not_loaded(view: View) -> NotReady | None:
     if asks_for_none(view) or view.serving.model_ready is not False:
         return None
     reason, message = why_not_loaded(view.serving)
-    return Problem(reason, message, stalled=reason == Reason.MODEL_LOAD_FAILED)
+    return NotReady(reason, message, stalled=reason == Reason.MODEL_LOAD_FAILED)
 
 
-def _makes_no_progress(view: View) -> Problem | None:
+def _makes_no_progress(view: View) -> NotReady | None:
     if asks_for_none(view) or not view.serving.progress_deadline_exceeded:
         return None
     deadline_s = view.model.spec.progress_deadline_seconds
     message = f"{_replicas(view)}, and none was added for {deadline_s} s: look at the pods' events"
-    return Problem(Reason.PROGRESS_DEADLINE_EXCEEDED, message, stalled=True)
+    return NotReady(Reason.PROGRESS_DEADLINE_EXCEEDED, message, stalled=True)
 
 
-def _deploying(view: View) -> Problem | None:
+def _deploying(view: View) -> NotReady | None:
     wanted, serving = view.model.spec.replicas, view.serving
     complete = (
         serving.exists
@@ -159,11 +159,11 @@ def _deploying(view: View) -> Problem | None:
     )
     if complete or asks_for_none(view):
         return None
-    return Problem(Reason.DEPLOYING, _replicas(view), stalled=False)
+    return NotReady(Reason.DEPLOYING, _replicas(view), stalled=False)
 
 
 #: The first that applies is why the model is not ready.
-PROBLEMS: Final[tuple[Callable[[View], Problem | None], ...]] = (
+PROBLEMS: Final[tuple[Callable[[View], NotReady | None], ...]] = (
     _rejected,
     _not_placed,
     _refused,

@@ -6,7 +6,7 @@ from typing import Final
 from ferryman.api.batching import Batching
 from ferryman.api.conditions import Reason
 from ferryman.core.tuners.guarded.demand import Demand
-from ferryman.core.tuners.guarded.drift import Drift
+from ferryman.core.tuners.guarded.drift import DriftDetector
 from ferryman.core.tuners.guarded.service_time import ServiceTimes
 
 #: Fewer requests than this say nothing about a percentile.
@@ -61,7 +61,7 @@ class Learned:
     """What ``Guarded`` knows about a model."""
 
     service: ServiceTimes = field(default_factory=ServiceTimes)
-    drift: Drift = field(default_factory=Drift)
+    drift: DriftDetector = field(default_factory=DriftDetector)
     demand: Demand = field(default_factory=Demand)
     trial: Trial | None = None
     failed: tuple[tuple[Trial, float], ...] = ()

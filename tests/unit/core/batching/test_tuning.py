@@ -6,7 +6,7 @@ from ferryman.api.batching import Batching, BatchingSpec, TrendSettings
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model_status import BatchingChange, BatchingStatus
 from ferryman.core.batching import tuning
-from ferryman.core.batching.context import Situation
+from ferryman.core.batching.context import BatchingContext
 from ferryman.core.batching.tuning import let_tuner_step
 from ferryman.core.snapshot import ServingState
 from ferryman.core.tuners.select import TuneDecision, TunerState
@@ -31,7 +31,7 @@ def step(
 ):
     spec = BatchingSpec(mode=mode, algorithm="Trend", trend=TrendSettings(samples=3))
     return let_tuner_step(
-        Situation(
+        BatchingContext(
             model=factories.model(batching=spec),
             serving=ServingState(pods=(pod(batching=EIGHT),) if pods is None else pods),
             overlay=overlay or {},
@@ -318,7 +318,7 @@ def test_what_the_overlay_states_is_not_changed_and_the_tuner_knows(said):
 
 
 def situation_with(overlay, applied):
-    return Situation(
+    return BatchingContext(
         model=factories.model(batching=BatchingSpec()),
         serving=ServingState(pods=(pod(batching=applied),)),
         overlay=overlay,

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from ferryman.api import names
 from ferryman.api.scheduling import Toleration
 from ferryman.core.benchmark.schedule import Measurement, due, given_up
-from ferryman.core.benchmark.shortage import Shortage
+from ferryman.core.benchmark.shortage import ResourceShortage
 from tests.factories import (
     CPU_IMAGE,
     GPU_IMAGE,
@@ -319,7 +319,7 @@ def test_the_client_needs_room_beside_triton(reserved, starts):
 
 
 def short(node_type="cpu-small", *resources):
-    return Shortage(node_type, frozenset(resources or ("cpu",)))
+    return ResourceShortage(node_type, frozenset(resources or ("cpu",)))
 
 
 def gpu_measurement():

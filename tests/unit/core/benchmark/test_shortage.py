@@ -1,6 +1,6 @@
 import pytest
 
-from ferryman.core.benchmark.shortage import Shortage, shortages
+from ferryman.core.benchmark.shortage import ResourceShortage, shortages
 
 WORDS = (
     "0/3 nodes are available: 1 Insufficient nvidia.com/gpu, 1 Insufficient cpu, 1 node(s) didn't "
@@ -28,5 +28,5 @@ def pod(message=WORDS, *, reason="Unschedulable", **metadata):
     ],
 )
 def test_what_a_pod_lacks_is_read_from_the_schedulers_words(waiting, resources):
-    expected = () if resources is None else (Shortage("gpu-a", frozenset(resources)),)
+    expected = () if resources is None else (ResourceShortage("gpu-a", frozenset(resources)),)
     assert shortages("gpu-a", [waiting]) == expected

@@ -4,7 +4,7 @@ from itertools import product
 
 from hypothesis import strategies as st
 
-from ferryman.core.fleet.problem import Demand, NodeType, Option, Part, Problem
+from ferryman.core.fleet.problem import ModelDemand, NodePool, Option, Part, PlacementProblem
 
 RESOURCES = ("cpu", "memory", "gpu")
 #: A node may have so many GPUs, each with an equal part of its "gpu".
@@ -17,20 +17,20 @@ def option(kind="a", cost=1.0, replicas=1, processor="cpu", **uses):
 
 
 def demand(model="m", *options, present=None, move_factor=1.0):
-    return Demand(model, options, present, move_factor)
+    return ModelDemand(model, options, present, move_factor)
 
 
 def nodes(kind="a", count=1, **free):
-    return NodeType(kind, (free or {"cpu": 4.0},) * count)
+    return NodePool(kind, (free or {"cpu": 4.0},) * count)
 
 
 def gpus(count=2, nodes=1, **free):
     """Return nodes with so many GPUs, each of which has 1."""
-    return NodeType("a", ({"gpu": float(count), **free},) * nodes, (Part(count, ("gpu",)),))
+    return NodePool("a", ({"gpu": float(count), **free},) * nodes, (Part(count, ("gpu",)),))
 
 
 def problem(node_types, *demands, max_moves=None):
-    return Problem(tuple(node_types), demands, max_moves)
+    return PlacementProblem(tuple(node_types), demands, max_moves)
 
 
 @st.composite
@@ -50,7 +50,7 @@ def problems(draw, most_models=4):
         st.integers(0, 16).map(lambda n: n / 4),
     )
     demands = tuple(
-        Demand(
+        ModelDemand(
             f"m{index}",
             tuple(draw(st.lists(options, max_size=3))),
             draw(st.sampled_from([None, ("a", "cpu"), ("a", "gpu")])),
@@ -58,7 +58,7 @@ def problems(draw, most_models=4):
         )
         for index in range(draw(st.integers(0, most_models)))
     )
-    return Problem(node_types, demands, draw(st.sampled_from([None, None, 0, 1])))
+    return PlacementProblem(node_types, demands, draw(st.sampled_from([None, None, 0, 1])))
 
 
 def _node_type(draw, kind, amounts, count):
@@ -67,7 +67,7 @@ def _node_type(draw, kind, amounts, count):
         {name: draw(amounts) * (count if name == "gpu" else 1) for name in RESOURCES}
         for _ in range(draw(st.integers(0, 2)))
     )
-    return NodeType(kind, free, (Part(count, ("gpu",)),) if count > 1 else ())
+    return NodePool(kind, free, (Part(count, ("gpu",)),) if count > 1 else ())
 
 
 def _rooms(kind):

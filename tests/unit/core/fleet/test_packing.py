@@ -3,12 +3,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ferryman.core.fleet.packing import Packing, left
-from ferryman.core.fleet.problem import NodeType, Placed
+from ferryman.core.fleet.problem import NodePool, Placed
 from tests.unit.core.fleet.problems import demand, gpus, nodes, option, problem, problems
 
 
 def test_replicas_go_where_the_least_is_left():
-    kind = NodeType("a", ({"cpu": 4.0}, {"cpu": 1.5}, {"cpu": 3.0}))
+    kind = NodePool("a", ({"cpu": 4.0}, {"cpu": 1.5}, {"cpu": 3.0}))
     packing = Packing([kind])
     assert packing.place(option(cpu=1.0, replicas=5)).nodes == (1, 2, 2, 2, 0)
     assert packing.left("a") == ({"cpu": 3.0}, {"cpu": 0.5}, {"cpu": 0.0})
@@ -22,7 +22,7 @@ def test_what_does_not_fit_changes_nothing():
 
 
 def test_a_resource_that_a_model_does_not_use_does_not_matter():
-    packing = Packing([NodeType("a", ({"cpu": 4.0, "gpu": 0.0}, {"cpu": 1.0, "gpu": 8.0}))])
+    packing = Packing([NodePool("a", ({"cpu": 4.0, "gpu": 0.0}, {"cpu": 1.0, "gpu": 8.0}))])
     assert packing.place(option(cpu=2.0)).nodes == (0,)
     assert packing.possible([option(cpu=2.0), option(gpu=9.0)]) == [True, False]
 

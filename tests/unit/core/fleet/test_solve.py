@@ -6,7 +6,7 @@ from hypothesis import given, settings
 
 from ferryman.core.fleet import draft, exact, program
 from ferryman.core.fleet.packing import Packing
-from ferryman.core.fleet.problem import Outcome
+from ferryman.core.fleet.problem import SolutionQuality
 from ferryman.core.fleet.solve import OPTIMAL_GAP, place_next, solve
 from tests.unit.core.fleet.problems import (
     demand,
@@ -28,10 +28,10 @@ def test_the_answer_is_what_trying_everything_finds(asked):
     solution, least = solve(asked), least_cost(asked)
     assert faults(asked, solution) == []
     if least is None:
-        assert solution.outcome == Outcome.INFEASIBLE
+        assert solution.outcome == SolutionQuality.INFEASIBLE
         assert (solution.bound, bool(solution.unplaced)) == (inf, True)
     else:
-        assert (solution.outcome, solution.unplaced) == (Outcome.OPTIMAL, {})
+        assert (solution.outcome, solution.unplaced) == (SolutionQuality.OPTIMAL, {})
         assert least - ROUNDING <= solution.cost <= least * (1 + OPTIMAL_GAP) + ROUNDING
         assert solution.bound <= least + ROUNDING
 
@@ -44,10 +44,10 @@ def test_without_the_exact_program_no_answer_is_wrong(asked):
         solution = solve(asked)
     least = least_cost(asked)
     assert faults(asked, solution) == []
-    if solution.outcome in {Outcome.OPTIMAL, Outcome.FEASIBLE}:
+    if solution.outcome in {SolutionQuality.OPTIMAL, SolutionQuality.FEASIBLE}:
         assert least is not None
         assert least - ROUNDING <= solution.cost
-    if solution.outcome == Outcome.INFEASIBLE:
+    if solution.outcome == SolutionQuality.INFEASIBLE:
         assert least is None
     assert solution.bound <= (inf if least is None else least + ROUNDING)
 
@@ -70,13 +70,13 @@ def test_more_nodes_never_cost_more(asked):
 
 def test_an_empty_fleet_is_placed():
     solution = solve(problem([]))
-    assert (solution.outcome, solution.cost, solution.gap) == (Outcome.OPTIMAL, 0.0, 0.0)
+    assert (solution.outcome, solution.cost, solution.gap) == (SolutionQuality.OPTIMAL, 0.0, 0.0)
 
 
 def test_a_model_without_options_is_told_apart():
     asked = problem([nodes()], demand("stuck"), demand("fits", option()))
     solution = solve(asked)
-    assert (solution.outcome, list(solution.placed)) == (Outcome.INFEASIBLE, ["fits"])
+    assert (solution.outcome, list(solution.placed)) == (SolutionQuality.INFEASIBLE, ["fits"])
     assert solution.unplaced == {"stuck": "no node type can serve it"}
 
 
@@ -95,7 +95,7 @@ def test_a_model_that_fits_on_no_empty_node_says_what_is_too_little():
 def test_a_model_that_finds_no_room_says_what_is_lacking():
     asked = problem([nodes()], *(demand(f"m{i}", option(cpu=3.0)) for i in range(2)))
     solution = solve(asked)
-    assert solution.outcome == Outcome.INFEASIBLE
+    assert solution.outcome == SolutionQuality.INFEASIBLE
     assert (
         solution.message
         == "1 of 2 models could not be placed, and it is proved that not all can be"
@@ -119,16 +119,16 @@ def test_what_is_short_is_listed_for_a_few_node_types_only():
 def test_replicas_that_only_seem_to_fit_are_proved_not_to():
     """Four cores are free, but nowhere three of them."""
     asked = problem([nodes(count=2, cpu=2.0)], demand("m", option(cpu=1.5, replicas=1)))
-    assert solve(asked).outcome == Outcome.OPTIMAL
+    assert solve(asked).outcome == SolutionQuality.OPTIMAL
     three = [demand(f"m{i}", option(cpu=1.25)) for i in range(3)]
-    assert solve(problem([nodes(count=2, cpu=2.0)], *three)).outcome == Outcome.INFEASIBLE
+    assert solve(problem([nodes(count=2, cpu=2.0)], *three)).outcome == SolutionQuality.INFEASIBLE
 
 
 def test_what_is_not_proved_is_unknown(monkeypatch):
     monkeypatch.setattr(exact, "MAX_VARIABLES", 0)
     three = [demand(f"m{i}", option(cpu=1.25)) for i in range(3)]
     solution = solve(problem([nodes(count=2, cpu=2.0)], *three))
-    assert solution.outcome == Outcome.UNKNOWN
+    assert solution.outcome == SolutionQuality.UNKNOWN
     assert solution.message.endswith("; that it is impossible is not proved")
 
 
@@ -137,7 +137,7 @@ def test_what_is_not_proved_to_be_the_least_is_feasible(monkeypatch):
     monkeypatch.setattr(exact, "MAX_VARIABLES", 0)
     three = [demand(f"m{i}", option(cpu=1.25), option("b", 2.0)) for i in range(3)]
     solution = solve(problem([nodes(count=2, cpu=2.0), nodes("b")], *three))
-    assert (solution.outcome, solution.cost, solution.bound) == (Outcome.FEASIBLE, 4.0, 3.0)
+    assert (solution.outcome, solution.cost, solution.bound) == (SolutionQuality.FEASIBLE, 4.0, 3.0)
     assert solution.message == "all 3 models are placed, at most 33.3% above the least"
     assert solution.gap == pytest.approx(1 / 3)
 
@@ -145,8 +145,12 @@ def test_what_is_not_proved_to_be_the_least_is_feasible(monkeypatch):
 @pytest.mark.parametrize(
     ("second", "outcome", "message"),
     [
-        pytest.param(1.0, Outcome.OPTIMAL, "at the least cost there is", id="each at its cheapest"),
-        pytest.param(3.0, Outcome.FEASIBLE, "at most 100.0% above the least", id="one is not"),
+        pytest.param(
+            1.0, SolutionQuality.OPTIMAL, "at the least cost there is", id="each at its cheapest"
+        ),
+        pytest.param(
+            3.0, SolutionQuality.FEASIBLE, "at most 100.0% above the least", id="one is not"
+        ),
     ],
 )
 def test_where_time_runs_out_there_is_still_a_placement(monkeypatch, second, outcome, message):
@@ -163,7 +167,7 @@ def test_a_bound_of_nothing_leaves_the_gap_open(monkeypatch):
     monkeypatch.setattr(program, "relax", lambda *_: program.Relaxed(0.0))
     two = [demand(f"m{i}", option(cpu=3.0, cost=0.0), option("b")) for i in range(2)]
     solution = solve(problem([nodes(), nodes("b")], *two))
-    assert (solution.outcome, solution.cost, solution.gap) == (Outcome.FEASIBLE, 1.0, 0.0)
+    assert (solution.outcome, solution.cost, solution.gap) == (SolutionQuality.FEASIBLE, 1.0, 0.0)
     assert solution.message == "all 2 models are placed; the least cost may be 0"
 
 
@@ -172,7 +176,7 @@ def test_where_the_integer_program_finds_nothing_what_the_relaxation_proposed_co
     monkeypatch.setattr(program, "integral", lambda *_: program.Integral(0.0, {}))
     three = [demand(f"m{i}", option(cpu=1.25), option("b", 2.0)) for i in range(3)]
     solution = solve(problem([nodes(count=2, cpu=2.0), nodes("b")], *three))
-    assert (solution.outcome, solution.cost, solution.bound) == (Outcome.FEASIBLE, 4.0, 3.0)
+    assert (solution.outcome, solution.cost, solution.bound) == (SolutionQuality.FEASIBLE, 4.0, 3.0)
 
 
 def test_a_large_problem_that_is_nearly_at_its_bound_is_left_at_that(monkeypatch):
@@ -182,7 +186,7 @@ def test_a_large_problem_that_is_nearly_at_its_bound_is_left_at_that(monkeypatch
     monkeypatch.setattr(program, "integral", lambda *_: pytest.fail("it was asked"))
     three = [demand(f"m{i}", option(cpu=1.25), option("b", 1.01)) for i in range(3)]
     solution = solve(problem([nodes(count=2, cpu=2.0), nodes("b")], *three))
-    assert (solution.outcome, solution.cost) == (Outcome.FEASIBLE, 3.01)
+    assert (solution.outcome, solution.cost) == (SolutionQuality.FEASIBLE, 3.01)
 
 
 def test_the_bound_of_a_program_that_was_thinned_out_is_the_relaxations(monkeypatch):
@@ -214,7 +218,7 @@ def test_processors_are_not_added_up():
     """Three replicas need 0.6 of a processor each, and a node has two: together 2, for 1.8."""
     asked = problem([gpus()], *(demand(f"m{i}", option(gpu=0.6)) for i in range(3)))
     solution = solve(asked)
-    assert solution.outcome == Outcome.INFEASIBLE
+    assert solution.outcome == SolutionQuality.INFEASIBLE
     assert len(solution.placed) == 2
     assert faults(asked, solution) == []
 
@@ -222,4 +226,4 @@ def test_processors_are_not_added_up():
 def test_where_it_is_not_proved_that_processors_are_too_small_the_answer_is_unknown(monkeypatch):
     monkeypatch.setattr(exact, "MAX_VARIABLES", -1)
     asked = problem([gpus()], *(demand(f"m{i}", option(gpu=0.6)) for i in range(3)))
-    assert solve(asked).outcome == Outcome.UNKNOWN
+    assert solve(asked).outcome == SolutionQuality.UNKNOWN

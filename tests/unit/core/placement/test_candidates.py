@@ -3,8 +3,8 @@ import pytest
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import PlacementSpec
 from ferryman.core.placement.candidates import find
-from ferryman.core.placement.filters import Question
-from ferryman.core.placement.workload import Load
+from ferryman.core.placement.filters import FilterContext
+from ferryman.core.placement.workload import Utilisation
 from tests.factories import (
     GIB,
     NOW,
@@ -19,7 +19,7 @@ from tests.factories import (
 
 
 def candidates(nodes, asked=None, served=None):
-    return find(Question(asked or model(), served or runtime(), NOW), nodes)
+    return find(FilterContext(asked or model(), served or runtime(), NOW), nodes)
 
 
 def only(nodes, *args):
@@ -50,12 +50,12 @@ def test_no_candidates(nodes):
 
 def test_only_nodes_that_fit_compete():
     nodes = [node("full", ready=False), node("n1", processors=[processor("cpu", 0.5, 0.25)])]
-    assert only(nodes).contender.loads == (Load("n1", memory=0.25, utilisation=0.5),)
+    assert only(nodes).contender.loads == (Utilisation("n1", memory=0.25, utilisation=0.5),)
 
 
 def test_unknown_utilisation_counts_as_full():
     loads = only([node("n", processors=[processor("cpu", None, None)])]).contender.loads
-    assert loads == (Load("n", memory=1.0, utilisation=1.0),)
+    assert loads == (Utilisation("n", memory=1.0, utilisation=1.0),)
 
 
 def test_what_was_placed_moments_ago_counts_as_load():

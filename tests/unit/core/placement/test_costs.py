@@ -9,7 +9,7 @@ from ferryman.api.inference_model_status import (
 )
 from ferryman.core.fleet.sizing import Size, TooSlow
 from ferryman.core.placement import candidates, costs
-from ferryman.core.placement.filters import Question
+from ferryman.core.placement.filters import FilterContext
 from tests.factories import NOW, at, benchmark, model, node, objectives, processor, runtime
 
 
@@ -27,7 +27,7 @@ def large(name="large-1", images_per_second=400.0, **fields):
 
 
 def found(nodes, asked):
-    return candidates.find(Question(asked, runtime(), NOW), nodes)
+    return candidates.find(FilterContext(asked, runtime(), NOW), nodes)
 
 
 def cost(nodes=None, asked=None, *, of="cpu-small", priced=False, **spec):

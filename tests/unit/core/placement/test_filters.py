@@ -7,8 +7,8 @@ from ferryman.api.node_profile import BenchmarkPoint
 from ferryman.api.scheduling import Toleration
 from ferryman.core.placement.filters import (
     FILTERS,
+    FilterContext,
     Place,
-    Question,
     Refusal,
     is_fresh,
     permits,
@@ -88,7 +88,7 @@ def ask(asked=None, *, served=None, table=None, measured=True, **node_fields):
     served = served or runtime()
     place_node = node("n", **node_fields)
     entry = runtime_processor("cpu")
-    question = Question(model=asked or model(), runtime=served, now=NOW)
+    question = FilterContext(model=asked or model(), runtime=served, now=NOW)
     place = Place(
         node=place_node,
         profile=place_node.profile,

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ferryman.api.inference_model import WorkloadWeights
 from ferryman.api.node_profile import BenchmarkPoint
-from ferryman.core.placement.workload import Contender, Load, rank, seconds_per_image, share
+from ferryman.core.placement.workload import Contender, Utilisation, rank, seconds_per_image, share
 from tests.factories import points
 
 EVEN = WorkloadWeights()
@@ -19,7 +19,7 @@ def contender(name="a", seconds=0.01, *loads, processor="cpu"):
         name,
         processor,
         seconds,
-        tuple(Load(f"{name}-{i}", *load) for i, load in enumerate(shares, start=1)),
+        tuple(Utilisation(f"{name}-{i}", *load) for i, load in enumerate(shares, start=1)),
     )
 
 
@@ -213,7 +213,7 @@ def test_the_order_of_contenders_and_nodes_does_not_matter(contenders, weights):
 def test_more_load_never_improves_a_score(contenders, weights, extra):
     first = contenders[0]
     loads = tuple(
-        Load(load.node, share(load.memory, extra), share(load.utilisation, extra))
+        Utilisation(load.node, share(load.memory, extra), share(load.utilisation, extra))
         for load in first.loads
     )
     busier = Contender(first.node_type, first.processor, first.seconds_per_image, loads)

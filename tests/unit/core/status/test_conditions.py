@@ -17,7 +17,7 @@ from ferryman.core.observation.objectives import Verdict
 from ferryman.core.snapshot import ServingState
 from ferryman.core.status import conditions
 from ferryman.core.status.observed import Observation
-from ferryman.core.status.readiness import Problem, View
+from ferryman.core.status.readiness import NotReady, View
 from tests import factories
 from tests.factories import NOW, at
 
@@ -309,7 +309,7 @@ def test_nothing_observed_yet_rejects_nothing():
 
 
 APPLYING = "what was decided last is being applied"
-REFUSED = Problem(Reason.APPLY_REFUSED, "in the server's words", stalled=True)
+REFUSED = NotReady(Reason.APPLY_REFUSED, "in the server's words", stalled=True)
 LATER = NOW + timedelta(seconds=60)
 
 
@@ -344,7 +344,7 @@ def test_what_only_the_api_server_knows_takes_the_place_of_what_was_found(fields
 
 
 def test_a_long_refusal_is_cut_to_what_the_api_allows_and_stays_the_same():
-    long = Problem(Reason.APPLY_REFUSED, "x" * 5000, stalled=True)
+    long = NotReady(Reason.APPLY_REFUSED, "x" * 5000, stalled=True)
     once = conditions.with_problem(described(), long, NOW)
     assert len(find(once.conditions, ConditionType.READY).message) == 1024
     assert describe(before=once.conditions) == once.conditions
@@ -355,7 +355,7 @@ def test_a_long_refusal_is_cut_to_what_the_api_allows_and_stays_the_same():
     "problem",
     [
         pytest.param(REFUSED, id="a refusal"),
-        pytest.param(Problem(Reason.APPLYING, APPLYING, stalled=False), id="being applied"),
+        pytest.param(NotReady(Reason.APPLYING, APPLYING, stalled=False), id="being applied"),
     ],
 )
 def test_what_stands_until_objects_are_applied_is_over_then(problem):

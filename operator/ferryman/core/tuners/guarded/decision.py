@@ -23,7 +23,7 @@ from ferryman.core.tuners.guarded import (
     search,
     verification,
 )
-from ferryman.core.tuners.guarded.case import Case
+from ferryman.core.tuners.guarded.context import TuningContext
 from ferryman.core.tuners.state import (
     MIN_REQUESTS,
     TuneDecision,
@@ -51,11 +51,11 @@ def decide(
         taught = replace(taught, missed_at_s=window.ended_at_s)
     if window.requests + window.failures:
         taught = memory.cleared(taught, applied.max_batch_size)
-    case = Case(spec, objectives, applied, window, replace(state, learned=taught), verdict)
+    case = TuningContext(spec, objectives, applied, window, replace(state, learned=taught), verdict)
     return memory.too_large(case, known) or _unknown(case) or _known(case)
 
 
-def _unknown(case: Case) -> TuneDecision | None:
+def _unknown(case: TuningContext) -> TuneDecision | None:
     """Hold while too little was seen to decide anything."""
     requests = case.window.requests
     if case.verdict.met is None:
@@ -69,12 +69,12 @@ def _unknown(case: Case) -> TuneDecision | None:
     return None
 
 
-def _known(case: Case) -> TuneDecision:
+def _known(case: TuningContext) -> TuneDecision:
     case, regressed = _verified(case)
     return _taken_back(case) if regressed else _tuned(case)
 
 
-def _verified(case: Case) -> tuple[Case, bool]:
+def _verified(case: TuningContext) -> tuple[TuningContext, bool]:
     """Hold a change that is on trial against its prediction; say whether it failed.
 
     It is on trial for as long as a better one would have to wait: nothing but a rollback helps
@@ -93,7 +93,7 @@ def _verified(case: Case) -> tuple[Case, bool]:
     return case.knowing(trial=None if over else trial), trial.bad >= verification.WINDOWS
 
 
-def _taken_back(case: Case) -> TuneDecision:
+def _taken_back(case: TuningContext) -> TuneDecision:
     """Go back to what served before, and remember what failed."""
     trial = case.learned.trial
     assert trial is not None  # noqa: S101  only a trial can have failed
@@ -107,7 +107,7 @@ def _taken_back(case: Case) -> TuneDecision:
     return TuneDecision(refuge, Reason.ROLLED_BACK, message, known.state, if_refused=case.state)
 
 
-def _tuned(case: Case) -> TuneDecision:
+def _tuned(case: TuningContext) -> TuneDecision:
     if case.verdict.met:
         return improvement.economise(case)
     if case.learned.service.misfit(case.applied.instances) > MAX_MISFIT:
@@ -117,7 +117,7 @@ def _tuned(case: Case) -> TuneDecision:
     return improvement.improve(case)
 
 
-def _without_model(case: Case) -> TuneDecision:
+def _without_model(case: TuningContext) -> TuneDecision:
     """Follow the trend, but never down while the bound holds requests back.
 
     A queue delay goes first: it was chosen by what is no longer believed, and to the trend, which
@@ -139,7 +139,7 @@ def _without_model(case: Case) -> TuneDecision:
     return replace(changed, state=changed.state.collecting(trajectory))
 
 
-def _grown(case: Case) -> TuneDecision:
+def _grown(case: TuningContext) -> TuneDecision:
     """Raise the bound as far as the largest batch that was seen allows."""
     bound, most = case.applied.max_batch_size, case.reach.largest_bound
     if bound >= most:

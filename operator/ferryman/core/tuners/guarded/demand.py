@@ -32,7 +32,7 @@ _SEED: Final = 20_261_121
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class OfferedLoad:
     """Arrivals at one pod."""
 
     arrivals_s: Floats
@@ -45,11 +45,11 @@ class Load:
         """The mean rate of arrivals."""
         return self.arrivals_s.size / self.seconds
 
-    def share(self, part: float) -> "Load":
+    def share(self, part: float) -> "OfferedLoad":
         """Return a random part of the requests, at least one of them."""
         kept = np.random.default_rng(_SEED).random(self.arrivals_s.size) < part
         kept[0] = True
-        return Load(self.arrivals_s[kept], self.seconds)
+        return OfferedLoad(self.arrivals_s[kept], self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class Demand:
                 break
         return highest
 
-    def load(self, pods: int) -> Load:
+    def load(self, pods: int) -> OfferedLoad:
         """Return what one of so many pods would see. Raises ValueError without any request."""
         if self.rate_per_s <= 0:
             raise ValueError("nothing was asked for: there is no load to replay")
@@ -132,7 +132,9 @@ def _latest(readings: tuple[tuple[float, float], ...]) -> tuple[tuple[float, flo
     return readings[-kept:] if kept else ()
 
 
-def _spread(lasts: Floats, means: Floats, generator: np.random.Generator, *, whole: bool) -> Load:
+def _spread(
+    lasts: Floats, means: Floats, generator: np.random.Generator, *, whole: bool
+) -> OfferedLoad:
     """Place the requests of each reading at random moments of it.
 
     ``whole`` keeps the counts that were read; otherwise they are one pod's share, and random.
@@ -143,4 +145,4 @@ def _spread(lasts: Floats, means: Floats, generator: np.random.Generator, *, who
     ends = np.cumsum(lasts)
     begins = np.repeat(ends - lasts, counts)
     arrivals = begins + generator.random(begins.size) * np.repeat(lasts, counts)
-    return Load(np.sort(arrivals), float(ends[-1]))
+    return OfferedLoad(np.sort(arrivals), float(ends[-1]))

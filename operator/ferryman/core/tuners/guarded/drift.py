@@ -23,16 +23,16 @@ RELEVANT: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Drift:
+class DriftDetector:
     """Cumulated deviations up and down (Page, Biometrika 41, 1954), and the latest ones."""
 
     up: float = 0.0
     down: float = 0.0
     recent: tuple[float, ...] = ()
 
-    def with_error(self, error: float) -> "Drift":
+    def with_error(self, error: float) -> "DriftDetector":
         """Return the state after one more window."""
-        return Drift(
+        return DriftDetector(
             up=max(0.0, self.up + error - SLACK),
             down=max(0.0, self.down - error - SLACK),
             recent=(*self.recent, error)[-MEMORY:],

@@ -10,9 +10,9 @@ from typing import Final
 
 from ferryman.api.conditions import Reason
 from ferryman.core.tuners.guarded import overload, search
-from ferryman.core.tuners.guarded.case import Case
+from ferryman.core.tuners.guarded.context import TuningContext
 from ferryman.core.tuners.guarded.prediction import Prediction
-from ferryman.core.tuners.guarded.search import Answer, Question
+from ferryman.core.tuners.guarded.search import SearchContext, SearchResult
 from ferryman.core.tuners.state import Evaluation, TuneDecision
 from ferryman.core.wording import describe
 
@@ -33,7 +33,7 @@ MOST_PATIENCE: Final = 32
 MAX_REPLICAS: Final = 100
 
 
-def improve(case: Case) -> TuneDecision:
+def improve(case: TuningContext) -> TuneDecision:
     """Look for a configuration that meets the objectives, or comes nearer."""
     latest = _still_true(case)
     if latest is not None and latest.reason in {Reason.NEEDS_CAPACITY, Reason.NO_BETTER}:
@@ -48,7 +48,7 @@ def improve(case: Case) -> TuneDecision:
     return _noted(case, reason, message, needs).hold(reason, message, needs=needs)
 
 
-def economise(case: Case) -> TuneDecision:
+def economise(case: TuningContext) -> TuneDecision:
     """Look for a configuration that meets the objectives with less device time.
 
     Nothing is changed for less than it is worth, nor before a second search finds so as well.
@@ -76,7 +76,7 @@ def economise(case: Case) -> TuneDecision:
     return spared.change(found.best.batching, Reason.CHEAPER, message)
 
 
-def _may_economise(case: Case) -> bool:
+def _may_economise(case: TuningContext) -> bool:
     learned, now_s = case.learned, case.window.ended_at_s
     economised_s = learned.economised_at_s
     return (
@@ -86,7 +86,7 @@ def _may_economise(case: Case) -> bool:
     )
 
 
-def _policy_missing(case: Case) -> TuneDecision | None:
+def _policy_missing(case: TuningContext) -> TuneDecision | None:
     """Install the queue policy that the specification asks for, or remove what it does not."""
     applied = case.applied
     wants = case.spec.on_overload == "Reject" and isfinite(case.goal.target_ms)
@@ -101,7 +101,7 @@ def _policy_missing(case: Case) -> TuneDecision | None:
     return case.change(after, Reason.QUEUE_POLICY, f"onOverload is {case.spec.on_overload}")
 
 
-def _worth_changing(question: Question, found: Answer, *, saturated: bool) -> bool:
+def _worth_changing(question: SearchContext, found: SearchResult, *, saturated: bool) -> bool:
     """Whether to change: not into the unknown for a single burst while the rest is in time."""
     guessed = found.best.batching.max_batch_size > question.reach.known
     if found.best.batching == found.present.batching or (guessed and found.present.reaches):
@@ -115,7 +115,9 @@ def _worth_changing(question: Question, found: Answer, *, saturated: bool) -> bo
     )
 
 
-def _needs(case: Case, question: Question, found: Answer) -> tuple[int | None, str]:
+def _needs(
+    case: TuningContext, question: SearchContext, found: SearchResult
+) -> tuple[int | None, str]:
     """Return the replicas that are needed, if the best configuration is not enough, and why."""
     if found.best.reaches:
         return None, f"{case.verdict.message}; predicted: {_foretold(case, found.best)}"
@@ -130,14 +132,14 @@ def _needs(case: Case, question: Question, found: Answer) -> tuple[int | None, s
     return 0, f"{case.verdict.message}; {best}, and {remedy}"
 
 
-def _foretold(case: Case, prediction: Prediction) -> str:
+def _foretold(case: TuningContext, prediction: Prediction) -> str:
     latency = case.objectives.latency
     if latency is None:
         return f"up to {prediction.capacity_per_s:.0f} inferences/s per pod"
     return f"p{latency.percentile} {prediction.latency_ms:.1f} ms"
 
 
-def _still_true(case: Case) -> Evaluation | None:
+def _still_true(case: TuningContext) -> Evaluation | None:
     """Return the latest search if it was made under the present circumstances."""
     latest = case.learned.evaluation
     if latest is None or latest.batching != case.applied or latest.windows >= latest.patience:
@@ -151,12 +153,12 @@ def _close(one: float, other: float, tolerance: float) -> bool:
     return abs(one - other) <= tolerance * other
 
 
-def _repeated(case: Case, latest: Evaluation) -> TuneDecision:
+def _repeated(case: TuningContext, latest: Evaluation) -> TuneDecision:
     older = case.knowing(evaluation=replace(latest, windows=latest.windows + 1))
     return older.hold(latest.reason, latest.message, needs=latest.needs_replicas)
 
 
-def _noted(case: Case, reason: Reason, message: str, needs: int | None) -> Case:
+def _noted(case: TuningContext, reason: Reason, message: str, needs: int | None) -> TuningContext:
     """Return the case with the search remembered."""
     evaluation = Evaluation(
         batching=case.applied,
@@ -170,7 +172,7 @@ def _noted(case: Case, reason: Reason, message: str, needs: int | None) -> Case:
     return case.knowing(evaluation=evaluation)
 
 
-def _patience(case: Case, reason: Reason) -> int:
+def _patience(case: TuningContext, reason: Reason) -> int:
     """Return how many windows the same answer is good for: twice as many as it was last time."""
     latest = case.learned.evaluation
     if latest is None or latest.reason != reason or latest.batching != case.applied:

@@ -8,7 +8,7 @@ from ferryman.api.batching import Batching
 from ferryman.api.objectives import Objectives
 from ferryman.core.observation.window import Window
 from ferryman.core.tuners.guarded.demand import Demand
-from ferryman.core.tuners.guarded.drift import Drift
+from ferryman.core.tuners.guarded.drift import DriftDetector
 from ferryman.core.tuners.guarded.prediction import Goal, Prediction, predict
 from ferryman.core.tuners.guarded.service_time import ServiceTimes
 from ferryman.core.tuners.state import Learned
@@ -65,7 +65,7 @@ def expected(
     return predict(applied, service.curve_ms, load, held)
 
 
-def _service(known: Learned, instances: int, window: Window) -> tuple[ServiceTimes, Drift]:
+def _service(known: Learned, instances: int, window: Window) -> tuple[ServiceTimes, DriftDetector]:
     """Learn service times; when they are no longer what they were, begin at the new level.
 
     A window that deviates is not learned from before the next ones say whether it is noise or
@@ -79,7 +79,7 @@ def _service(known: Learned, instances: int, window: Window) -> tuple[ServiceTim
         return service.with_window(instances, window.service_times), known.drift
     drift = known.drift.with_error(error)
     if drift.alarm:
-        service, drift = service.scaled(exp(error)), Drift()
+        service, drift = service.scaled(exp(error)), DriftDetector()
         if service.unevenness(instances, window.service_times) > UNEVEN:
             return service, drift
     elif abs(error) > SUSPECT:

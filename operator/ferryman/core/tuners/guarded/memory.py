@@ -10,14 +10,14 @@ from typing import Final
 
 from ferryman.api.conditions import Reason
 from ferryman.core.tuners.guarded import learning
-from ferryman.core.tuners.guarded.case import Case
+from ferryman.core.tuners.guarded.context import TuningContext
 from ferryman.core.tuners.state import Learned, TuneDecision, with_bound
 
 #: So much more of the requests must fail than before.
 FAILING: Final = 0.01
 
 
-def too_large(case: Case, known: Learned) -> TuneDecision | None:
+def too_large(case: TuningContext, known: Learned) -> TuneDecision | None:
     """Step back at once when requests begin to fail, to what ran, and do not go there again."""
     window, bound = case.window, case.applied.max_batch_size
     failing = learning.failing(window)

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from ferryman.api.batching import Batching
-from ferryman.core.tuners.guarded.demand import Load
+from ferryman.core.tuners.guarded.demand import OfferedLoad
 from ferryman.core.tuners.guarded.prediction import Curve, Goal, predict
 
 #: The overload against which a timeout is chosen, in multiples of the capacity.
@@ -61,10 +61,10 @@ def _policy(batching: Batching, timeout_ms: float, capacity_per_s: float) -> Bat
     )
 
 
-def _overload(rate_per_s: float) -> Load:
+def _overload(rate_per_s: float) -> OfferedLoad:
     gaps_s = np.random.default_rng(_SEED).exponential(1 / rate_per_s, _REQUESTS)
     arrivals_s = np.cumsum(gaps_s)
-    return Load(arrivals_s, float(arrivals_s[-1]))
+    return OfferedLoad(arrivals_s, float(arrivals_s[-1]))
 
 
 def without_policy(batching: Batching) -> Batching:

@@ -10,7 +10,7 @@ import numpy as np
 from ferryman.api.batching import Batching
 from ferryman.core.queue_model import queueing
 from ferryman.core.queue_model.queueing import Batcher
-from ferryman.core.tuners.guarded.demand import Load
+from ferryman.core.tuners.guarded.demand import OfferedLoad
 
 #: A configuration is chosen only if its percentile stays this far below the target.
 MARGIN: Final = 0.9
@@ -53,7 +53,7 @@ class Prediction:
     """The same without a margin."""
 
 
-def predict(batching: Batching, curve_ms: Curve, load: Load, goal: Goal) -> Prediction:
+def predict(batching: Batching, curve_ms: Curve, load: OfferedLoad, goal: Goal) -> Prediction:
     """Replay the load under a configuration; latencies are infinite where nothing is answered."""
     bound, instances = batching.max_batch_size, batching.instances
     service_s = tuple(ms / _MS_PER_S for ms in curve_ms(instances, bound))

@@ -21,7 +21,7 @@ from typing import Final
 
 from ferryman.api.batching import Batching
 from ferryman.core.tuners.guarded import overload
-from ferryman.core.tuners.guarded.demand import Load
+from ferryman.core.tuners.guarded.demand import OfferedLoad
 from ferryman.core.tuners.guarded.prediction import MARGIN, Curve, Goal, Prediction, predict
 from ferryman.core.tuners.guarded.reach import Reach
 
@@ -46,12 +46,12 @@ _US_PER_S: Final = 1e6
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class SearchContext:
     """Everything that decides which configuration is best."""
 
     reach: Reach
     curve_ms: Curve
-    load: Load
+    load: OfferedLoad
     goal: Goal
     latest_per_s: float = 0.0
     """What was asked of the pod in the latest seconds."""
@@ -64,7 +64,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SearchResult:
     """The present configuration and the best one; they may be the same."""
 
     present: Prediction
@@ -76,7 +76,7 @@ class Answer:
         return 1 - self.best.busy / self.present.busy if self.present.busy else 0.0
 
 
-def answer(question: Question, *, economical: bool) -> Answer:
+def answer(question: SearchContext, *, economical: bool) -> SearchResult:
     """Return the safest configuration that meets the objectives, or the most economical one.
 
     If none meets them, the one under which the most requests are answered in time.
@@ -84,10 +84,10 @@ def answer(question: Question, *, economical: bool) -> Answer:
     present, best = question.predict(question.reach.present), _best(question)
     if economical and best.meets:
         best = _economical(question, best)
-    return Answer(present, _prefer_present(present, best))
+    return SearchResult(present, _prefer_present(present, best))
 
 
-def refuge(question: Question, before: Batching) -> Batching:
+def refuge(question: SearchContext, before: Batching) -> Batching:
     """Return where to go from what failed: to what was before, unless that is no better.
 
     What was before has served. Only where far more requests are predicted to be answered in
@@ -98,7 +98,7 @@ def refuge(question: Question, before: Batching) -> Batching:
     return best.batching if best.attainment > served.attainment + FAR_BETTER else before
 
 
-def _best(question: Question) -> Prediction:
+def _best(question: SearchContext) -> Prediction:
     """Return the bound that serves best, with as few instances as that takes."""
     limits = question.reach.limits.instances
     found: list[Prediction] = []
@@ -109,13 +109,13 @@ def _best(question: Question) -> Prediction:
     return best_effort(question, found)
 
 
-def safest(question: Question, instances: int) -> Prediction:
+def safest(question: SearchContext, instances: int) -> Prediction:
     """Return the bound, without delay, under which the most requests are answered in time."""
     tried = [question.predict(batching) for batching in _bounds(question, instances)]
     return best_effort(question, tried)
 
 
-def best_effort(question: Question, predictions: Sequence[Prediction]) -> Prediction:
+def best_effort(question: SearchContext, predictions: Sequence[Prediction]) -> Prediction:
     """Return the one with nearly the highest attainment and the most capacity.
 
     Beyond what is known, no further than to ample capacity: each step there is a guess, and
@@ -144,7 +144,7 @@ def _prefer_present(present: Prediction, best: Prediction) -> Prediction:
     return present if present.capacity_per_s >= best.capacity_per_s * MARGIN else best
 
 
-def _bounds(question: Question, instances: int) -> Sequence[Batching]:
+def _bounds(question: SearchContext, instances: int) -> Sequence[Batching]:
     """Return the bounds that matter, without delay."""
     reach, sizes = question.reach, question.reach.sizes
     least, most = sizes[0], sizes[-1]
@@ -167,13 +167,13 @@ def _bounds(question: Question, instances: int) -> Sequence[Batching]:
     return reach.untried([_with_policy(question, batching) for batching in plain])
 
 
-def _with_policy(question: Question, batching: Batching) -> Batching:
+def _with_policy(question: SearchContext, batching: Batching) -> Batching:
     if not question.reject:
         return batching
     return overload.with_policy(batching, question.curve_ms, question.goal)
 
 
-def _economical(question: Question, safe: Prediction) -> Prediction:
+def _economical(question: SearchContext, safe: Prediction) -> Prediction:
     """Return the cheapest of: as it is, with the longest delay that is possible, with edges."""
     found = [safe, *_with_longest_delay(question, safe)]
     edges = stairs(question.curve_ms(safe.batching.instances, safe.batching.max_batch_size))
@@ -183,7 +183,7 @@ def _economical(question: Question, safe: Prediction) -> Prediction:
     return min((each for each in found if each.meets), key=lambda each: each.busy)
 
 
-def _with_longest_delay(question: Question, safe: Prediction) -> list[Prediction]:
+def _with_longest_delay(question: SearchContext, safe: Prediction) -> list[Prediction]:
     """Return the prediction with the longest delay that meets the objectives, if any does.
 
     By bisection: more delay never makes a percentile better, and never costs device time.
@@ -204,7 +204,7 @@ def _with_longest_delay(question: Question, safe: Prediction) -> list[Prediction
     return found
 
 
-def delays_us(question: Question) -> tuple[int, ...]:
+def delays_us(question: SearchContext) -> tuple[int, ...]:
     """Return the delays in microseconds that may be worth their wait, ascending."""
     limits, goal = question.reach.limits.max_queue_delay_microseconds, question.goal
     most_us = min(limits.max, MARGIN * goal.target_ms * _US_PER_MS)
@@ -233,7 +233,7 @@ def _instances(least: int, most: int) -> Iterable[int]:
     return sorted({least, *range(least, min(most, 4) + 1), *doubled, most})
 
 
-def replicas_needed(question: Question, pods: int, most: int) -> int | None:
+def replicas_needed(question: SearchContext, pods: int, most: int) -> int | None:
     """Return how many pods would meet the objectives, or None where the most could not.
 
     Each pod gets its share of the load, as random requests of it; by doubling and bisection.

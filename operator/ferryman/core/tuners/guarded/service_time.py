@@ -49,18 +49,18 @@ _SUBSETS: Final = tuple(chosen for count in (1, 2, 3) for chosen in combinations
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class ServiceTimePoint:
     """What was seen of one batch size: its decayed executions and their mean time."""
 
     weight: float
     mean_ms: float
 
-    def plus(self, count: int, mean_ms: float) -> "Point":
+    def plus(self, count: int, mean_ms: float) -> "ServiceTimePoint":
         """Return the point after more executions."""
         weight = self.weight + count
-        return Point(weight, (self.weight * self.mean_ms + count * mean_ms) / weight)
+        return ServiceTimePoint(weight, (self.weight * self.mean_ms + count * mean_ms) / weight)
 
-    def aged(self) -> "Point":
+    def aged(self) -> "ServiceTimePoint":
         """Return the point one window later."""
         return replace(self, weight=max(self.kept_weight, self.weight * DECAY))
 
@@ -70,7 +70,7 @@ class Point:
         return min(self.weight, KEPT_WEIGHT)
 
 
-Points = Mapping[int, Point]
+Points = Mapping[int, ServiceTimePoint]
 #: Executed batch size -> (executions, mean compute time in ms), as in ``Window``.
 Counts = Mapping[int, tuple[int, float]]
 
@@ -100,7 +100,11 @@ class ServiceTimes:
         for size, (count, mean_ms) in counts.items():
             if count > 0 and mean_ms > 0:
                 known = aged.get(size)
-                aged[size] = Point(count, mean_ms) if known is None else known.plus(count, mean_ms)
+                aged[size] = (
+                    ServiceTimePoint(count, mean_ms)
+                    if known is None
+                    else known.plus(count, mean_ms)
+                )
         return ServiceTimes({**self.points, instances: aged}) if aged else self
 
     def scaled(self, factor: float) -> "ServiceTimes":
@@ -108,7 +112,7 @@ class ServiceTimes:
         return ServiceTimes(
             {
                 instances: {
-                    size: Point(point.kept_weight, point.mean_ms * factor)
+                    size: ServiceTimePoint(point.kept_weight, point.mean_ms * factor)
                     for size, point in points.items()
                 }
                 for instances, points in self.points.items()
@@ -308,12 +312,12 @@ def _worst(points: Points) -> float:
     return float((np.abs(fitted / means - 1) * believed).max())
 
 
-def _believed(point: Point) -> float:
+def _believed(point: ServiceTimePoint) -> float:
     """Return how far what was seen of a size is believed against the curve, from 0 to 1."""
     return point.weight / (point.weight + HALF_BELIEVED)
 
 
-def _bend(point: Point, fitted_ms: float) -> float:
+def _bend(point: ServiceTimePoint, fitted_ms: float) -> float:
     return 1 + _believed(point) * (point.mean_ms / fitted_ms - 1)
 
 

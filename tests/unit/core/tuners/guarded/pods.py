@@ -15,11 +15,11 @@ from ferryman.core.observation.window import Window, WindowState, observe
 from ferryman.core.queue_model.queueing import Batcher
 from ferryman.core.simulator import arrivals
 from ferryman.core.simulator.pod_log import PodLog
-from ferryman.core.tuners.guarded.case import Case
-from ferryman.core.tuners.guarded.demand import Demand, Load
+from ferryman.core.tuners.guarded.context import TuningContext
+from ferryman.core.tuners.guarded.demand import Demand, OfferedLoad
 from ferryman.core.tuners.guarded.prediction import Goal
 from ferryman.core.tuners.guarded.reach import Reach
-from ferryman.core.tuners.guarded.search import Question
+from ferryman.core.tuners.guarded.search import SearchContext
 from ferryman.core.tuners.guarded.service_time import Parabola, ServiceTimes
 from ferryman.core.tuners.select import TuneDecision, TunerState, tune
 from ferryman.core.tuners.state import Learned, Trial
@@ -77,7 +77,7 @@ def load(rate_per_s, requests=600, seed=1):
     """Return Poisson arrivals, so many of them."""
     generator = np.random.default_rng(seed)
     seconds = requests / rate_per_s
-    return Load(np.sort(generator.uniform(0, seconds, requests)), seconds)
+    return OfferedLoad(np.sort(generator.uniform(0, seconds, requests)), seconds)
 
 
 def knowing(sizes=(1, 2, 4, 8), shape=LINE, executions=200, instances=1):
@@ -103,7 +103,7 @@ def question(**fields):
     """Return a question about LINE at 100 requests/s with p99 of 50 ms wanted."""
     reaching = {name: fields.pop(name) for name in Reach.__dataclass_fields__ if name in fields}
     values = {"curve_ms": curve(), "load": load(100), "goal": goal(), **fields}
-    return Question(reach(**reaching), **values)
+    return SearchContext(reach(**reaching), **values)
 
 
 def reaching(asked, **fields):
@@ -136,7 +136,7 @@ def case(applied=None, seen=None, *, wanted=LATENCY, asked=None, history_s=None,
     known = Learned(**{"service": knowing(), "demand": demand, **learned})
     delay_ms = applied.max_queue_delay_microseconds / 1000
     verdict = judge(wanted, seen, queue_delay_ms=delay_ms)
-    return Case(asked or spec(), wanted, applied, seen, TunerState(learned=known), verdict)
+    return TuningContext(asked or spec(), wanted, applied, seen, TunerState(learned=known), verdict)
 
 
 @dataclass(frozen=True)

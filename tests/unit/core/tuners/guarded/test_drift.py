@@ -1,10 +1,10 @@
 import pytest
 
-from ferryman.core.tuners.guarded.drift import ALARM, MEMORY, Drift
+from ferryman.core.tuners.guarded.drift import ALARM, MEMORY, DriftDetector
 
 
 def after(*errors):
-    drift = Drift()
+    drift = DriftDetector()
     for error in errors:
         drift = drift.with_error(error)
     return drift
@@ -48,5 +48,5 @@ def test_only_the_latest_deviations_are_kept():
 
 
 def test_the_alarm_is_just_beyond_its_threshold():
-    assert not Drift(up=ALARM).jumped
-    assert Drift(up=ALARM + 1e-9).jumped
+    assert not DriftDetector(up=ALARM).jumped
+    assert DriftDetector(up=ALARM + 1e-9).jumped

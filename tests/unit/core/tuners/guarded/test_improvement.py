@@ -18,7 +18,7 @@ from ferryman.core.tuners.guarded.improvement import (
     improve,
 )
 from ferryman.core.tuners.guarded.prediction import Prediction
-from ferryman.core.tuners.guarded.search import Answer
+from ferryman.core.tuners.guarded.search import SearchResult
 from ferryman.core.tuners.state import Evaluation
 from tests.factories import objectives, window
 from tests.unit.core.tuners.guarded.pods import CONVEX, bound, knowing, shown, spec, trial
@@ -197,16 +197,16 @@ def predicted(size, attainment=0.5, capacity_per_s=400.0, *, meets=False):
     ],
 )
 def test_what_a_change_must_gain(best, saturated, worth):
-    found = Answer(predicted(4), best)
+    found = SearchResult(predicted(4), best)
     assert improvement._worth_changing(asked(), found, saturated=saturated) is worth
 
 
 def test_the_unknown_is_entered_only_where_the_objectives_are_predicted_to_be_missed():
     """A single burst of which 98 % of the requests are late is no reason."""
     beyond = predicted(16, 0.9, meets=True)
-    reaching = Answer(replace(predicted(4), reaches=True), beyond)
+    reaching = SearchResult(replace(predicted(4), reaches=True), beyond)
     assert not improvement._worth_changing(asked(), reaching, saturated=True)
-    assert improvement._worth_changing(asked(), Answer(predicted(4), beyond), saturated=True)
+    assert improvement._worth_changing(asked(), SearchResult(predicted(4), beyond), saturated=True)
     seen = asked(seen=frozenset({16}))
     assert improvement._worth_changing(seen, reaching, saturated=True)
 

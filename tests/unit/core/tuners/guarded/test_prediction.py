@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ferryman.core.tuners.guarded.demand import Load
+from ferryman.core.tuners.guarded.demand import OfferedLoad
 from ferryman.core.tuners.guarded.prediction import MARGIN, Goal, predict
 from tests.unit.core.tuners.guarded.pods import LINE, bound, curve, goal, load
 
 #: Three at once and one much later: batches of 2, 1 and 1 within a bound of 2.
-FOUR = Load(np.array([0.0, 0.0, 0.0, 1.0]), 2.0)
+FOUR = OfferedLoad(np.array([0.0, 0.0, 0.0, 1.0]), 2.0)
 
 
 def pair_ms(_instances, most):
@@ -41,7 +41,7 @@ def test_one_by_one_a_prediction_is_what_the_recursion_of_lindley_says(
     arrivals_s = np.cumsum(gaps_ms) / 1e3
     seconds = float(arrivals_s[-1]) + 1
     held = Goal(percentile, target_ms, overhead_ms)
-    told = predict(bound(1), lambda _i, _b: (service_ms,), Load(arrivals_s, seconds), held)
+    told = predict(bound(1), lambda _i, _b: (service_ms,), OfferedLoad(arrivals_s, seconds), held)
     latencies_ms = lindley_ms(arrivals_s, service_ms, overhead_ms)
     assert told.latency_ms == pytest.approx(np.percentile(latencies_ms, percentile), abs=1e-6)
     assert told.mean_ms == pytest.approx(latencies_ms.mean(), abs=1e-6)

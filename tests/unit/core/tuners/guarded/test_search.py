@@ -13,7 +13,7 @@ from ferryman.core.tuners.guarded.search import (
     EQUAL_ATTAINMENT,
     MAX_PREFERRED,
     STAIR,
-    Answer,
+    SearchResult,
     answer,
     best_effort,
     delays_us,
@@ -298,8 +298,8 @@ def test_stairs_are_filled_where_that_saves_device_time():
 
 def test_an_answer_saves_the_share_of_device_time_that_it_spares():
     before, after = predicted(bound(4), busy=0.8), predicted(bound(8), busy=0.6)
-    assert Answer(before, after).saves == pytest.approx(0.25)
-    assert Answer(predicted(bound(4), busy=0.0), after).saves == 0
+    assert SearchResult(before, after).saves == pytest.approx(0.25)
+    assert SearchResult(predicted(bound(4), busy=0.0), after).saves == 0
 
 
 @settings(deadline=None)

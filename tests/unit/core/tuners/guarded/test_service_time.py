@@ -12,7 +12,7 @@ from ferryman.core.tuners.guarded.service_time import (
     KEPT_WEIGHT,
     STRAIGHT,
     Parabola,
-    Point,
+    ServiceTimePoint,
     ServiceTimes,
     fit,
 )
@@ -23,7 +23,7 @@ shapes = st.builds(Parabola, t0=coefficients, a=coefficients, g=st.floats(0, 1))
 )
 points_of_one_instance = st.dictionaries(
     st.integers(1, 256),
-    st.builds(Point, weight=st.floats(1, 1e4), mean_ms=st.floats(0.1, 1e3)),
+    st.builds(ServiceTimePoint, weight=st.floats(1, 1e4), mean_ms=st.floats(0.1, 1e3)),
     min_size=3,
     max_size=12,
 )

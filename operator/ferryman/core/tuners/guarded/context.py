@@ -12,7 +12,7 @@ from ferryman.core.observation.window import Window
 from ferryman.core.tuners.guarded import learning
 from ferryman.core.tuners.guarded.prediction import Goal
 from ferryman.core.tuners.guarded.reach import Reach
-from ferryman.core.tuners.guarded.search import Question
+from ferryman.core.tuners.guarded.search import SearchContext
 from ferryman.core.tuners.state import Learned, Trial, TuneDecision, TunerState
 
 #: Utilisation from which a model counts as saturated: offered rate by capacity.
@@ -24,7 +24,7 @@ _MS_PER_S: Final = 1e3
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class TuningContext:
     """A window, what it taught, and what was asked for."""
 
     spec: BatchingSpec
@@ -89,9 +89,9 @@ class Case:
             ),
         )
 
-    def question(self) -> Question:
+    def question(self) -> SearchContext:
         """Return what the search needs to know. Raises ValueError where nothing was asked for."""
-        return Question(
+        return SearchContext(
             reach=self.reach,
             curve_ms=cache(self.learned.service.curve_ms),
             load=self.learned.demand.load(self.window.pods),
@@ -100,7 +100,7 @@ class Case:
             reject=self.spec.on_overload == "Reject",
         )
 
-    def knowing(self, **changes: object) -> "Case":
+    def knowing(self, **changes: object) -> "TuningContext":
         """Return the case with some of the knowledge replaced."""
         learned = replace(self.learned, **changes)  # type: ignore[arg-type]  # names of Learned
         return replace(self, state=replace(self.state, learned=learned))

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from ferryman.api.conditions import Reason
-from ferryman.core.tuners.guarded.case import SATURATED
+from ferryman.core.tuners.guarded.context import SATURATED
 from ferryman.core.tuners.state import Evaluation, Learned, Trial
 from tests.factories import objectives, window
 from tests.unit.core.tuners.guarded.pods import bound, knowing, limits, shown, spec, trial
