@@ -64,7 +64,9 @@ def add_parser(subparsers: "SubParsers") -> None:
         "--kubeconfig", help="default: in-cluster, or $KUBECONFIG, or ~/.kube/config"
     )
     parser.add_argument("--context", help="the kubeconfig's context")
-    parser.add_argument("--host", default="0.0.0.0", help="address of /healthz and /metrics")  # noqa: S104
+    parser.add_argument(
+        "--host", default="", help="address of /healthz and /metrics (default: all, IPv4 and IPv6)"
+    )
     parser.add_argument("--port", type=int, default=8080, help="their port; 0: any free one")
     parser.add_argument(
         "--log-level", default="info", choices=("debug", "info", "warning", "error")

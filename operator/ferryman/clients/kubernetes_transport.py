@@ -17,6 +17,7 @@ import aiohttp
 from kubernetes_asyncio import client, config
 
 from ferryman.clients.kubernetes_errors import KubernetesError, TemporaryError, from_status
+from ferryman.clients.proxy import proxy_for
 
 REQUEST_TIMEOUT_S: Final = 15.0
 #: Pauses between tries, each stretched by up to half at random: about 5 s altogether.
@@ -62,11 +63,16 @@ async def load_configuration(
     configuration = client.Configuration()
     if kubeconfig is None and context is None and "KUBERNETES_SERVICE_HOST" in os.environ:
         config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        return configuration
-    await config.load_kube_config(
-        config_file=kubeconfig, context=context, client_configuration=configuration
-    )
+    else:
+        await config.load_kube_config(
+            config_file=kubeconfig, context=context, client_configuration=configuration
+        )
     return configuration
+
+
+def proxy_of(configuration: client.Configuration) -> str | None:
+    """Return the proxy to the API server: a kubeconfig's own, else the environment's, or none."""
+    return configuration.proxy or proxy_for(configuration.host or "", os.environ)
 
 
 class Transport:
@@ -80,6 +86,9 @@ class Transport:
         backoff_s: Sequence[float] = BACKOFF_S,
     ) -> None:
         self._api = client.ApiClient(configuration)
+        # The proxy is stated: aiohttp's own reading of the environment knows no networks.
+        self._api.rest_client.proxy = proxy_of(configuration) or ""
+        self._api.rest_client.pool_manager._trust_env = False  # noqa: SLF001
         self._on_write = on_write
         self._backoff_s = tuple(backoff_s)
 

@@ -47,7 +47,8 @@ class Options:
     context: str | None = None
     runtimes: Path | None = None
     """A folder with InferenceRuntimes to apply at start."""
-    host: str = "0.0.0.0"  # noqa: S104  probes come from the node
+    host: str = ""
+    """Where probes and metrics are answered; empty: everywhere, as probes come from the node."""
     port: int = 8080
 
 

@@ -7,7 +7,9 @@ a new start would wait for it as well, and have forgotten what was learned of th
 
 import asyncio
 import contextlib
+import errno
 import logging
+import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -96,18 +98,32 @@ class Health:
 
 @contextlib.asynccontextmanager
 async def serve(health: Health, metrics: Metrics, *, host: str, port: int) -> AsyncIterator[int]:
-    """Serve while the block runs; yields the port (another one than asked for if that is 0)."""
+    """Serve while the block runs; yields the port (another one than asked for if that is 0).
+
+    An empty host is every address of this machine, of both families where it has both.
+    """
     # No keep-alive: an open connection must not hold up the operator's end.
     runner = web.AppRunner(
         _app(health, metrics), access_log=None, keepalive_timeout=0, shutdown_timeout=1.0
     )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port)
+        site = web.TCPSite(runner, host, port) if host else web.SockSite(runner, _anywhere(port))
         await site.start()
         yield int(runner.addresses[0][1])
     finally:
         await runner.cleanup()
+
+
+def _anywhere(port: int) -> socket.socket:
+    """Return a listening socket for both families: the kubelet asks at a pod's first address."""
+    try:
+        if socket.has_dualstack_ipv6():
+            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    except OSError as error:  # the kernel knows IPv6, but it is switched off
+        if error.errno == errno.EADDRINUSE:
+            raise
+    return socket.create_server(("", port))
 
 
 def _app(health: Health, metrics: Metrics) -> web.Application:

@@ -17,6 +17,7 @@ from kubernetes_asyncio.client import Configuration
 
 from ferryman.clients.kubernetes import Kubernetes
 from ferryman.clients.kubernetes_errors import KubernetesError
+from ferryman.clients.kubernetes_transport import proxy_of
 from ferryman.core.manifests import Manifest
 from ferryman.core.plan import Environment
 from ferryman.handlers import audit, benchmarks, watch
@@ -229,7 +230,7 @@ async def connection(configuration: Configuration) -> kopf.ConnectionInfo:
         token=token or None,
         certificate_path=configuration.cert_file,
         private_key_path=configuration.key_file,
-        proxy_url=configuration.proxy,
+        proxy_url=proxy_of(configuration),
     )
 
 

@@ -1,6 +1,10 @@
 import asyncio
+import errno
 import json
 import logging
+import socket
+import time
+from http import HTTPStatus
 
 import aiohttp
 import pytest
@@ -113,3 +117,37 @@ def test_a_log_line_is_one_json_object_with_its_fields():
     assert "\n" not in line
     parsed = json.loads(line)
     assert (parsed["message"], parsed["model"], parsed["level"]) == ("two\nlines", "a/b", "info")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "[::1]"])
+async def test_without_a_host_both_families_are_answered(address):
+    async with (
+        serve(Health(time.monotonic), Metrics(), host="", port=0) as port,
+        aiohttp.ClientSession() as http,
+        http.get(f"http://{address}:{port}/healthz") as answer,
+    ):
+        assert answer.status == HTTPStatus.OK
+
+
+async def test_a_kernel_without_ipv6_is_answered_over_ipv4(monkeypatch):
+    create = socket.create_server
+
+    def without_ipv6(address, **options):
+        if options.get("family") == socket.AF_INET6:
+            raise OSError(errno.EADDRNOTAVAIL, "switched off")
+        return create(address, **options)
+
+    monkeypatch.setattr(socket, "create_server", without_ipv6)
+    async with (
+        serve(Health(time.monotonic), Metrics(), host="", port=0) as port,
+        aiohttp.ClientSession() as http,
+        http.get(f"http://127.0.0.1:{port}/healthz") as answer,
+    ):
+        assert answer.status == HTTPStatus.OK
+
+
+async def test_a_port_in_use_is_no_lack_of_ipv6():
+    async with serve(Health(time.monotonic), Metrics(), host="", port=0) as port:
+        with pytest.raises(OSError, match="in use"):
+            async with serve(Health(time.monotonic), Metrics(), host="", port=port):
+                pass
