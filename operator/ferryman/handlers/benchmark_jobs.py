@@ -9,6 +9,7 @@ from ferryman.core.benchmark import job as benchmark_job
 from ferryman.core.benchmark.job import CONTAINER_BENCHMARK
 from ferryman.core.benchmark.schedule import Measurement
 from ferryman.core.manifests import Manifest, condition
+from ferryman.core.pods.diagnosis import failure
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +45,11 @@ def ending(job: Manifest) -> str | None:
         return None
     words = end.get("message") or end.get("reason") or ""
     return f"the Job ended: {end['type']} {words}".strip()
+
+
+def why_without_result(job: Manifest, pods: Sequence[Manifest]) -> str | None:
+    """Return why a Job has nothing to show: what its pods' containers said, else how it ended."""
+    return next(filter(None, map(failure, pods)), None) or ending(job)
 
 
 def termination_message(pod: Manifest) -> str:

@@ -26,7 +26,12 @@ from ferryman.core.benchmark.schedule import Measurement
 from ferryman.core.benchmark.shortage import ResourceShortage
 from ferryman.core.manifests import Manifest
 from ferryman.handlers import gather
-from ferryman.handlers.benchmark_jobs import BenchmarkJob, ending, read, termination_message
+from ferryman.handlers.benchmark_jobs import (
+    BenchmarkJob,
+    read,
+    termination_message,
+    why_without_result,
+)
 from ferryman.handlers.cache import Cache, trim_node, trim_profile
 from ferryman.handlers.reservations import Ledger
 
@@ -156,7 +161,7 @@ class Benchmarks:
         try:
             table = benchmark_result.succeeded(measurement, text, now)
         except ValueError as error:
-            why = str(error) if text else ending(job.manifest) or str(error)
+            why = str(error) if text else why_without_result(job.manifest, pods) or str(error)
             _log.warning("benchmark failed", extra=extra | {"why": why})
             known = benchmark_tables.newest(profiles, measurement.subject, measurement.image)
             return benchmark_result.failed(measurement, why, now, known)

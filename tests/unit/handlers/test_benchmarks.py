@@ -103,6 +103,25 @@ def test_a_failure_is_published_and_tried_again_later(cluster, play, message, ki
     assert words in tables(cluster)[0]["error"]
 
 
+def test_an_init_container_that_failed_says_why_nothing_was_measured(cluster, play):
+    def fail_early(cluster):
+        words = {"exitCode": 255, "message": "exec /bin/sh: exec format error"}
+        layout = {"name": "layout", "image": "x:1", "state": {"terminated": words}}
+        client = {"name": CONTAINER_BENCHMARK, "state": {"waiting": {"reason": "PodInitializing"}}}
+        status = {"initContainerStatuses": [layout], "containerStatuses": [client]}
+        cluster.api.pods = [{"metadata": {"name": "p"}, "status": status}]
+
+    async def failing(cluster):
+        prepare(cluster)
+        await cluster.settle(5)
+        finish(cluster, "", kind="Failed")
+        fail_early(cluster)
+        await cluster.settle(15)
+        return tables(cluster)[0]["error"]
+
+    assert "the image x:1 is not made for the node's processor architecture" in play(failing)
+
+
 def test_a_benchmark_that_its_runtime_makes_impossible_is_said_once(cluster, play):
     model = factories.source("oci://ferryman/resnet50:test").with_(config={"no_such_field": 1})
     broken = factories.runtime(

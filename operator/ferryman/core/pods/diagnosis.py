@@ -30,6 +30,10 @@ _FAILING_REASONS: Final = (
     "RunContainerError",
     "StartError",
 )
+#: What containerd before 2.1 says of an image volume that it does not know.
+_NO_IMAGE_VOLUMES: Final = 'failed to mkdir ""'
+#: What the kernel says of a program for other processors.
+_FOREIGN_PROGRAM: Final = "exec format error"
 #: Of a long log the end says why it ended.
 _LOG_CHARACTERS: Final = 600
 
@@ -42,6 +46,37 @@ def diagnose(pods: Sequence[Manifest], deployment: Manifest | None) -> Finding:
             if finding is not None:
                 return finding[0], clip(finding[1])
     return _not_created(deployment) or NOTHING_WRONG
+
+
+#: An older container runtime leaves the folder empty without a word.
+_CHECK_IMAGE_VOLUMES: Final = (
+    "see whether the nodes' container runtime mounts image volumes (containerd 2.1, CRI-O 1.33, or "
+    "later): where it does not, put the model on a volume claim (pvc://)"
+)
+
+
+def failure(pod: Manifest) -> str:
+    """Return why a pod did not do its work: what the first container that failed says; or "".
+
+    Containers start one after the other: the ones after it wait for it, and know nothing.
+    """
+    return next((_failed(pod, each) for each in _containers(pod) if _ended_badly(each)), "")
+
+
+def _failed(pod: Manifest, container: Manifest) -> str:
+    words = _last_words(container)
+    if _FOREIGN_PROGRAM in words:
+        words = _foreign(container, words)
+    return f"container {container.get('name', '')} of pod {pod['metadata']['name']} fails: {words}"
+
+
+def _foreign(container: Manifest, words: str) -> str:
+    image = container.get("image") or "of the container"
+    return (
+        f"the image {image} is not made for the node's processor architecture: name one in the "
+        "InferenceRuntime that is, or keep to other nodes by a node selector on "
+        f"kubernetes.io/arch: {words}"
+    )
 
 
 def _image_missing(pod: Manifest) -> Finding | None:
@@ -67,9 +102,16 @@ def _source_missing(pod: Manifest) -> Finding | None:
     """Find a volume that is there but holds no model, or lacks the folder asked for."""
     for container in _containers(pod):
         words = _last_words(container)
+        image = _model_image(pod)
         if container.get("name") == names.CONTAINER_LAYOUT and EMPTY_VOLUME in words:
-            return Reason.MODEL_SOURCE_NOT_FOUND, words
+            also = f", or {_CHECK_IMAGE_VOLUMES}" if image else ""
+            return Reason.MODEL_SOURCE_NOT_FOUND, f"{words}{also}"
         waiting = _waiting(container)
+        if image and _NO_IMAGE_VOLUMES in waiting.get("message", ""):
+            return Reason.MODEL_SOURCE_NOT_FOUND, (
+                f"the model's image {image} was not mounted: {_CHECK_IMAGE_VOLUMES}: "
+                f"{waiting['message']}"
+            )
         if "subPath" in waiting.get("message", ""):
             return Reason.MODEL_SOURCE_NOT_FOUND, (
                 "the folder that storageUri names is not in the volume claim: correct the path or "
@@ -90,7 +132,11 @@ def _failing(pod: Manifest) -> Finding | None:
                 f"{name} was killed because its memory limit was reached: raise "
                 "spec.resources.limits.memory, or lower the batching limits"
             )
-        words = _last_words(container) or waiting.get("message") or waiting.get("reason", "")
+        if _ended_badly(container):
+            return Reason.POD_FAILING, _failed(pod, container)
+        words = waiting.get("message") or waiting.get("reason", "")
+        if _FOREIGN_PROGRAM in words:
+            words = _foreign(container, words)
         return Reason.POD_FAILING, f"{name} fails: {words}"
     return None
 

@@ -3,7 +3,7 @@
 import pytest
 
 from ferryman.api.conditions import Reason
-from ferryman.core.pods.diagnosis import NOTHING_WRONG, diagnose
+from ferryman.core.pods.diagnosis import NOTHING_WRONG, diagnose, failure
 
 MODEL_IMAGE = "registry.example/resnet50:1"
 
@@ -64,7 +64,36 @@ CASES = {
     "an empty model volume": (
         pod(init=[ended("the model volume is empty: put files there", name="layout")]),
         Reason.MODEL_SOURCE_NOT_FOUND,
+        (
+            "the model volume is empty: put files there, or see whether the nodes' container runtime "
+            "mounts image volumes"
+        ),
+    ),
+    "an empty volume claim": (
+        pod(
+            init=[ended("the model volume is empty: put files there", name="layout")],
+            volumes=[{"name": "model", "persistentVolumeClaim": {"claimName": "c"}}],
+        ),
+        Reason.MODEL_SOURCE_NOT_FOUND,
         "the model volume is empty: put files there",
+    ),
+    "a container runtime that knows no image volumes": (
+        pod(init=[waiting("CreateContainerError", 'failed to mkdir "": mkdir : no such file')]),
+        Reason.MODEL_SOURCE_NOT_FOUND,
+        f"the model's image {MODEL_IMAGE} was not mounted: see whether",
+    ),
+    "an image for another architecture": (
+        pod(init=[ended("exec /bin/sh: exec format error", 255, name="layout", image="triton:1")]),
+        Reason.POD_FAILING,
+        (
+            "container layout of pod pod-1 fails: the image triton:1 is not made for the node's "
+            "processor architecture"
+        ),
+    ),
+    "an image for another architecture that never started": (
+        pod(waiting("RunContainerError", "exec: exec format error")),
+        Reason.POD_FAILING,
+        "the image triton:1 is not made for the node's processor architecture",
     ),
     "a folder that the claim lacks": (
         pod(waiting("CreateContainerConfigError", "failed to prepare subPath for volumeMount")),
@@ -178,3 +207,14 @@ def test_of_a_long_log_the_end_is_shown():
     message = diagnose([pod(ended("x" * 5000 + "the cause"))], None)[1]
     assert message.endswith("the cause")
     assert len(message) < 1024
+
+
+def test_of_several_containers_the_first_that_failed_says_why():
+    layout = ended("no space left", name="layout")
+    triton, client = ended("no model", name="triton"), ended("no server", name="benchmark")
+    assert failure(pod(client, init=[layout, triton])).endswith("fails: no space left")
+    assert failure(pod(client, init=[ended(code=0, name="layout"), triton])).endswith("no model")
+
+
+def test_a_pod_without_failures_has_nothing_to_say():
+    assert failure(pod(waiting("PodInitializing"), init=[ended(code=0)])) == ""
