@@ -65,8 +65,8 @@ CASES = {
         pod(init=[ended("the model volume is empty: put files there", name="layout")]),
         Reason.MODEL_SOURCE_NOT_FOUND,
         (
-            "the model volume is empty: put files there, or see whether the nodes' container runtime "
-            "mounts image volumes"
+            "the model volume is empty: put files there, or see whether the nodes' container "
+            "runtime mounts image volumes"
         ),
     ),
     "an empty volume claim": (
