@@ -3,7 +3,8 @@
 import logging
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from typing import Final
 
 import aiohttp
@@ -15,9 +16,16 @@ _log = logging.getLogger(__name__)
 SUMMARY: Final = "nv_inference_request_summary_us"
 PENDING: Final = "nv_inference_pending_request_count"
 FAILURE: Final = "nv_inference_request_failure"
+SUCCESS: Final = "nv_inference_request_success"
 #: The value of a failure's label ``reason``: the request waited beyond the queue's timeout.
 REJECTED: Final = "REJECTED"
+#: Likewise: the client gave up. That is no failure of the server or the model.
+CANCELED: Final = "CANCELED"
 _MAX_PAGE_BYTES: Final = 4 * 2**20
+#: Whoever can serve a page can write anything on it, and parsing takes the operator's time: what
+#: Triton writes of one model are some twenty lines of a hundred characters for each version.
+_MAX_LINES: Final = 500
+_MAX_LINE: Final = 1024
 _PERCENTILES: Final = {"0.5": 50, "0.9": 90, "0.95": 95, "0.99": 99}
 
 
@@ -32,22 +40,53 @@ class ModelMetrics:
     rejected: int | None = None
     """Requests that the queue policy rejected, ever; None where Triton does not tell reasons."""
     failed: int | None = None
-    """Requests that failed for any other reason, ever; None likewise."""
+    """Requests that failed for any other reason, ever; None likewise. Not those that their
+    clients cancelled."""
+    succeeded: int | None = None
+    """Requests that succeeded, ever; None where the page does not tell."""
+    summarised: int | None = None
+    """Requests that the latency summary was made of; None without a summary."""
+
+    @property
+    def counted(self) -> int:
+        """Requests that ended, whatever became of them, as far as the page tells."""
+        return sum(count or 0 for count in (self.succeeded, self.failed, self.rejected))
+
+    def believed(self, ended: int) -> "ModelMetrics":
+        """Return what is to be believed of a server that has answered so many requests.
+
+        With ``counter_latencies=false`` Triton goes on showing its counters and the length of
+        the queue, all of them at 0 for ever (core/src/infer_stats.cc): such figures are unknown.
+        """
+        if self.succeeded is None or self.counted or not ended:
+            return self
+        return replace(self, pending=None, rejected=None, failed=None, succeeded=None)
 
 
 def parse(page: str, model: str) -> ModelMetrics:
     """Return one model's metrics from a page in the Prometheus text format.
 
     Where several versions serve, each percentile is that of the slowest: percentiles cannot be
-    merged. Raises ValueError when a line of interest is not in the format.
+    merged. Raises ValueError when a line of interest is not in the
+    format, or there are far too many.
     """
-    samples = [sample for sample in _samples(page) if sample.labels.get("model") == model]
+    found = _samples(page, f'model="{model}"')
+    samples = [sample for sample in found if sample.labels.get("model") == model]
     failures = [s for s in samples if s.name.startswith(FAILURE) and "reason" in s.labels]
     return ModelMetrics(
         latency_quantiles_us=_quantiles(samples),
         pending=_total(sample for sample in samples if sample.name == PENDING),
         rejected=_total(s for s in failures if s.labels["reason"] == REJECTED),
-        failed=_total(s for s in failures if s.labels["reason"] != REJECTED),
+        failed=_total(s for s in failures if s.labels["reason"] not in {REJECTED, CANCELED}),
+        succeeded=_total(s for s in samples if s.name.startswith(SUCCESS)),
+        summarised=_total(s for s in samples if s.name == f"{SUMMARY}_count"),
+    )
+
+
+def models(page: str) -> frozenset[str]:
+    """Return the models that a page tells anything of. Raises ValueError as ``parse``."""
+    return frozenset(
+        filter(None, (sample.labels.get("model") for sample in _samples(page, "model=")))
     )
 
 
@@ -65,9 +104,12 @@ def _quantiles(samples: Iterable[Sample]) -> dict[int, float]:
     return quantiles
 
 
-def _samples(page: str) -> list[Sample]:
+def _samples(page: str, label: str) -> list[Sample]:
     """Parse only the lines of interest: a page with many models has thousands of others."""
-    lines = [line for line in page.splitlines() if line.startswith((SUMMARY, PENDING, FAILURE))]
+    wanted = (SUMMARY, PENDING, FAILURE, SUCCESS)
+    lines = [line for line in page.splitlines() if line.startswith(wanted) and label in line]
+    if len(lines) > _MAX_LINES or any(len(line) > _MAX_LINE for line in lines):
+        raise ValueError(f"more than {_MAX_LINES} lines of {_MAX_LINE} characters for one model")
     families = text_string_to_metric_families("\n".join(lines) + "\n")
     return [sample for family in families for sample in family.samples]
 
@@ -97,7 +139,10 @@ class MetricsPage:
         if self._http is None:
             self._http = aiohttp.ClientSession(timeout=self._timeout)
         page = bytearray()
-        async with self._http.get(self._url, raise_for_status=True) as answer:
+        # Not followed: a pod must not have the operator ask for what it cannot reach itself.
+        async with self._http.get(self._url, allow_redirects=False) as answer:
+            if answer.status != HTTPStatus.OK:
+                raise ValueError(f"the page answers {answer.status}")
             async for chunk in answer.content.iter_any():
                 page += chunk
                 if len(page) > _MAX_PAGE_BYTES:

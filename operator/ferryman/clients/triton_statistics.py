@@ -20,6 +20,7 @@ def to_statistics(
     """
     versions = list(versions)
     totals = [version.inference_stats for version in versions]
+    metrics = metrics.believed(sum(total.success.count + total.fail.count for total in totals))
     return Statistics(
         now_s=now_s,
         inference_count=sum(version.inference_count for version in versions),

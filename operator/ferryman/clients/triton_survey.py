@@ -12,9 +12,8 @@ import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from ferryman.clients import model_config, pbtxt, triton
+from ferryman.clients import model_config, pbtxt, triton, triton_metrics
 from ferryman.clients.triton import TritonUnavailable
-from ferryman.clients.triton_metrics import PENDING, SUMMARY
 
 _Answer = TypeVar("_Answer")
 
@@ -67,7 +66,7 @@ async def survey(
         config_pbtxt=pbtxt.to_text(config),
         not_tunable=_why_not_tunable(config),
         no_control=no_control,
-        not_observed=await missing_metrics(metrics_url),
+        not_observed=await missing_metrics(metrics_url, model, await asker.ended(model)),
     )
 
 
@@ -105,6 +104,13 @@ class _Asker:
     async def config(self, model: str) -> ModelConfig:
         request = service_pb2.ModelConfigRequest(name=model)
         return (await self._ask(self._stub.ModelConfig, request)).config
+
+    async def ended(self, model: str) -> int:
+        """Return how many requests the model has answered, well or not, since it was loaded."""
+        request = service_pb2.ModelStatisticsRequest(name=model)
+        versions = (await self._ask(self._stub.ModelStatistics, request)).model_stats
+        totals = [version.inference_stats for version in versions]
+        return sum(total.success.count + total.fail.count for total in totals)
 
     async def why_no_control(self) -> str:
         """Return '' where models can be loaded, else the server's words and what would help."""
@@ -149,8 +155,12 @@ def _why_not_changeable(config: ModelConfig) -> str:
     return ""
 
 
-async def missing_metrics(url: str) -> tuple[str, ...]:
-    """Return what the metrics page at ``url`` does not tell, and what follows from it."""
+async def missing_metrics(url: str, model: str = "", ended: int = 0) -> tuple[str, ...]:
+    """Return what the metrics page at ``url`` does not tell, and what follows from it.
+
+    Of one model where it is named, else of any; ``ended`` is how many requests the server has
+    answered for it: counters that stand at 0 all the same are switched off.
+    """
     timeout = aiohttp.ClientTimeout(total=_DEADLINE_S)
     try:
         async with (
@@ -158,16 +168,37 @@ async def missing_metrics(url: str) -> tuple[str, ...]:
             http.get(url, raise_for_status=True) as answer,
         ):
             page = await answer.text()
+        return unreported(page, model, ended)
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         words = str(error) or type(error).__name__
         no_page = f"no metrics page at {url} ({words})"
         return (f"{no_page}: {_ESTIMATED}, and the length of the queue is not known",)
+
+
+def unreported(page: str, model: str, ended: int) -> tuple[str, ...]:
+    """Return what a metrics page does not tell of a model, and what follows from it.
+
+    A metric whose help is there, but no sample, is not told. Latencies come with the first
+    request. Raises ValueError as ``triton_metrics.parse``.
+    """
+    models = [model] if model else sorted(triton_metrics.models(page))
+    shown = [triton_metrics.parse(page, each) for each in models]
     missing = []
-    if SUMMARY not in page:
+    if all(each.summarised is None for each in shown):
         missing.append(
             f"the metrics page has no latency summaries: {_ESTIMATED} (start Triton with "
             "--metrics-config=summary_latencies=true)"
         )
-    if PENDING not in page:
+    if all(each.pending is None for each in shown):
         missing.append("the metrics page does not tell the length of the queue")
+    if any(each.believed(max(ended, each.summarised or 0)) is not each for each in shown):
+        missing.append(
+            "Triton's counters are switched off: the length of the queue is not known, and "
+            "rejected requests count as failed (start it without "
+            "--metrics-config=counter_latencies=false)"
+        )
+    elif all(each.rejected is None for each in shown):
+        missing.append(
+            "the metrics page does not tell why requests failed: rejected ones count as failed"
+        )
     return tuple(missing)

@@ -1,10 +1,13 @@
 """Triton's metrics page and its statistics as values."""
 
+import time
+
 import pytest
+from aiohttp import web
 from google.protobuf import text_format
 from tritonclient.grpc.service_pb2 import ModelStatisticsResponse
 
-from ferryman.clients.triton_metrics import MetricsPage, ModelMetrics, parse
+from ferryman.clients.triton_metrics import PENDING, MetricsPage, ModelMetrics, parse
 from ferryman.clients.triton_statistics import to_statistics
 
 PAGE = """\
@@ -35,7 +38,8 @@ nv_gpu_power_usage{gpu_uuid="x y"} broken line that is none of ours
 
 def test_quantiles_and_queue_of_one_model_are_read_and_nan_is_left_out():
     quantiles = {50: 100.0, 90: 150.5, 99: 300.0}
-    assert parse(PAGE, "m") == ModelMetrics(quantiles, pending=7, rejected=24, failed=7)
+    expected = ModelMetrics(quantiles, pending=7, rejected=24, failed=3, summarised=8)
+    assert parse(PAGE, "m") == expected, "a request that its client cancelled did not fail"
 
 
 def test_another_model_is_not_mixed_in_nor_are_failures_without_a_reason():
@@ -95,3 +99,52 @@ def test_failures_and_rejections(metrics, failed, rejected):
     answer = text_format.Parse(FAILED, ModelStatisticsResponse())
     found = to_statistics(answer.model_stats, metrics, 0.0)
     assert (found.failure_count, found.rejected_count) == (failed, rejected)
+
+
+LABELS = ",".join(f'l{i}="v"' for i in range(200_000))
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(f'{PENDING}{{{LABELS},model="m"}} 1\n', id="a line of 200,000 labels"),
+        pytest.param(f'{PENDING}{{model="m"}} 1\n' * 100_000, id="100,000 lines"),
+    ],
+)
+def test_a_page_that_takes_too_long_to_parse_is_refused_at_once(page):
+    begun_s = time.process_time()
+    with pytest.raises(ValueError, match="more than"):
+        parse(page, "m")
+    assert time.process_time() - begun_s < 1.0
+
+
+def test_lines_of_other_models_cost_nothing():
+    page = f'{PENDING}{{model="other"}} 1\n' * 80_000 + PAGE
+    begun_s = time.process_time()
+    assert parse(page, "m").pending == 7
+    assert time.process_time() - begun_s < 1.0
+
+
+async def test_a_redirect_is_not_followed():
+    """A pod must not make the operator ask for what the pod cannot reach itself."""
+    asked = []
+
+    async def elsewhere(_):
+        asked.append("elsewhere")
+        return web.Response(text=PAGE)
+
+    async def redirect(_):
+        raise web.HTTPFound("/elsewhere")
+
+    app = web.Application()
+    app.add_routes([web.get("/metrics", redirect), web.get("/elsewhere", elsewhere)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    page = MetricsPage(f"http://127.0.0.1:{runner.addresses[0][1]}/metrics", deadline_s=1.0)
+    try:
+        assert await page.read("m") == ModelMetrics()
+    finally:
+        await page.close()
+        await runner.cleanup()
+    assert not asked
