@@ -55,7 +55,8 @@ def model_config(
     _check(overlay, _backend(entry, source))
     config = {**overlay, "name": model.triton_name, "backend": _backend(entry, source)}
     if tunable(overlay) is None:
-        largest = batching.max_batch_size if live_cap is None else live_cap.largest
+        bound = batching.max_batch_size if live_cap is None else live_cap.largest
+        largest = max(bound, largest_warm_up(overlay))
         config["max_batch_size"] = largest
         config["dynamic_batching"] = _dynamic_batching(overlay, batching, largest)
         if live_cap is not None:
@@ -94,10 +95,14 @@ def in_effect(config: Mapping[str, Any], batching: Batching) -> Batching:
     """Return a batching as it comes into force under an overlay.
 
     What the overlay itself states of preferred sizes and of the default queue policy wins over
-    what is decided; such a policy counts as a whole. The result is canonical, as servers show it.
+    what is decided; such a policy counts as a whole. The bound is no smaller than the largest
+    batch that the model is warmed up with, without which Triton does not load it. The result is
+    canonical, as servers show it.
     """
-    dynamic = normalise(config).get("dynamic_batching", {})
-    stated: dict[str, Any] = {}
+    overlay = normalise(config)
+    dynamic = overlay.get("dynamic_batching", {})
+    least = largest_warm_up(overlay)
+    stated: dict[str, Any] = {"max_batch_size": max(batching.max_batch_size, least)}
     if "preferred_batch_size" in dynamic:
         stated["preferred_batch_size"] = tuple(dynamic["preferred_batch_size"])
     policy = dynamic.get("default_queue_policy")
@@ -107,6 +112,12 @@ def in_effect(config: Mapping[str, Any], batching: Batching) -> Batching:
         stated["default_timeout_microseconds"] = timeout_us
         stated["max_queue_size"] = policy.get("max_queue_size", 0)
     return batching.with_(**stated).canonical()
+
+
+def largest_warm_up(overlay: TritonConfig) -> int:
+    """Return the largest batch that the model is warmed up with; 0 without a warm-up."""
+    samples = overlay.get("model_warmup", [])
+    return max((sample.get("batch_size", 0) for sample in samples), default=0)
 
 
 def untuned(model: InferenceModel, entry: RuntimeProcessor, source: ModelSource) -> TritonConfig:

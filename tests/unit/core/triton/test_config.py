@@ -68,6 +68,24 @@ def test_triton_takes_what_is_configured():
             id="count and kind are decided, the group's profile stays",
         ),
         pytest.param({"backend": "onnxruntime"}, "backend", "onnxruntime", id="the same backend"),
+        pytest.param(
+            {"model_warmup": [{"name": "w", "batchSize": "128"}]},
+            "max_batch_size",
+            128,
+            id="the bound is no smaller than the warm-up, without which Triton does not load",
+        ),
+        pytest.param(
+            {"model_warmup": [{"name": "w"}, {"batch_size": 4}]},
+            "max_batch_size",
+            16,
+            id="a smaller warm-up changes nothing",
+        ),
+        pytest.param(
+            {"dynamic_batching": {"preferred_batch_size": ["8", 4]}},
+            "dynamic_batching",
+            {"preferred_batch_size": [8, 4], "max_queue_delay_microseconds": 500},
+            id="numbers may be strings of digits, as JSON made of messages has them",
+        ),
     ],
 )
 def test_overlay(overlay, key, value):
@@ -89,7 +107,7 @@ def test_overlay(overlay, key, value):
         pytest.param(
             {"parameters": {"file:1/model.onnx": 1}}, "starts with file:", id="and so is a key"
         ),
-        pytest.param({"max_batch_size": "8"}, "max_batch_size must be a whole", id="a text bound"),
+        pytest.param({"max_batch_size": "8.5"}, "max_batch_size must be a whole", id="a fraction"),
         pytest.param({"max_batch_size": True}, "max_batch_size must be a whole", id="a true bound"),
         pytest.param({"max_batch_size": -5}, "at least 0, not -5", id="a negative bound"),
         pytest.param({"dynamic_batching": 3}, "must be an object, not 3", id="a number as batcher"),
@@ -104,7 +122,7 @@ def test_overlay(overlay, key, value):
             id="one preferred size that is no list",
         ),
         pytest.param(
-            {"dynamic_batching": {"preferred_batch_size": ["4"]}},
+            {"dynamic_batching": {"preferred_batch_size": ["four"]}},
             "preferred_batch_size must be a list of whole numbers",
             id="a preferred size that is a text",
         ),
@@ -122,7 +140,7 @@ def test_overlay(overlay, key, value):
             id="a number as queue policy",
         ),
         pytest.param(
-            {"dynamic_batching": {"default_queue_policy": {"max_queue_size": "9"}}},
+            {"dynamic_batching": {"default_queue_policy": {"max_queue_size": "-9"}}},
             "max_queue_size must be a whole number",
             id="a text as queue size",
         ),
@@ -133,9 +151,14 @@ def test_overlay(overlay, key, value):
         ),
         pytest.param({"max_batch_size": 5000}, "must not exceed 4_096", id="a bound beyond it"),
         pytest.param({"instance_group": {}}, "must be a list of objects", id="a group, no list"),
+        pytest.param({"model_warmup": {}}, "model_warmup must be a list", id="a warm-up, no list"),
+        pytest.param(
+            {"model_warmup": [{"batch_size": True}]}, "batch_size must be", id="a warm-up of true"
+        ),
+        pytest.param({"max_batch_size": "9" * 5000}, "max_batch_size must", id="endless digits"),
         pytest.param({"instance_group": [1]}, "must be a list of objects", id="a list of numbers"),
         pytest.param({"instance_group": [{}, {}]}, "has 2 groups", id="two instance groups"),
-        pytest.param({"instance_group": [{"count": "1"}]}, "count must be", id="a text as count"),
+        pytest.param({"instance_group": [{"count": "٣"}]}, "count must be", id="a text as count"),
     ],
 )
 def test_an_overlay_that_contradicts_what_is_decided(overlay, words):
@@ -355,3 +378,15 @@ def test_with_a_live_cap_the_users_preferred_sizes_stay_up_to_tritons_own_bound(
 def test_a_model_that_is_not_tuned_has_no_live_cap():
     config = configured({"max_batch_size": 0}, live_cap=CAPPED)
     assert (config["max_batch_size"], "parameters" in config) == (0, False)
+
+
+def test_a_batching_comes_into_force_no_smaller_than_the_warm_up():
+    overlay = {"model_warmup": [{"name": "w", "batch_size": 32}]}
+    assert triton_config.in_effect(overlay, BATCHING).max_batch_size == 32
+    larger = BATCHING.with_(max_batch_size=64)
+    assert triton_config.in_effect(overlay, larger) == larger
+
+
+def test_with_a_live_cap_tritons_own_bound_is_no_smaller_than_the_warm_up():
+    overlay = {"model_warmup": [{"name": "w", "batch_size": 128}]}
+    assert configured(overlay, live_cap=triton_config.LiveCap(64))["max_batch_size"] == 128
