@@ -321,10 +321,22 @@ MODELS: Final = (
         "Exists and DoesNotExist take none",
     ),
     _model(
+        "Gt with a word",
+        {"spec/placement/nodeAffinity": [{"key": "z", "operator": "Gt", "values": ["many"]}]},
+        "spec.placement.nodeAffinity[0].values",
+        "Gt and Lt compare with one whole number",
+    ),
+    _model(
+        "Lt with two numbers",
+        {"spec/placement/nodeAffinity": [{"key": "z", "operator": "Lt", "values": ["1", "2"]}]},
+        "spec.placement.nodeAffinity[0].values",
+        "Gt and Lt compare with one whole number",
+    ),
+    _model(
         "a requirement by an operator that no label has",
         {"spec/placement/nodeAffinity": [{"key": "zone", "operator": "Near"}]},
         "spec.placement.nodeAffinity[0].operator",
-        'supported values: "In", "NotIn", "Exists", "DoesNotExist"',
+        'supported values: "In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"',
     ),
     _model(
         "a toleration without a key",
@@ -454,8 +466,8 @@ MODELS: Final = (
     ),
     _bound(
         "spec/batching/initial",
-        {"maxBatchSize": 64, "preferredBatchSize": [1, 2, 3, 4, 5, 6, 7, 8, 9]},
-        "must have at most 8 items",
+        {"maxBatchSize": 64, "preferredBatchSize": [*range(1, 66)]},
+        "must have at most 64 items",
     ),
     _bound(
         "spec/batching/initial",

@@ -178,6 +178,7 @@ def test_what_a_pod_may_select_and_tolerate_a_model_may(api):
         "nodeAffinity": [
             {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["a", "b.c"]},
             {"key": "spot", "operator": "DoesNotExist"},
+            {"key": "nvidia.com/gpu.memory", "operator": "Gt", "values": ["40000"]},
         ],
         "tolerations": [
             {"operator": "Exists"},

@@ -1,7 +1,7 @@
 """One configuration of Triton's dynamic batcher, and how it is to be tuned."""
 
 from operator import not_
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import ConfigDict, Field
 
@@ -12,19 +12,29 @@ from ferryman.api.crd import rules as carry
 Actuator = Literal["LiveCap", "InPlace", "Reload", "Rollout"]
 
 
+#: Recommenders run batches of tens of thousands. The tuner computes the service time of each
+#: size up to the largest, some milliseconds of its time for so many.
+MAX_BATCH_SIZE: Final = 65_536
+#: Triton looks for each of them whenever it forms a batch.
+MAX_PREFERRED_SIZES: Final = 64
+
+
 class Batching(ApiType):
     """One configuration of Triton's dynamic batcher."""
 
-    max_batch_size: Annotated[int, Field(ge=1, le=4096)]
-    """The batch size bound: Triton never runs a larger batch."""
+    max_batch_size: Annotated[int, Field(ge=1, le=MAX_BATCH_SIZE)]
+    """The batch size bound: Triton never runs a larger batch. At most 65,536, because the tuner
+    computes the service time of every size up to it."""
     max_queue_delay_microseconds: Annotated[int, Field(ge=0, le=10_000_000)] = 0
     """How long a request may wait for others to fill the batch."""
     instances: Annotated[int, Field(ge=1, le=64)] = 1
     """Triton instances of the model in each pod."""
     preferred_batch_size: Annotated[
-        tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(max_length=8, exclude_if=not_)
+        tuple[Annotated[int, Field(ge=1, le=MAX_BATCH_SIZE)], ...],
+        Field(max_length=MAX_PREFERRED_SIZES, exclude_if=not_),
     ] = ()
-    """Sizes that are run at once when they can be filled, ascending; none: the bound alone."""
+    """Sizes that are run at once when they can be filled, ascending; none: the bound alone.
+    At most 64: Triton looks for each of them whenever it forms a batch."""
     default_timeout_microseconds: Annotated[int, Field(ge=0, le=600_000_000, exclude_if=not_)] = 0
     """A request that waited so long is rejected; 0: none ever is."""
     max_queue_size: Annotated[int, Field(ge=0, le=1_000_000, exclude_if=not_)] = 0
@@ -51,9 +61,9 @@ class MaxBatchSizeLimits(ApiType):
         json_schema_extra=carry(*rules.ordered("min", "max", "limits.maxBatchSize"))
     )
 
-    min: Annotated[int, Field(ge=1, le=4096)] = 1
+    min: Annotated[int, Field(ge=1, le=MAX_BATCH_SIZE)] = 1
     """Never a smaller bound than this."""
-    max: Annotated[int, Field(ge=1, le=4096)] = 64
+    max: Annotated[int, Field(ge=1, le=MAX_BATCH_SIZE)] = 64
     """Never a larger bound than this: what the memory of the processor allows."""
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ferryman.api.base import ApiType, Message, Time
-from ferryman.api.batching import Actuator, Batching
+from ferryman.api.batching import MAX_BATCH_SIZE, Actuator, Batching
 from ferryman.api.conditions import Condition
 from ferryman.api.crd import keyed_by
 from ferryman.api.scalars import Label, NodeName, ReasonWord
@@ -154,7 +154,7 @@ class ObservedStatus(ApiType):
 class ServiceTimePoint(ApiType):
     """How long a batch of one size takes."""
 
-    batch_size: Annotated[int, Field(ge=1, le=4096)]
+    batch_size: Annotated[int, Field(ge=1, le=MAX_BATCH_SIZE)]
     """The batch size."""
     milliseconds: Annotated[float, Field(gt=0, le=1e7)]
     """The service time."""

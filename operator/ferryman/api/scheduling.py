@@ -34,8 +34,16 @@ _TOLERATION: Final = (
 )
 _REQUIREMENT: Final = (
     Rule(
-        "self.operator in ['In', 'NotIn'] == (has(self.values) && size(self.values) > 0)",
-        "values go with In and NotIn, which need at least one; Exists and DoesNotExist take none",
+        "self.operator in ['Exists', 'DoesNotExist'] != "
+        "(has(self.values) && size(self.values) > 0)",
+        "values go with In and NotIn, which need at least one, and with Gt and Lt; Exists and "
+        "DoesNotExist take none",
+        field_path=".values",
+    ),
+    Rule(
+        "!(self.operator in ['Gt', 'Lt']) || (has(self.values) && size(self.values) == 1 && "
+        "self.values[0].matches('^[0-9]{1,18}$'))",
+        "Gt and Lt compare with one whole number",
         field_path=".values",
     ),
 )
@@ -88,10 +96,12 @@ class NodeRequirement(ApiType):
 
     key: LabelKey
     """The label's key."""
-    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
-    """How the label's value must relate to ``values``; NotIn also holds without the label."""
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]
+    """How the label's value must relate to ``values``; NotIn also holds without the label. Gt and
+    Lt: the label is a whole number that is greater, or less, than the one value."""
     values: Annotated[tuple[LabelValue, ...], Field(max_length=32)] = ()
-    """For In and NotIn."""
+    """For In and NotIn at least one, for Gt and Lt one whole number. At most 32, as each is
+    compared for every node."""
 
 
 Tolerations = Annotated[tuple[Toleration, ...], Field(max_length=16)]

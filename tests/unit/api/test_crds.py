@@ -143,11 +143,11 @@ def test_check_shows_the_difference_and_what_to_do(tmp_path):
     files = command.from_types()
     command.write(tmp_path, files)
     path = tmp_path / "crds" / "serving.ferryman.dev_nodeprofiles.yaml"
-    path.write_text(path.read_text().replace("maximum: 4096", "maximum: 5000"))
+    path.write_text(path.read_text().replace("maximum: 65536", "maximum: 70000"))
     (tmp_path / "crds" / "old.yaml").write_text("")
     shown = command.problems(tmp_path, files)
-    assert re.search(r"^-\s+maximum: 5000$", shown, re.MULTILINE)
-    assert re.search(r"^\+\s+maximum: 4096$", shown, re.MULTILINE)
+    assert re.search(r"^-\s+maximum: 70000$", shown, re.MULTILINE)
+    assert re.search(r"^\+\s+maximum: 65536$", shown, re.MULTILINE)
     assert "crds/old.yaml: no longer generated" in shown
     assert "run `python -m hack.generate`" in shown
 
@@ -170,7 +170,7 @@ def test_the_yaml_reads_back_as_the_document():
 def test_the_reference_names_every_field_with_bounds_default_and_rules():
     text = api_reference()
     row = next(line for line in text.splitlines() if "limits.maxBatchSize.max`" in line)
-    assert "| integer | `64` | 1 to 4,096 |" in row
+    assert "| integer | `64` | 1 to 65,536 |" in row
     assert "| `spec.runtimeRef.name`* | string |" in text
     assert "- `spec.batching.limits.instances.min`: limits.instances.min must not exceed" in text
 

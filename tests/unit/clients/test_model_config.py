@@ -146,16 +146,16 @@ def test_a_queue_policy_is_changed_in_what_is_decided_only(text, wanted, after):
 @pytest.mark.parametrize(
     ("text", "field"),
     [
-        pytest.param("max_batch_size: 5000", "max_batch_size", id="a bound"),
+        pytest.param("max_batch_size: 70000", "max_batch_size", id="a bound"),
         pytest.param(
             "max_batch_size: 4 dynamic_batching { max_queue_delay_microseconds: 20000000 }",
             "max_queue_delay_microseconds",
             id="a delay",
         ),
         pytest.param(
-            "max_batch_size: 64 dynamic_batching { preferred_batch_size: [1,2,3,4,5,6,7,8,9] }",
+            f"max_batch_size: 65 dynamic_batching {{ preferred_batch_size: {[*range(1, 66)]} }}",
             "preferred_batch_size",
-            id="nine preferred sizes",
+            id="65 preferred sizes",
         ),
     ],
 )

@@ -10,6 +10,7 @@ from typing import Annotated, Final, Self
 from pydantic import Field, model_validator
 
 from ferryman.api.base import ApiType
+from ferryman.api.batching import MAX_BATCH_SIZE
 from ferryman.api.objectives import Objectives
 from ferryman.api.scalars import ProcessorClass
 from ferryman.core.queue_model.service_curve import Coefficients, Knot, curve_ms, must_be_a_curve
@@ -111,7 +112,7 @@ class FleetModel(ApiType):
     """Cores that a replica requests."""
     host_memory_mebibytes: Amount = 0.0
     """Memory of the node that a replica requests."""
-    max_batch_size: Annotated[int, Field(ge=1, le=4096)] = 128
+    max_batch_size: Annotated[int, Field(ge=1, le=MAX_BATCH_SIZE)] = 128
     processors: Annotated[tuple[ProcessorClass, ...], Field(max_length=16)] = ()
     """Allowed processor classes; empty allows all."""
     node_types: Annotated[tuple[Word, ...], Field(max_length=1024)] = ()

@@ -3,11 +3,16 @@
 Taints are texts, as kubectl shows them: ``key=value:effect``, or ``key:effect``.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, TypeGuard
 
 from ferryman.api.inference_model import InferenceModel, PlacementSpec
 from ferryman.api.inference_runtime import RuntimeProcessor
 from ferryman.api.scheduling import NodeRequirement, Toleration
+
+#: What fits into the 64 bits that kube-scheduler reads a number with.
+_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 def tolerations(model: InferenceModel, entry: RuntimeProcessor) -> tuple[Toleration, ...]:
@@ -23,7 +28,8 @@ def untolerated(taints: Iterable[str], tolerated: Sequence[Toleration]) -> list[
 def unmet(placement: PlacementSpec, labels: Mapping[str, str]) -> list[str]:
     """Return in words what a node's labels do not meet of a model's nodeSelector and nodeAffinity.
 
-    NotIn holds where the label is absent (Kubernetes, NodeSelectorRequirement).
+    NotIn holds where the label is absent, and Gt and Lt hold for whole numbers only (Kubernetes,
+    NodeSelectorRequirement; component-helpers, nodeaffinity).
     """
     wanted = placement.node_selector.items()
     differing = [f"{key}={value}" for key, value in wanted if labels.get(key) != value]
@@ -41,11 +47,24 @@ def _tolerates(toleration: Toleration, taint: str) -> bool:
 
 
 def _holds(requirement: NodeRequirement, labels: Mapping[str, str]) -> bool:
-    present = requirement.key in labels
-    is_in = present and labels[requirement.key] in requirement.values
-    return {"In": is_in, "NotIn": not is_in, "Exists": present, "DoesNotExist": not present}[
-        requirement.operator
-    ]
+    value, values = labels.get(requirement.key), requirement.values
+    match requirement.operator:
+        case "In":
+            return value in values
+        case "NotIn":
+            return value not in values
+        case "Exists":
+            return value is not None
+        case "DoesNotExist":
+            return value is None
+        case "Gt":
+            return _is_number(value) and int(value) > int(values[0])
+        case "Lt":
+            return _is_number(value) and int(value) < int(values[0])
+
+
+def _is_number(text: str | None) -> TypeGuard[str]:
+    return text is not None and _NUMBER.fullmatch(text) is not None
 
 
 def _words(requirement: NodeRequirement) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from ferryman.api.base import ApiType
+from ferryman.api.batching import MAX_BATCH_SIZE
 
 Milliseconds = Annotated[float, Field(gt=0, le=600_000)]
 Coefficient = Annotated[float, Field(ge=0, le=600_000)]
@@ -32,7 +33,7 @@ class CurvePoint(Protocol):
 class Knot(ApiType):
     """A measured point of the service time curve."""
 
-    batch_size: Annotated[int, Field(ge=1, le=4096)]
+    batch_size: Annotated[int, Field(ge=1, le=MAX_BATCH_SIZE)]
     milliseconds: Milliseconds
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Self
 from pydantic import Field, model_validator
 
 from ferryman.api.base import ApiType
-from ferryman.api.batching import Batching, BatchingSpec
+from ferryman.api.batching import MAX_BATCH_SIZE, Batching, BatchingSpec
 from ferryman.api.objectives import Objectives
 from ferryman.core.batching.limits import start
 from ferryman.core.queue_model.service_curve import ServiceTime
@@ -37,7 +37,7 @@ class Scenario(ApiType):
     """A model under load, for so many windows."""
 
     service_time: ServiceTime
-    max_working_batch: Annotated[int, Field(ge=1, le=4096)] | None = None
+    max_working_batch: Annotated[int, Field(ge=1, le=MAX_BATCH_SIZE)] | None = None
     """Larger batches fail for lack of memory, with all of their requests; None: none does."""
     arrivals: Arrivals
     objectives: Objectives

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ferryman.api import names
-from ferryman.api.batching import Batching, BatchingSpec
+from ferryman.api.batching import MAX_BATCH_SIZE, Batching, BatchingSpec
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import RuntimeProcessor
@@ -18,7 +18,7 @@ from ferryman.core.errors import RejectedError
 from ferryman.core.triton.overlay import invalid, normalise
 
 #: Stands for any tuned batching where only the rest of a configuration matters.
-_CANONICAL: Final = Batching(max_batch_size=4096)
+_CANONICAL: Final = Batching(max_batch_size=MAX_BATCH_SIZE)
 
 
 @dataclass(frozen=True, slots=True)

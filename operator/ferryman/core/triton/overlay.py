@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ferryman.api.batching import MAX_BATCH_SIZE, MAX_PREFERRED_SIZES
 from ferryman.api.conditions import Reason
 from ferryman.api.model_source import TritonConfig
 from ferryman.core.errors import RejectedError
@@ -15,11 +16,9 @@ from ferryman.core.errors import RejectedError
 #: Of these messages Ferryman reads fields itself, so their keys are brought to one spelling.
 _READ_MESSAGES: Final = ("dynamic_batching", "model_transaction_policy", "sequence_batching")
 # The most that the API can state.
-_MAX_BATCH_SIZE: Final = 4096
 _MAX_DELAY_US: Final = 10_000_000
 _MAX_TIMEOUT_US: Final = 600_000_000
 _MAX_QUEUE_SIZE: Final = 1_000_000
-_MAX_PREFERRED: Final = 8
 _MAX_INSTANCES: Final = 64
 #: No number of Triton's has more.
 _MAX_DIGITS: Final = 20
@@ -36,7 +35,7 @@ def normalise(config: Mapping[str, Any]) -> TritonConfig:
     for key in _READ_MESSAGES:
         if key in overlay:
             overlay[key] = _inner_message(key, overlay[key])
-    _expect_number(overlay, "max_batch_size", most=_MAX_BATCH_SIZE)
+    _expect_number(overlay, "max_batch_size", most=MAX_BATCH_SIZE)
     _expect_dynamic_batching(overlay.get("dynamic_batching", {}))
     _expect_groups(overlay)
     _expect_warm_up(overlay)
@@ -90,9 +89,9 @@ def _sizes(stated: object) -> list[int]:
             f"preferred_batch_size must be a list of whole numbers from 1, not {stated!r}"
         )
     sizes = [size for size in listed if isinstance(size, int)]
-    if len(sizes) > _MAX_PREFERRED:
+    if len(sizes) > MAX_PREFERRED_SIZES:
         raise invalid(
-            f"preferred_batch_size has {len(sizes)} sizes: state {_MAX_PREFERRED} at most"
+            f"preferred_batch_size has {len(sizes)} sizes: state {MAX_PREFERRED_SIZES} at most"
         )
     return sizes
 
@@ -119,7 +118,7 @@ def _expect_warm_up(overlay: TritonConfig) -> None:
     if samples:
         overlay["model_warmup"] = [_inner_message("model_warmup", sample) for sample in samples]
     for sample in overlay.get("model_warmup", []):
-        _expect_number(sample, "batch_size", most=_MAX_BATCH_SIZE)
+        _expect_number(sample, "batch_size", most=MAX_BATCH_SIZE)
 
 
 def _snake_case(key: str) -> str:

@@ -161,7 +161,9 @@ def test_the_rest_is_passed_on():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        pytest.param(["--max-batch=5000"], r"limits.*max_batch_size.*4096", id="too large a batch"),
+        pytest.param(
+            ["--max-batch=70000"], r"limits.*max_batch_size.*65536", id="too large a batch"
+        ),
         pytest.param(["--window=1500ms"], "1.5 s is no whole number of s", id="half a second"),
     ],
 )

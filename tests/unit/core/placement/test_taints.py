@@ -52,6 +52,12 @@ def test_the_runtime_tolerates_for_the_model():
         pytest.param("NotIn", ("a", "b"), {"a": False, "c": True, None: True}, id="NotIn"),
         pytest.param("Exists", (), {"a": True, "": True, None: False}, id="Exists"),
         pytest.param("DoesNotExist", (), {"a": False, "": False, None: True}, id="DoesNotExist"),
+        pytest.param(
+            "Gt", ("7",), {"8": True, "7": False, "-9": False, "x": False, None: False}, id="Gt"
+        ),
+        pytest.param(
+            "Lt", ("7",), {"6": True, "7": False, "-9": True, "6.5": False, None: False}, id="Lt"
+        ),
     ],
 )
 def test_a_requirement(operator, values, holds):

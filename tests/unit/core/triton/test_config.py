@@ -130,8 +130,8 @@ def test_overlay(overlay, key, value):
             {"dynamic_batching": {"preferred_batch_size": [0]}}, "numbers from 1", id="a size of 0"
         ),
         pytest.param(
-            {"dynamic_batching": {"preferred_batch_size": [1, 2, 3, 4, 5, 6, 7, 8, 9]}},
-            "has 9 sizes: state 8",
+            {"dynamic_batching": {"preferred_batch_size": [*range(1, 66)]}},
+            "has 65 sizes: state 64",
             id="more preferred sizes than the API can state",
         ),
         pytest.param(
@@ -149,7 +149,7 @@ def test_overlay(overlay, key, value):
             "default_timeout_microseconds must not exceed 600_000_000, but is 1_000_000_000",
             id="a timeout beyond what the API can state",
         ),
-        pytest.param({"max_batch_size": 5000}, "must not exceed 4_096", id="a bound beyond it"),
+        pytest.param({"max_batch_size": 70_000}, "must not exceed 65_536", id="a bound beyond it"),
         pytest.param({"instance_group": {}}, "must be a list of objects", id="a group, no list"),
         pytest.param({"model_warmup": {}}, "model_warmup must be a list", id="a warm-up, no list"),
         pytest.param(
