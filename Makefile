@@ -50,7 +50,11 @@ test-core: $(READY) ## Run the unit tests of the decisions, with their branch co
 
 .PHONY: test-rest
 test-rest: $(READY) ## Run the unit tests of everything but the decisions.
-	$(PYTEST) tests/unit examples --ignore=tests/unit/core
+	$(PYTEST) tests/unit tests/generated examples --ignore=tests/unit/core
+
+.PHONY: test-generated
+test-generated: $(READY) ## Try fifty times as many generated examples of every kind (an hour).
+	GENERATED_FACTOR=50 $(PYTEST) tests/generated --timeout=0
 
 .PHONY: test-integration
 test-integration: $(READY) ## Run the tests on a real kube-apiserver and on real tritonserver processes.

@@ -1,6 +1,6 @@
 """``InferenceModel.status``: where the model is, what is applied, what was observed, and why."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -151,13 +151,17 @@ class ObservedStatus(ApiType):
     """Requests that the queue policy rejected in the window: they waited for too long."""
 
 
+#: Nearly three hours for one batch: whatever is slower is too slow all the same.
+MAX_SERVICE_TIME_MS: Final = 1e7
+
+
 class ServiceTimePoint(ApiType):
     """How long a batch of one size takes."""
 
     batch_size: Annotated[int, Field(ge=1, le=MAX_BATCH_SIZE)]
     """The batch size."""
-    milliseconds: Annotated[float, Field(gt=0, le=1e7)]
-    """The service time."""
+    milliseconds: Annotated[float, Field(gt=0, le=MAX_SERVICE_TIME_MS)]
+    """The service time; longer ones than 1e7 count as 1e7."""
 
 
 class ServiceTimes(ApiType):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ferryman.api.inference_model_status import (
+    MAX_SERVICE_TIME_MS,
     PlacementStatus,
     ServiceTimePoint,
     ServiceTimes,
@@ -73,7 +74,7 @@ def _differ(before: Sequence[ServiceTimePoint], after: Sequence[ServiceTimePoint
 
 
 def _rounded(value: float) -> float:
-    return float(f"{value:.{_SIGNIFICANT}g}")
+    return min(MAX_SERVICE_TIME_MS, float(f"{value:.{_SIGNIFICANT}g}"))
 
 
 def _name(times: ServiceTimes) -> tuple[str, str]:

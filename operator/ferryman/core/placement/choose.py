@@ -32,12 +32,21 @@ def choose(snapshot: Snapshot, now: datetime) -> PlacementStatus:
         return _without_runtime(snapshot, previous)
     question = unschedulable.question(snapshot.model, snapshot.runtime, now)
     if previous is None or previous.node_type is None:
-        return _decided(question, snapshot.nodes)
+        return _unless_same(_decided(question, snapshot.nodes), previous)
     over = _why_over(question, snapshot.nodes, previous)
     if over is not None:
         return _anew(question, snapshot.nodes, over)
     moved = _elsewhere(question, snapshot, previous) or _advised(question, snapshot, previous)
     return moved or _retained(question, snapshot.nodes, previous)
+
+
+def _unless_same(found: PlacementStatus, previous: PlacementStatus | None) -> PlacementStatus:
+    """Keep the words of before, which say how it came to this, while it is nowhere as before."""
+    if previous is None or found.node_type is not None:
+        return found
+    alike = _signature(found.candidates) == _signature(previous.candidates)
+    same = alike and found.reason == previous.reason
+    return previous.with_(unschedulable=found.unschedulable) if same else found
 
 
 def score(snapshot: Snapshot, now: datetime) -> tuple[CandidateStatus, ...]:
@@ -76,7 +85,8 @@ def _anew(question: FilterContext, nodes: Sequence[NodeView], over: str) -> Plac
     found = _decided(question, nodes, because)
     if found.node_type is not None or not question.unschedulable:
         return found
-    return _decided(replace(question, unschedulable=()), nodes, because)
+    anywhere = _decided(replace(question, unschedulable=()), nodes, because)
+    return found if anywhere.node_type is None else anywhere
 
 
 def _elsewhere(
@@ -103,6 +113,8 @@ def _advised(
     advice = snapshot.advice
     if advice is None or _where(advice) == _where(previous):
         return None
+    if not snapshot.model.spec.placement.may_move:  # the advice is older than the specification
+        return None
     found = candidates.find(question, snapshot.nodes)
     listed = tuple(
         candidate.with_(chosen=_where(candidate) == _where(advice) and _could_serve(candidate))
@@ -125,17 +137,31 @@ def _retained(
     Scores follow utilisation, which never rests: listing today's scores would write status
     without end, and would hide those that explain the decision. ``score`` computes today's.
     """
+    found = candidates.find(question, nodes)
     listed = tuple(
-        _while_retained(candidate, previous) for candidate in _decided(question, nodes).candidates
+        _while_retained(candidate, previous)
+        for candidate in policies.listed(question, nodes, found)
     )
-    same = _signature(listed) == _signature(previous.candidates)
+    same = _still_shown(listed, previous.candidates)
     since = f" since {previous.since}" if previous.since else ""
     return previous.with_(
         reason=Reason.RETAINED,
         message=f"on {previous.node_type} ({previous.processor}){since}; a placement is kept",
-        candidates=previous.candidates if same else listed,
+        candidates=previous.candidates if same else policies.shown(listed),
         unschedulable=question.unschedulable,
     )
+
+
+def _still_shown(listed: Sequence[CandidateStatus], before: Sequence[CandidateStatus]) -> bool:
+    """Whether what status has is as feasible or refused as then, and nobody is missing.
+
+    Of more than status may hold, those that were the best once stay: who is among the best
+    follows utilisation.
+    """
+    if len(before) == policies.MAX_CANDIDATES:
+        kinds = {_where(candidate) for candidate in before}
+        listed = [candidate for candidate in listed if _where(candidate) in kinds]
+    return _signature(listed) == _signature(before)
 
 
 def _while_retained(candidate: CandidateStatus, previous: PlacementStatus) -> CandidateStatus:
@@ -175,7 +201,7 @@ def _decided(
     listed = policies.listed(question, nodes, found)
     best = next((candidate for candidate in listed if candidate.chosen), None)
     if best is None:
-        return _nowhere(listed, because)
+        return _nowhere(question, listed, because)
     message = f"{because}{best.node_type} ({best.processor}): {best.message}"
     return _placed(question, found, listed, Reason(best.reason), message)
 
@@ -196,12 +222,14 @@ def _placed(
         since=timestamps.text(question.now),
         reason=reason,
         message=message,
-        candidates=listed,
+        candidates=policies.shown(listed),
         unschedulable=question.unschedulable,
     )
 
 
-def _nowhere(listed: tuple[CandidateStatus, ...], because: str) -> PlacementStatus:
+def _nowhere(
+    question: FilterContext, listed: tuple[CandidateStatus, ...], because: str
+) -> PlacementStatus:
     known = any(status.node_type != policies.UNKNOWN for status in listed)
     refusals = "; ".join(
         f"{status.node_type} ({status.processor}): {status.message}" for status in listed
@@ -209,5 +237,6 @@ def _nowhere(listed: tuple[CandidateStatus, ...], because: str) -> PlacementStat
     return PlacementStatus(
         reason=Reason.NO_CANDIDATE if known else Reason.NO_NODE_PROFILE,
         message=f"{because}no node type can serve the model: {refusals or 'there are no nodes'}",
-        candidates=listed,
+        candidates=policies.shown(listed),
+        unschedulable=question.unschedulable,
     )

@@ -86,7 +86,8 @@ def _predicted(
 def _curve_ms(
     model: InferenceModel, candidate: Candidate, found: Sequence[Candidate]
 ) -> tuple[float, ...] | None:
-    shown = {(each.node_type, each.processor): each.points for each in model.status.service_times}
+    times = [each for each in model.status.service_times if each.points]
+    shown = {(each.node_type, each.processor): each.points for each in times}
     # In the order of the candidates: of equals the first by name guides.
     measured = [other for other in found if other.kind in shown]
     speeds = {

@@ -27,10 +27,16 @@ POLICIES: Mapping[Policy, Callable[[FilterContext, Sequence[Candidate]], list[Ca
 def listed(
     question: FilterContext, nodes: Sequence[NodeView], found: Sequence[Candidate]
 ) -> tuple[CandidateStatus, ...]:
-    """Return all candidates as status lists them, the best one first, and chosen."""
+    """Return all candidates, the best one first, and chosen; ``shown`` is what status has of it."""
     compare = POLICIES[question.model.spec.placement.policy]
     refused = [_refused(candidate, candidate.refusal) for candidate in found if candidate.refusal]
-    return (*compare(question, found), *refused, *_without_profile(nodes))[:MAX_CANDIDATES]
+    return (*compare(question, found), *refused, *_without_profile(nodes))
+
+
+def shown(candidates: Sequence[CandidateStatus]) -> tuple[CandidateStatus, ...]:
+    """Return as many candidates as status may hold, in their order; the chosen one is kept."""
+    chosen = [candidate for candidate in candidates[MAX_CANDIDATES:] if candidate.chosen]
+    return (*candidates[: MAX_CANDIDATES - len(chosen)], *chosen)
 
 
 def _refused(candidate: Candidate, refusal: Refusal) -> CandidateStatus:

@@ -59,8 +59,7 @@ def _holds(requirement: NodeRequirement, labels: Mapping[str, str]) -> bool:
             return value is None
         case "Gt":
             return _is_number(value) and int(value) > int(values[0])
-        case "Lt":
-            return _is_number(value) and int(value) < int(values[0])
+    return _is_number(value) and int(value) < int(values[0])  # Lt
 
 
 def _is_number(text: str | None) -> TypeGuard[str]:

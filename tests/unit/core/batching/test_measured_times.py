@@ -1,8 +1,9 @@
 import pytest
 
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model_status import PlacementStatus
+from ferryman.api.inference_model_status import MAX_SERVICE_TIME_MS, PlacementStatus
 from ferryman.core.batching.measured_times import CHANGED, MAX_NODE_TYPES, MAX_POINTS, kept
+from ferryman.core.tuners.guarded.service_time import Parabola
 from ferryman.core.tuners.state import Learned
 from tests.factories import at
 from tests.unit.core.placement.test_costs import times
@@ -23,6 +24,11 @@ def test_what_serving_pods_showed_is_kept_at_doubling_sizes():
     assert (own.node_type, own.processor, own.measured_at) == ("cpu-small", "cpu", at(60))
     shown = {point.batch_size: point.milliseconds for point in own.points}
     assert shown == pytest.approx({1: 6, 2: 7, 4: 9, 8: 13, 9: 14})
+
+
+def test_times_beyond_what_the_status_can_state_count_as_the_longest():
+    (own,) = after(shape=Parabola(3e7, 1.0, 0.0))
+    assert {point.milliseconds for point in own.points} == {MAX_SERVICE_TIME_MS}
 
 
 def test_a_curve_that_has_not_changed_causes_no_write():

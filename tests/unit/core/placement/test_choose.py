@@ -4,7 +4,11 @@ from hypothesis import strategies as st
 
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import PlacementSpec, WorkloadWeights
-from ferryman.api.inference_model_status import InferenceModelStatus, PlacementStatus
+from ferryman.api.inference_model_status import (
+    InferenceModelStatus,
+    PlacementStatus,
+    UnschedulablePlace,
+)
 from ferryman.core.placement.choose import choose, score
 from ferryman.core.placement.policies import MAX_CANDIDATES
 from tests.factories import (
@@ -403,3 +407,41 @@ def test_a_decision_repeated_changes_nothing(before, now):
     third = choose(snapshot(model=after(second), nodes=now), NOW)
     if second.node_type == first.node_type is not None:
         assert third == second
+
+
+def many(utilisation):
+    """Return seventy node types, more than status may list, each as busy as it is told."""
+    return [
+        node(f"n{i:02}", f"t{i:02}", processors=(processor("cpu", utilisation=utilisation(i)),))
+        for i in range(70)
+    ]
+
+
+def test_of_more_types_than_status_may_list_the_listed_ones_stay_while_utilisation_moves():
+    chosen = choose(snapshot(nodes=many(lambda i: i / 100)), NOW)
+    assert len(chosen.candidates) == 64
+    kept = choose(snapshot(model=after(chosen), nodes=many(lambda i: i / 100)), NOW)
+    later = choose(snapshot(model=after(kept), nodes=many(lambda i: 1 - i / 100)), NOW)
+    assert later == kept
+    assert [each.node_type for each in later.candidates if each.chosen] == [chosen.node_type]
+
+
+def test_the_chosen_type_is_listed_whatever_its_place_has_become():
+    chosen = choose(snapshot(nodes=many(lambda i: i / 100)), NOW)
+    nodes = many(lambda i: 1 - i / 100)
+    nodes[1] = nodes[1].with_(ready=False)
+    later = choose(snapshot(model=after(chosen), nodes=nodes), NOW)
+    assert len(later.candidates) == 64
+    assert [each.node_type for each in later.candidates if each.chosen] == [chosen.node_type]
+
+
+def test_with_nowhere_to_go_what_led_there_stays_readable_and_full_types_stay_full():
+    full = UnschedulablePlace(node_type="b", processor="cpu", time=at(-600), message="0/3 nodes")
+    before = placed_on("a").status.placement.with_(unschedulable=(full,))
+    asleep = [node("b1", "b", ready=False)]
+    gone = choose(snapshot(model=after(before), nodes=asleep), NOW)
+    assert (gone.node_type, gone.unschedulable) == (None, (full,))
+    assert "placed anew because no node of type a is left" in gone.message
+    assert choose(snapshot(model=after(gone), nodes=asleep), NOW) == gone
+    back = choose(snapshot(model=after(gone), nodes=[node("b1", "b")]), NOW)
+    assert back.node_type is None, "the type counts as full for its hour"

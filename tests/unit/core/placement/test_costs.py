@@ -53,6 +53,10 @@ def test_the_cost_is_that_of_all_replicas_and_of_one_while_there_are_none():
     assert cost(replicas=0).total == pytest.approx(1 / 8)
 
 
+def test_a_record_of_service_times_that_holds_none_is_no_record():
+    assert cost(asked=measured(times(ms=()))).predicted is None
+
+
 def test_a_price_multiplies_it():
     assert cost([node().with_(price_per_hour=0.8)], priced=True).total == pytest.approx(0.1)
     assert cost([node().with_(price_per_hour=0.8)]).total == pytest.approx(0.125)

@@ -108,6 +108,37 @@ def test_it_leaves_where_it_no_longer_fits():
     assert advice.message.endswith("it no longer fits where it is on large")
 
 
+@pytest.mark.parametrize(
+    "here",
+    [
+        pytest.param(node(ready=False), id="its nodes are cordoned"),
+        pytest.param(node(heartbeat_age_s=3_600.0), id="its agent is silent"),
+    ],
+)
+def test_a_model_that_serves_is_not_moved_because_no_new_pod_could_go_there(here):
+    """The large type takes a quarter of the share: not enough for one that asks for 80 %."""
+    assert advised(serving(improvement=80), nodes=[here, large(allocatable=BIG)]) == {}
+
+
+def test_nobody_is_moved_to_make_room():
+    """``big`` would cost half on ``cheap``, where ``small`` sits, which gains nothing elsewhere."""
+    cpus = ResourceRequirements(requests={"cpu": "2", "memory": "1Gi"})
+    cpu = ResourceRequirements(requests={"cpu": "1", "memory": "1Gi"})
+
+    def there(kind, price):
+        two = {"cpu": "2", "memory": "64Gi"}
+        return node(f"{kind}-1", kind, allocatable=two).with_(price_per_hour=price)
+
+    nodes = [there("cheap", 1.0), there("twin", 1.0), there("dear", 2.0)]
+    models = [
+        serving("small", node_type="cheap", policy="Cheapest", resources=cpu),
+        serving("big", node_type="dear", policy="Cheapest", resources=cpus),
+        *(serving(f"m{i:02}", node_type="gone", policy="Cheapest") for i in range(40)),
+    ]
+    moved = {name for _, name in advised(*models, nodes=nodes)}
+    assert "small" not in moved
+
+
 def test_no_more_than_a_few_are_moved_at_once():
     models = [serving(f"m{i:02}") for i in range(40)]
     roomy = [
@@ -132,7 +163,8 @@ def test_node_types_without_a_price_are_out_of_the_question_for_cheapest():
 
 
 def test_nodes_that_are_not_ready_have_no_room():
-    nodes = [node(), large(allocatable=BIG, ready=False)]
+    silent = node("new-1", has_profile=False)
+    nodes = [node(), large(allocatable=BIG, ready=False), silent]
     assert advised(serving(), nodes=nodes) == {}
 
 
@@ -169,6 +201,17 @@ def test_advice_moves_the_model_and_says_so():
     assert (placement.message, placement.since) == ("better off there", at())
     assert [each.node_type for each in placement.candidates if each.chosen] == ["large"]
     assert placement.preferred_node == "large-1"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"mode": "Never"}, id="rebalancing was switched off"),
+        pytest.param({"policy": "LeastWorkload"}, id="the policy does not rebalance"),
+    ],
+)
+def test_advice_from_before_a_change_of_mind_counts_no_more(fields):
+    assert after(TO_LARGE, **fields).reason == Reason.RETAINED
 
 
 @pytest.mark.parametrize(
