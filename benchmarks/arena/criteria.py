@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any, Final
 
 from benchmarks.arena.plan import ORACLE
+from ferryman.core.batching.actuators import ACTUATORS
 from ferryman.core.simulator.scenario import Scenario
 
 Result = dict[str, Any]
@@ -82,7 +83,7 @@ def capacity_per_s(scenario: Scenario) -> float:
 def reloads_until(result: Result, window: int, window_s: float) -> int:
     """Return how many reloads were carried out before the end of a window, of those kept."""
     return sum(
-        change["actuator"] == "Reload" and change["at"] <= window * window_s
+        ACTUATORS[change["actuator"]].reloads and change["at"] <= window * window_s
         for change in result["changes"]
     )
 

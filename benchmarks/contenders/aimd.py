@@ -9,17 +9,18 @@ Clipper does; ``END_TO_END`` the percentile that the objective names.
 
 from typing import Final
 
-from benchmarks.contenders.base import Contender, Step, within
+from benchmarks.contenders.base import Contender, said, within
 from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.objectives import Objectives
 from ferryman.core.observation.window import Window
+from ferryman.core.tuners.protocol import Decision
 
 DECREASE: Final = 0.9
 
 
 def by_batch_latency(
     spec: BatchingSpec, objectives: Objectives, applied: Batching, window: Window, _: None
-) -> Step:
+) -> Decision:
     """Decide by the mean compute time of the largest batches that were executed."""
     latency_ms = (
         window.service_times[max(window.service_times)][1] if window.service_times else None
@@ -29,22 +30,22 @@ def by_batch_latency(
 
 def by_end_to_end_latency(
     spec: BatchingSpec, objectives: Objectives, applied: Batching, window: Window, _: None
-) -> Step:
+) -> Decision:
     """Decide by the objective's percentile of the latency in the server."""
     return _step(spec, objectives, applied, window.latency_ms)
 
 
 def _step(
     spec: BatchingSpec, objectives: Objectives, applied: Batching, latency_ms: float | None
-) -> Step:
+) -> Decision:
     if latency_ms is None or objectives.latency is None:
-        return Step(applied, "Holding", None)
+        return said(applied, "Holding", None)
     bound = applied.max_batch_size
     if latency_ms > objectives.latency.target_milliseconds:
         after, reason = min(bound - 1, int(bound * DECREASE)), "MultiplicativeDecrease"
     else:
         after, reason = bound + spec.step, "AdditiveIncrease"
-    return Step(applied.with_(max_batch_size=within(spec, after)), reason, None)
+    return said(applied.with_(max_batch_size=within(spec, after)), reason, None)
 
 
 BATCH: Final = Contender("aimd-batch", "AIMD on batch latency", by_batch_latency)

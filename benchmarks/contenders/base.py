@@ -6,19 +6,12 @@ from typing import Any
 
 from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.core.batching import limits
-from ferryman.core.tuners.protocol import Algorithm
+from ferryman.core.tuners.protocol import Algorithm, Decision
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A decision (``core.algorithm.Decision``) of an algorithm that is not Ferryman's own."""
-
-    batching: Batching
-    reason: str
-    state: Any
-    message: str = ""
-    needs_replicas: int | None = None
-    if_refused: Any = None
+def said(batching: Batching, reason: str, state: object, message: str = "") -> Decision:
+    """Return the decision of an algorithm that is not Ferryman's own, in a word of its own."""
+    return Decision(batching, reason, message, state)
 
 
 def as_stated(spec: BatchingSpec) -> BatchingSpec:

@@ -19,10 +19,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from benchmarks.contenders.base import Contender, Step
+from benchmarks.contenders.base import Contender, said
 from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.objectives import Objectives
 from ferryman.core.observation.window import Window
+from ferryman.core.tuners.protocol import Decision
 
 STABLE_WINDOWS: Final = 3
 STABLE: Final = 0.10
@@ -58,17 +59,17 @@ class State:
 
 def climb(
     spec: BatchingSpec, objectives: Objectives, applied: Batching, window: Window, state: State
-) -> Step:
+) -> Decision:
     """Measure the applied point; then measure a neighbour, move, or finish."""
     if state.finished or window.requests == 0 or window.latency_ms is None:
-        return Step(applied, "Holding", state)
+        return said(applied, "Holding", state)
     begun_s = window.ended_at_s - window.seconds if state.begun_s is None else state.begun_s
     state = replace(state, begun_s=begun_s)
     if (window.queue_ms or 0.0) / _MS_PER_S > window.ended_at_s - begun_s:
-        return Step(applied, "WarmingUp", state)
+        return said(applied, "WarmingUp", state)
     state = replace(state, windows=(*state.windows, window))
     if not _measured(state.windows):
-        return Step(applied, "Measuring", state)
+        return said(applied, "Measuring", state)
     here = point(applied)
     score = _score(state.windows[-STABLE_WINDOWS:], objectives)
     centre = here if state.centre is None else state.centre
@@ -80,14 +81,14 @@ def point(batching: Batching) -> Point:
     return batching.max_batch_size.bit_length() - 1, batching.instances
 
 
-def _next(spec: BatchingSpec, applied: Batching, centre: Point, state: State) -> Step:
+def _next(spec: BatchingSpec, applied: Batching, centre: Point, state: State) -> Decision:
     """Try one neighbour after the other; go on from the first that is better."""
     for there in _neighbours(spec, centre):
         if there not in state.scores:
-            return Step(_at(applied, there), "Probing", replace(state, centre=centre))
+            return said(_at(applied, there), "Probing", replace(state, centre=centre))
         if _better(state.scores[there], state.scores[centre]):
             return _next(spec, applied, there, state)
-    return Step(_at(applied, centre), "Finished", replace(state, finished=True))
+    return said(_at(applied, centre), "Finished", replace(state, finished=True))
 
 
 def _neighbours(spec: BatchingSpec, centre: Point) -> Iterator[Point]:

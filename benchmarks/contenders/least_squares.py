@@ -12,10 +12,11 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.contenders.base import Contender, Step, within
+from benchmarks.contenders.base import Contender, said, within
 from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.objectives import Objectives
 from ferryman.core.observation.window import Window
+from ferryman.core.tuners.protocol import Decision
 
 KEPT: Final = 50
 #: The least that a request adds, as in the dispatcher.
@@ -27,17 +28,17 @@ Samples = tuple[tuple[int, float, float], ...]
 
 def fit(
     spec: BatchingSpec, objectives: Objectives, applied: Batching, window: Window, state: Samples
-) -> Step:
+) -> Decision:
     """Set the bound by the line through the last batches."""
     samples = _kept(window, state)
     if objectives.latency is None or len({size for size, _, _ in samples}) < 2:  # noqa: PLR2004
-        return Step(applied, "Holding", samples)
+        return said(applied, "Holding", samples)
     per_request_ms, fixed_ms = _line(samples)
     left_ms = objectives.latency.target_milliseconds - fixed_ms
     bound = int((left_ms - (window.queue_ms or 0.0)) / per_request_ms)
     if bound < 1:
         bound = int(left_ms / per_request_ms)
-    return Step(applied.with_(max_batch_size=within(spec, bound)), "LeastSquares", samples)
+    return said(applied.with_(max_batch_size=within(spec, bound)), "LeastSquares", samples)
 
 
 def _kept(window: Window, before: Samples) -> Samples:

@@ -103,7 +103,8 @@ def drive(job: Job, sender: Executor) -> Driven:
     and RuntimeError when the server ends or the load begins late.
     """
     with tempfile.TemporaryDirectory() as folder:
-        text = models.write(Path(folder), job.model, job.scenario, job.employed.start)
+        start = job.scenario.in_effect(job.employed.start)
+        text = models.write(Path(folder), job.model, job.scenario, start)
         with TritonServer(Path(folder), args=models.ARGS, models=[job.model]) as server:
             return asyncio.run(_drive(server, job, sender, text))
 
@@ -119,7 +120,7 @@ async def _drive(server: TritonServer, job: Job, sender: Executor, text: str) ->
     )
     sending = asyncio.get_running_loop().run_in_executor(sender, generator.send, order)
     async with servers.connected(server, job.model) as client:
-        logbook, meter = Logbook(job.employed.start), Meter(client)
+        logbook, meter = Logbook(job.scenario.in_effect(job.employed.start)), Meter(client)
         await asyncio.sleep(max(0.0, order.start_at_s - time.monotonic()))
         stop, session = asyncio.Event(), _session(client, job, text, logbook)
         async with asyncio.TaskGroup() as tasks:
@@ -148,6 +149,7 @@ def _session(
         objectives=job.scenario.objectives,
         spec=job.employed.spec,
         guarded=job.employed.guarded,
+        overlay=job.scenario.config,
         config_pbtxt=text,
     )
     return TuningSession(client, algorithm, settings, job.employed.state, tell=tell)

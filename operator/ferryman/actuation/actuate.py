@@ -3,12 +3,14 @@
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 from ferryman.api.batching import Batching
 from ferryman.clients.kubernetes_errors import NotFoundError, PermanentError, TemporaryError
 from ferryman.clients.pbtxt import ConfigInvalid
 from ferryman.clients.triton import ConfigRefused, TritonServer, TritonUnavailable
+from ferryman.core.batching.actuators import ACTUATORS
 from ferryman.core.batching.changes import Actuation
 from ferryman.core.snapshot import PodView
 
@@ -86,12 +88,12 @@ async def _change(pod: PodView, actuation: Actuation, means: _Means) -> None:
     The annotation first: what a reload finds then agrees with what it brings. A change in place
     keeps the bound that the pod was loaded with, because another would make it a reload.
     """
-    after = actuation.after
-    if actuation.actuator != "InPlace":
+    after, traits = actuation.after, ACTUATORS[actuation.actuator]
+    if traits.annotates:
         await _cap(pod, after, means)
-    elif pod.live_cap is not None:
+    if traits.keeps_bound and pod.live_cap is not None:
         after = after.with_(max_batch_size=pod.live_cap.loaded.max_batch_size)
-    if actuation.actuator != "LiveCap":
+    if traits.loads:
         config = actuation.config_pbtxt if _can_load(pod, actuation) else ""
         await means.server(pod).apply_batching(after, config_pbtxt=config or None)
 
@@ -124,11 +126,12 @@ async def _put_back(
     The pod that refused still serves what it had, but its annotation may be new.
     """
     back = replace(actuation, after=actuation.before, config_pbtxt="")
-    only_cap = replace(back, actuator="LiveCap")
-    in_place = actuation.actuator == "InPlace"
-    undoing = [(pod, back) for pod in reversed(changed)]
-    for pod, undo in undoing if in_place else [(refusing, only_cap), *undoing]:
+    undoing = [partial(_change, pod, back, means) for pod in reversed(changed)]
+    if ACTUATORS[actuation.actuator].annotates:
+        undoing.insert(0, partial(_cap, refusing, actuation.before, means))
+    for undo in undoing:
         try:
-            await _change(pod, undo, means)
+            await undo()
         except (ConfigRefused, TritonUnavailable, _Forbidden, TemporaryError, NotFoundError) as e:
+            pod: PodView = undo.args[0]
             _log.warning("a pod kept the new batching", extra={"pod": pod.name, "why": str(e)})

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, cast
+from functools import partial
+from typing import Any, Final, Literal
 
 from ferryman.actuation.actuate import actuate
 from ferryman.actuation.events import (
@@ -25,13 +26,15 @@ from ferryman.actuation.events import (
     Reading,
     Silence,
 )
-from ferryman.api.batching import Actuator, Batching, BatchingSpec
+from ferryman.api.batching import Actuator, Batching, BatchingSpec, Guardrails
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model_status import InferenceModelStatus
+from ferryman.api.model_source import TritonConfig
 from ferryman.api.objectives import Objectives
 from ferryman.api.statistics import ServerModel
 from ferryman.clients.pbtxt import ConfigInvalid
 from ferryman.clients.triton import ConfigRefused, TritonServer, TritonUnavailable
+from ferryman.core.batching.actuators import Server
 from ferryman.core.batching.changes import (
     Actuation,
     explain,
@@ -39,11 +42,12 @@ from ferryman.core.batching.changes import (
     record_outcome,
     record_started,
 )
-from ferryman.core.batching.step import Rules, step
+from ferryman.core.batching.step import Rules, Step, StepContext, step
 from ferryman.core.observation.objectives import Verdict, judge
 from ferryman.core.observation.window import Window, WindowState, observe
 from ferryman.core.snapshot import PodView
-from ferryman.core.tuners.protocol import Algorithm
+from ferryman.core.triton import config as triton_config
+from ferryman.core.tuners.protocol import Algorithm, Decision
 
 #: So many readings in a row may fail before the window is void.
 PATIENCE: Final = 5
@@ -77,6 +81,8 @@ class SessionSettings:
     """Whether the guardrails bind reloads."""
     start: Batching | None = None
     """What is put in force before the first window, if it is not."""
+    overlay: TritonConfig = field(default_factory=dict)
+    """What the model's own configuration states of batching stays as it is."""
     config_pbtxt: str | None = None
     """The file that the server loaded the model from, where known: see ``apply_batching``."""
     read_every_s: float = 1.0
@@ -146,11 +152,10 @@ class TuningSession:
 
     async def _start(self) -> None:
         start = self.settings.start
-        rules = self._rules
-        if start is None or start == self.applied or rules.recommend:
+        if start is None:
             return
-        actuator = rules.actuator(self.applied, start)
-        await self._change(start, actuator, Reason.SPEC_CHANGED, "tuning starts here")
+        word = Decision(start, Reason.SPEC_CHANGED, "tuning starts here", self.state)
+        await self._follow(self._step(word, None))
 
     async def _loop(self, stop: asyncio.Event) -> None:
         due_s = self.clock.seconds()
@@ -208,26 +213,35 @@ class TuningSession:
         settings = self.settings
         word = self.algorithm(settings.spec, settings.objectives, self.applied, window, self.state)
         took_ms = (time.perf_counter() - begun_s) * 1e3
-        history, now = self._history.batching, self.clock.now()
-        done = step(word, self.applied, history, self._rules, state=self.state, now=now)
+        done = self._step(word, settings.spec.guardrails if settings.guarded else None)
         self.state = done.state
         self._say(Decided(self.windows, self.applied, done, took_ms))
-        if done.verb == "Change" and done.actuator is not None:
-            await self._change(done.batching, done.actuator, done.reason, done.message)
+        await self._follow(done)
 
     def _judged(self, window: Window) -> Verdict:
         delay_ms = self.applied.max_queue_delay_microseconds / 1000
         return judge(self.settings.objectives, window, queue_delay_ms=delay_ms)
 
-    @property
-    def _rules(self) -> Rules:
-        """What binds a change now; in place needs something of ours, or the first file."""
+    def _step(self, word: Decision, guardrails: Guardrails | None) -> Step:
+        """Return what is done about a word; in place needs something of ours, or the first file."""
         settings = self.settings
-        return Rules(
-            guardrails=settings.spec.guardrails if settings.guarded else None,
-            recommend=settings.spec.mode == "Recommend",
-            in_place=self._submitted or settings.config_pbtxt is not None,
+        in_place = self._submitted or settings.config_pbtxt is not None
+        context = StepContext(
+            applied=self.applied,
+            history=self._history.batching,
+            servers=(Server(in_place=in_place),),
+            rules=Rules(
+                guardrails,
+                recommend=settings.spec.mode == "Recommend",
+                in_effect=partial(triton_config.in_effect, settings.overlay),
+            ),
+            now=self.clock.now(),
         )
+        return step(word, context, state=self.state)
+
+    async def _follow(self, done: Step) -> None:
+        if done.verb == "Change" and done.actuator is not None:
+            await self._change(done.batching, done.actuator, done.reason, done.message)
 
     async def _as_applied(self) -> bool:
         """Say whether the window was served by what is applied; if not, take what is there."""
@@ -252,7 +266,7 @@ class TuningSession:
             before=before,
             after=after,
             actuator=actuator,
-            reason=cast("Reason", reason),  # contenders of benchmarks have words of their own
+            reason=reason,
             message=message,
             pods=(PodView(name=_SERVER, ready=True),),
             config_pbtxt=self.settings.config_pbtxt or "",

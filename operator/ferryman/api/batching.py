@@ -9,7 +9,7 @@ from ferryman.api import rules
 from ferryman.api.base import ApiType
 from ferryman.api.crd import rules as carry
 
-Actuator = Literal["LiveCap", "InPlace", "Reload", "Rollout"]
+Actuator = Literal["LiveCap", "InPlace", "Reload"]
 
 
 #: Recommenders run batches of tens of thousands. The tuner computes the service time of each

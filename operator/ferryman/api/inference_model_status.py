@@ -87,7 +87,7 @@ class BatchingChange(ApiType):
     after: Batching
     """The configuration from then on."""
     actuator: Actuator
-    """How it was made, cheapest first: LiveCap, InPlace, Reload, Rollout."""
+    """How it was made, cheapest first: LiveCap, InPlace, Reload."""
     reason: ReasonWord
     """Why, in one word."""
     message: Message

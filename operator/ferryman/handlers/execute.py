@@ -17,6 +17,7 @@ from ferryman.api.inference_model_status import InferenceModelStatus
 from ferryman.clients.kubernetes import Kubernetes, ObjectReference
 from ferryman.clients.kubernetes_errors import Fault, KubernetesError, PermanentError
 from ferryman.clients.triton import TritonServer
+from ferryman.core.batching.actuators import ACTUATORS
 from ferryman.core.batching.changes import Actuation
 from ferryman.core.manifests import Manifest
 from ferryman.core.plan import Plan, record_outcome, record_started
@@ -39,9 +40,6 @@ _log = logging.getLogger(__name__)
 
 #: Kinds whose status the cluster writes all the time: their specification's generation counts.
 _BY_GENERATION: Final = ("Deployment",)
-#: From a pod's annotation to batches under the new bound: the kubelet projects it within about a
-#: second, the library looks every 100 ms, and what was batched before is executed first.
-LIVE_CAP_SETTLES_S: Final = 2.0
 
 
 class NameTakenError(PermanentError):
@@ -243,12 +241,13 @@ class Executor:
         async def annotate(pod: PodView, bound: int) -> None:
             await self._annotate(model, pod, bound)
 
+        traits = ACTUATORS[actuation.actuator]
         on_change(0.0)
         try:
             result = await actuate(actuation, server, annotate)
         finally:
-            on_change(LIVE_CAP_SETTLES_S if actuation.actuator == "LiveCap" else 0.0)
-        self._metrics.reloads.labels(actuation.actuator, result.outcome).inc()
+            on_change(traits.settles_s)
+        self._metrics.changed(actuation.actuator, result.outcome)
         _log.info(
             "batching changed",
             extra=_described(model)

@@ -18,6 +18,7 @@ from ferryman.api.inference_model_status import (
 )
 from ferryman.core import timestamps
 from ferryman.core.batching import guardrails
+from ferryman.core.batching.actuators import ACTUATORS
 from ferryman.core.snapshot import PodView
 from ferryman.core.wording import describe
 
@@ -39,7 +40,7 @@ class Actuation:
     before: Batching
     after: Batching
     actuator: Actuator
-    reason: Reason
+    reason: str
     message: str
     pods: tuple[PodView, ...]
     config_pbtxt: str = ""
@@ -72,7 +73,7 @@ def record_started(
         generation=status.observed_generation,
     )
     reloads = guardrails.prune(batching.recent_reloads, now)
-    if actuation.actuator == "Reload":
+    if ACTUATORS[actuation.actuator].reloads:
         reloads = (*reloads, timestamps.text(now))[-MAX_RELOADS:]
     return status.with_(
         batching=batching.with_(
@@ -113,7 +114,7 @@ def record_outcome(
     )
 
 
-def explain(actuation: Actuation, outcome: ChangeOutcome, words: str) -> tuple[Reason, str]:
+def explain(actuation: Actuation, outcome: ChangeOutcome, words: str) -> tuple[str, str]:
     """Return the reason and message of a batching status after a change."""
     after, before = describe(actuation.after), describe(actuation.before)
     said = f": {words}" if words else ""

@@ -4,23 +4,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from ferryman.api.batching import Actuator, Batching, BatchingSpec
+from ferryman.api.batching import Batching, BatchingSpec, Guardrails
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import BatchingStatus
 from ferryman.api.model_source import TritonConfig
-from ferryman.core.batching.actuators import cheapest_actuator
-from ferryman.core.batching.changes import (
-    Actuation,
-    answers,
-    in_force,
-    interruption,
-    refusal,
-    why_not_again,
-)
+from ferryman.core.batching.actuators import Server
+from ferryman.core.batching.changes import Actuation, answers
+from ferryman.core.batching.step import Rules, Step, StepContext, step
 from ferryman.core.observation.window import Window
 from ferryman.core.snapshot import PodView, ServingState
 from ferryman.core.triton import config as triton_config
+from ferryman.core.tuners.protocol import Decision
 from ferryman.core.tuners.select import TunerState
 
 
@@ -33,6 +28,8 @@ class BatchingDecision:
     """What the serving objects are rendered from: ``status.applied``, which is never absent."""
     state: TunerState
     actuation: Actuation | None = None
+    taken: Step | None = None
+    """What became of a batching that was wanted; None where none was."""
 
 
 @dataclass(frozen=True)
@@ -65,34 +62,56 @@ class BatchingContext:
         """Return a batching as it comes into force under the overlay."""
         return triton_config.in_effect(self.overlay, batching)
 
-    def actuator(
-        self, before: Batching, after: Batching, pods: tuple[PodView, ...] | None = None
-    ) -> Actuator:
-        """Return how these pods (all that answer) are changed.
-
-        By the live cap where their annotation alone puts ``after`` in force: what each was loaded
-        with counts, because preferred sizes beyond a cap show only once the cap is raised.
-        """
-        pods = self.pods if pods is None else pods
-        if pods and all(self._reached_by_cap(pod, after) for pod in pods):
-            return "LiveCap"
-        return cheapest_actuator(before, after)
-
-    def _reached_by_cap(self, pod: PodView, after: Batching) -> bool:
-        cap, bound = pod.live_cap, after.max_batch_size
-        if cap is None or bound > cap.largest:
-            return False
-        capped = self.in_effect(cap.loaded.with_(max_batch_size=bound))
-        return in_force(pod.with_(batching=capped), after)
+    def step(
+        self,
+        word: Decision,
+        *,
+        before: Batching | None = None,
+        pods: tuple[PodView, ...] | None = None,
+        guardrails: Guardrails | None = None,
+        recommend: bool = False,
+    ) -> Step:
+        """Return what is done about a word on pods (all that answer) that have ``before``."""
+        generation = self.model.metadata.generation
+        context = StepContext(
+            applied=self.applied if before is None else before,
+            history=self.batching,
+            servers=tuple(map(_server, self.pods if pods is None else pods)),
+            rules=Rules(guardrails, recommend, generation, self.in_effect),
+            now=self.now,
+        )
+        return step(word, context, state=self.state)
 
     def hold(
-        self, reason: Reason | None = None, message: str = "", *, state: TunerState | None = None
+        self, reason: str | None = None, message: str = "", *, taken: Step | None = None
     ) -> BatchingDecision:
         """Stay at what is applied, with another explanation where a reason is given."""
         status = self.batching.with_(applied=self.applied)
         if reason is not None:
             status = status.with_(reason=str(reason), message=message)
-        return BatchingDecision(status, self.applied, self.state if state is None else state)
+        state = self.state if taken is None else taken.state
+        return BatchingDecision(status, self.applied, state, taken=taken)
+
+    def carry_out(
+        self,
+        taken: Step,
+        *,
+        before: Batching | None = None,
+        pods: tuple[PodView, ...] | None = None,
+    ) -> BatchingDecision:
+        """Change pods (all that answer) if that is what is done; else hold, and say why."""
+        if taken.verb != "Change" or taken.actuator is None:
+            return self.hold(taken.reason, taken.message, taken=taken)
+        actuation = Actuation(
+            before=self.applied if before is None else before,
+            after=taken.batching,
+            actuator=taken.actuator,
+            reason=taken.reason,
+            message=taken.message,
+            pods=self.pods if pods is None else pods,
+        )
+        status = self.batching.with_(applied=self.applied)
+        return BatchingDecision(status, self.applied, taken.state, actuation, taken)
 
     def change(
         self,
@@ -102,32 +121,15 @@ class BatchingContext:
         *,
         before: Batching | None = None,
         pods: tuple[PodView, ...] | None = None,
-        state: TunerState | None = None,
-        if_refused: TunerState | None = None,
     ) -> BatchingDecision:
-        """Change pods (all that answer) to another batching, unless that failed lately.
+        """Change pods (all that answer) to what is no tuner's word: no guardrail binds it."""
+        word = Decision(after, reason, message, self.state)
+        taken = self.step(word, before=before, pods=pods)
+        return self.carry_out(taken, before=before, pods=pods)
 
-        ``state`` is what the tuner remembers of it, ``if_refused`` where it failed lately.
-        """
-        refused = refusal(self.batching, after, self.model.metadata.generation, self.now)
-        if refused is not None:
-            return self.hold(*why_not_again(refused), state=if_refused)
-        interrupted = interruption(self.batching, self.now)
-        if interrupted is not None and interrupted.after == after:
-            return self.hold(state=if_refused)
-        before = self.applied if before is None else before
-        pods = self.pods if pods is None else pods
-        actuation = Actuation(
-            before=before,
-            after=after,
-            actuator=self.actuator(before, after, pods),
-            reason=reason,
-            message=message,
-            pods=pods,
-        )
-        status = self.batching.with_(applied=self.applied)
-        state = self.state if state is None else state
-        return BatchingDecision(status, self.applied, state, actuation)
+
+def _server(pod: PodView) -> Server:
+    return Server(pod.live_cap, pod.instances_known)
 
 
 #: A rule answers, or leaves the answer to the rules after it.

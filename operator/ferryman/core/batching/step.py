@@ -1,25 +1,27 @@
-"""What becomes of an algorithm's word on one server, without Kubernetes.
+"""One step: whether a wanted batching may be put in force now, how, and what is remembered if not.
 
-The rules of ``core.tuning`` and ``core.situation`` for a model that has no InferenceModel: the
-same guardrails, the same memory of what was refused, and any algorithm.
+The operator, ``ferryman tune``, the benchmark on a real Triton, ``ferryman simulate`` and the
+arena of simulated benchmarks all ask this function and add no rule of their own. What binds a
+change, in this order: the model's own configuration, which may keep it from coming into force;
+mode Recommend; that it failed, or was interrupted, lately; and the guardrails, if it is a reload.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from ferryman.api.batching import Actuator, Batching, Guardrails
+from ferryman.api.conditions import Reason
 from ferryman.api.inference_model_status import BatchingStatus
-from ferryman.core.batching.actuators import cheapest_actuator
-from ferryman.core.batching.changes import (
-    interruption,
-    refusal,
-    why_not_again,
-)
-from ferryman.core.batching.tuning import UNDECIDED, why_reload_waits
+from ferryman.core.batching.actuators import ACTUATORS, InEffect, Server, cheapest
+from ferryman.core.batching.changes import interruption, refusal, why_not_again
+from ferryman.core.batching.guardrails import ROLLBACKS, refuse_reload
 from ferryman.core.tuners.protocol import Decision
+from ferryman.core.wording import describe
 
 Verb = Literal["Stay", "Change", "Wait", "Recommend"]
+#: What an algorithm answers while it has not come to a decision.
+UNDECIDED: Final = (Reason.NO_TRAFFIC, Reason.OBSERVING, Reason.COLLECTING, Reason.LEARNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +32,27 @@ class Rules:
     """None: reloads are not limited."""
     recommend: bool = False
     """Nothing is changed: the algorithm's wish is only told."""
-    in_place: bool = True
-    """Whether this server can change instances without a reload (see ``apply_batching``)."""
+    generation: int = 0
+    """Of the specification: what failed under another one may be tried again."""
+    in_effect: InEffect = Batching.canonical
+    """What the model's own configuration makes of a batching."""
 
-    def actuator(self, before: Batching, after: Batching) -> Actuator:
-        """Return how a change will be made."""
-        cheapest = cheapest_actuator(before, after)
-        return "Reload" if cheapest == "InPlace" and not self.in_place else cheapest
+
+@dataclass(frozen=True, slots=True)
+class StepContext:
+    """What a change is decided by."""
+
+    applied: Batching
+    history: BatchingStatus
+    """The changes so far with their outcomes, and the reloads that guardrails count."""
+    servers: tuple[Server, ...]
+    """Those that would be changed."""
+    rules: Rules
+    now: datetime
+
+    def actuator(self, after: Batching) -> Actuator:
+        """Return how a change would be made."""
+        return cheapest(self.applied, after, self.servers, self.rules.in_effect)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +61,7 @@ class Step:
 
     verb: Verb
     batching: Batching
-    """What the algorithm wants."""
+    """What the algorithm wants, as it would come into force."""
     actuator: Actuator | None
     """How it would be put in force; None where it is in force already."""
     reason: str
@@ -55,65 +71,58 @@ class Step:
     needs_replicas: int | None = None
 
 
-def step(
-    word: Decision,
-    applied: Batching,
-    history: BatchingStatus,
-    rules: Rules,
-    *,
-    state: object,
-    now: datetime,
-) -> Step:
-    """Turn an algorithm's word into what is done: stay, change, wait for a reload, or recommend.
+@dataclass(frozen=True, slots=True)
+class _Hindrance:
+    """Why a change is not made, and whether it will be as soon as some time has passed."""
 
-    ``history`` holds the changes so far and their outcomes; ``state`` is what the algorithm was
-    handed: unless it says otherwise it is handed the same again where it must wait, so that it
-    decides afresh.
+    verb: Verb
+    reason: str
+    message: str
+    forgotten: bool = False
+    """Whether the algorithm decides afresh, as if it had not been asked."""
+
+
+def step(word: Decision, context: StepContext, *, state: object) -> Step:
+    """Turn an algorithm's word into what is done: stay, change, wait, or recommend.
+
+    ``state`` is what the algorithm was handed: unless it says otherwise it is handed the same
+    again where a reload must wait, so that it decides afresh.
     """
-    wanted = word.batching.canonical()
-    if wanted == applied:
-        told = rules.recommend and word.reason not in UNDECIDED
-        return _as_said("Recommend" if told else "Stay", word, None)
-    actuator = rules.actuator(applied, wanted)
-    if rules.recommend:
-        return _step(
-            "Recommend", word, actuator, (word.reason, word.message), _kept(word, word.state)
-        )
-    failed = refusal(history, wanted, 0, now)
+    wanted = context.rules.in_effect(word.batching)
+    actuator = None if wanted == context.applied else context.actuator(wanted)
+
+    def answer(verb: Verb, reason: str, message: str, remembered: object) -> Step:
+        return Step(verb, wanted, actuator, reason, message, remembered, word.needs_replicas)
+
+    followed = wanted == word.batching.canonical()
+    unless_followed = word.state if word.if_refused is None else word.if_refused
+    if actuator is None or context.rules.recommend:
+        told = context.rules.recommend and word.reason not in UNDECIDED
+        kept = word.state if actuator is None and followed else unless_followed
+        return answer("Recommend" if told else "Stay", word.reason, word.message, kept)
+    hindered = _hindrance(word, wanted, actuator, context)
+    if hindered is None:
+        return answer("Change", word.reason, word.message, word.state)
+    kept = state if hindered.forgotten and word.if_refused is None else unless_followed
+    return answer(hindered.verb, hindered.reason, hindered.message, kept)
+
+
+def _hindrance(
+    word: Decision, wanted: Batching, actuator: Actuator, context: StepContext
+) -> _Hindrance | None:
+    """Return why a change is not made now, if there is a reason."""
+    history, rules, now = context.history, context.rules, context.now
+    failed = refusal(history, wanted, rules.generation, now)
     if failed is not None:
-        return _step("Stay", word, actuator, why_not_again(failed), _kept(word, word.state))
+        return _Hindrance("Stay", *why_not_again(failed))
     interrupted = interruption(history, now)
     if interrupted is not None and interrupted.after == wanted:
-        return _step(
-            "Wait", word, actuator, (word.reason, interrupted.message), _kept(word, word.state)
-        )
-    waits = _waits(word, actuator, history, rules, now)
-    if waits is not None:
-        return _step("Wait", word, actuator, waits, _kept(word, state))
-    return _as_said("Change", word, actuator)
-
-
-def _waits(
-    word: Decision, actuator: Actuator, history: BatchingStatus, rules: Rules, now: datetime
-) -> tuple[str, str] | None:
-    """Return why a change must wait: only reloads do, and only where they are limited."""
-    if actuator != "Reload" or rules.guardrails is None:
+        return _Hindrance("Wait", interrupted.reason, interrupted.message)
+    if rules.guardrails is None or not ACTUATORS[actuator].reloads:
         return None
-    return why_reload_waits(word, rules.guardrails, history.recent_reloads, now)
-
-
-def _kept(word: Decision, otherwise: object) -> Any:  # noqa: ANN401  the algorithm's own
-    """Return what the algorithm wants to remember where it is not followed, if it says."""
-    said = getattr(word, "if_refused", None)
-    return otherwise if said is None else said
-
-
-def _as_said(verb: Verb, word: Decision, actuator: Actuator | None) -> Step:
-    return _step(verb, word, actuator, (word.reason, word.message), word.state)
-
-
-def _step(
-    verb: Verb, word: Decision, actuator: Actuator | None, why: tuple[str, str], state: object
-) -> Step:
-    batching = word.batching.canonical()
-    return Step(verb, batching, actuator, *why, state, word.needs_replicas)
+    rollback = word.reason in ROLLBACKS
+    refused = refuse_reload(rules.guardrails, history.recent_reloads, now, rollback=rollback)
+    if refused is None:
+        return None
+    waits = f"{describe(wanted)} waits: {refused.message}"
+    return _Hindrance("Wait", refused.reason, waits, forgotten=True)

@@ -54,7 +54,7 @@ def candidates(scenario: Scenario) -> tuple[Batching, ...]:
             batching.with_(default_timeout_microseconds=timeout_us)
             for batching, timeout_us in product(configurations, timeouts_us)
         )
-    return tuple(dict.fromkeys((scenario.start, *configurations)))
+    return tuple(dict.fromkeys((scenario.start, *map(scenario.in_effect, configurations))))
 
 
 def grid(limits: BatchingLimits) -> tuple[Batching, ...]:

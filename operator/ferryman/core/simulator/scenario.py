@@ -10,11 +10,14 @@ from typing import Annotated, Final, Self
 from pydantic import Field, model_validator
 
 from ferryman.api.base import ApiType
-from ferryman.api.batching import MAX_BATCH_SIZE, Batching, BatchingSpec
+from ferryman.api.batching import MAX_BATCH_SIZE, Actuator, Batching, BatchingSpec
+from ferryman.api.model_source import TritonConfig
 from ferryman.api.objectives import Objectives
 from ferryman.core.batching.limits import start
+from ferryman.core.errors import RejectedError
 from ferryman.core.queue_model.service_curve import ServiceTime
 from ferryman.core.simulator.arrival_patterns import Arrivals
+from ferryman.core.triton import config as triton_config
 
 #: More requests than this take minutes for each configuration of the oracle's grid.
 MAX_REQUESTS: Final = 20_000_000
@@ -32,6 +35,15 @@ class Reload(ApiType):
     live_cap_seconds: Annotated[float, Field(ge=0, le=3_600)] = 1.0
     """A change of the bound alone, where there is a live cap: until the pod sees it."""
 
+    def seconds(self, actuator: Actuator) -> float:
+        """Return how long a change takes by an actuator."""
+        takes: dict[Actuator, float] = {
+            "LiveCap": self.live_cap_seconds,
+            "InPlace": self.in_place_seconds,
+            "Reload": self.load_seconds,
+        }
+        return takes[actuator]
+
 
 class Scenario(ApiType):
     """A model under load, for so many windows."""
@@ -42,6 +54,8 @@ class Scenario(ApiType):
     arrivals: Arrivals
     objectives: Objectives
     batching: BatchingSpec = BatchingSpec()
+    config: TritonConfig = Field(default_factory=dict)
+    """The model's own Triton configuration: what it states of batching stays."""
     windows: Annotated[int, Field(ge=1, le=10_000)] = 100
     window_seconds: Annotated[int, Field(ge=1, le=3_600)] = 30
     reload: Reload = Reload()
@@ -72,7 +86,11 @@ class Scenario(ApiType):
     @property
     def start(self) -> Batching:
         """Where tuning starts."""
-        return start(self.batching)
+        return self.in_effect(start(self.batching))
+
+    def in_effect(self, batching: Batching) -> Batching:
+        """Return a batching as it comes into force under the model's own configuration."""
+        return triton_config.in_effect(self.config, batching)
 
     @property
     def turns_s(self) -> tuple[float, ...]:
@@ -86,6 +104,7 @@ def _problems(scenario: Scenario) -> Iterator[str]:
     """Yield what the fields say together that cannot be; on a cluster, rules of the CRD do."""
     if scenario.objectives.latency is None and scenario.objectives.throughput is None:
         yield "objectives must state at least one: add latency or throughput"
+    yield from _config_problems(scenario.config)
     batching = scenario.batching
     if batching.mode == "Fixed" and batching.initial is None:
         yield "batching.initial must be set with mode Fixed"
@@ -97,6 +116,16 @@ def _problems(scenario: Scenario) -> Iterator[str]:
         yield f"serviceTime.knots must reach batchSize {most}, the largest bound to be tried"
     if scenario.arrivals.expected_per_second * scenario.duration_s > MAX_REQUESTS:
         yield f"arrivals: more than {MAX_REQUESTS} requests may arrive; lower windows or a rate"
+
+
+def _config_problems(config: TritonConfig) -> Iterator[str]:
+    try:
+        untunable = triton_config.tunable(config)
+    except RejectedError as error:
+        yield str(error)
+    else:
+        if untunable is not None:
+            yield untunable.message
 
 
 def _limit_problems(batching: BatchingSpec) -> Iterator[str]:

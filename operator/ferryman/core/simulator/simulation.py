@@ -1,11 +1,12 @@
 """A model's life under load without a cluster: a batching algorithm on the digital twin.
 
 Once a second each pod's counters are read as Triton would show them; ``window.observe`` makes
-the windows, the algorithm decides at the end of each, and ``guardrails.refuse_reload`` may
-object, as in the operator. A change is carried out after the time that its actuator takes,
-during which the previous configuration serves. Not modelled: the second copy of the model that
-is resident meanwhile, the time that the operator takes to read and decide, and that a reload
-sets counters back (the window that contains it is discarded in any case).
+the windows, the algorithm decides at the end of each, and ``step`` says what is done about it, as
+in the operator: what binds a change there binds it here, and the record of changes is the same.
+A change is carried out after the time that its actuator takes, during which the previous
+configuration serves. Not modelled: the second copy of the model that is resident meanwhile, the
+time that the operator takes to read and decide, and that a reload sets counters back (the window
+that contains it is discarded in any case). No change fails.
 """
 
 from collections.abc import Sequence
@@ -14,33 +15,42 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from ferryman.api.batching import Batching
-from ferryman.core import timestamps
-from ferryman.core.batching import guardrails
-from ferryman.core.batching.actuators import cheapest_actuator
+from ferryman.api.inference_model_status import InferenceModelStatus
+from ferryman.core.batching.actuators import ACTUATORS, Server
+from ferryman.core.batching.changes import Actuation, record_outcome, record_started
+from ferryman.core.batching.step import Rules, Step, StepContext, step
 from ferryman.core.observation.window import Window, WindowState, observe
 from ferryman.core.queue_model.queueing import Batcher
 from ferryman.core.simulator.figures import Floats, measure
 from ferryman.core.simulator.pod_log import PodLog
 from ferryman.core.simulator.scenario import Scenario
 from ferryman.core.simulator.tuned_run import CapacityShortage, Change, Run, Tuned
+from ferryman.core.snapshot import LiveCapView, ServingState
+from ferryman.core.triton import live_cap
+from ferryman.core.triton.config import LiveCap
 from ferryman.core.tuners.protocol import Decision
 
 #: Counters are read this often, as by the operator.
 READING_S: Final = 1
 #: Simulated time starts here: guardrails compare moments.
-_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class _Standing:
+class Standing:
     """What the operator knows between two readings."""
 
     applied: Batching
+    loaded: Batching
+    """What was loaded last: the live cap may hold its bound down."""
     tuner: Any
     window: WindowState = field(default_factory=WindowState)
     windows: int = 0
     pending: Change | None = None
     changes: tuple[Change, ...] = ()
+    history: InferenceModelStatus = field(default_factory=InferenceModelStatus)
+    taken: Step | None = None
+    """What was done about the algorithm's latest word."""
     shortage: CapacityShortage | None = None
 
 
@@ -49,13 +59,13 @@ def simulate(scenario: Scenario, pods_arrivals_s: Sequence[Floats], tuned: Tuned
 
     Raises ValueError when it wants a bound that the service time curve does not reach.
     """
-    applied = scenario.start if tuned.start is None else tuned.start
+    applied = scenario.start if tuned.start is None else scenario.in_effect(tuned.start)
     batcher = Batcher(applied, _service_s(scenario, 1.0))
     working = scenario.max_working_batch or float("inf")
     pods = {
         f"pod-{i}": PodLog(moments, batcher, working) for i, moments in enumerate(pods_arrivals_s)
     }
-    standing = _Standing(applied, tuned.state)
+    standing = Standing(applied, applied, tuned.state)
     factors = {drift.at_seconds: drift.factor for drift in scenario.service_time.drift}
     for now_s in range(0, int(scenario.duration_s) + 1, READING_S):
         standing = _second(scenario, pods, standing, float(now_s), tuned)
@@ -81,10 +91,10 @@ def _service_s(scenario: Scenario, factor: float) -> tuple[float, ...]:
 def _second(
     scenario: Scenario,
     pods: dict[str, PodLog],
-    standing: _Standing,
+    standing: Standing,
     now_s: float,
     tuned: Tuned,
-) -> _Standing:
+) -> Standing:
     """Let time pass to the next reading, look at the pods, and decide where a window ended."""
     if tuned.algorithm is None:
         return standing
@@ -92,29 +102,44 @@ def _second(
     standing, window = _observed(scenario, pods, standing, now_s)
     if window is None:
         return standing
-    decision = tuned.algorithm(
+    word = tuned.algorithm(
         scenario.batching, scenario.objectives, standing.applied, window, standing.tuner
     )
-    standing = _noted(standing, decision, now_s)
-    if decision.batching.canonical() == standing.applied:
-        return replace(standing, tuner=decision.state)
-    return _begun(scenario, standing, decision, now_s, guarded=tuned.guarded)
+    return answered(scenario, standing, word, now_s, guarded=tuned.guarded)
 
 
-def _carried_out(pods: dict[str, PodLog], standing: _Standing, now_s: float) -> _Standing:
+def answered(
+    scenario: Scenario, standing: Standing, word: Decision, now_s: float, *, guarded: bool
+) -> Standing:
+    """Do what is to be done about an algorithm's word."""
+    taken = _step(scenario, standing, word, now_s, guarded=guarded)
+    return _followed(scenario, _noted(standing, taken, now_s), taken, now_s)
+
+
+def _carried_out(pods: dict[str, PodLog], standing: Standing, now_s: float) -> Standing:
     """Put the change that is under way into force, if that is over by now."""
     change = standing.pending
     if change is None or change.at_s > now_s:
         return standing
+    traits = ACTUATORS[change.actuator]
     for pod in pods.values():
-        pod.change(change.after, change.at_s, drain=change.actuator == "Reload")
-    carried_out = (*standing.changes, change)
-    return replace(standing, applied=change.after, pending=None, changes=carried_out)
+        pod.change(change.after, change.at_s, drain=traits.reloads)
+    bound = (standing.loaded if traits.keeps_bound else change.after).max_batch_size
+    return replace(
+        standing,
+        applied=change.after,
+        loaded=change.after.with_(max_batch_size=bound) if traits.loads else standing.loaded,
+        pending=None,
+        changes=(*standing.changes, change),
+        history=record_outcome(
+            standing.history, _actuation(change), "Applied", "", _moment(change.at_s)
+        ),
+    )
 
 
 def _observed(
-    scenario: Scenario, pods: dict[str, PodLog], standing: _Standing, now_s: float
-) -> tuple[_Standing, Window | None]:
+    scenario: Scenario, pods: dict[str, PodLog], standing: Standing, now_s: float
+) -> tuple[Standing, Window | None]:
     for pod in pods.values():
         pod.run(now_s)
     state, window = observe(
@@ -131,55 +156,69 @@ def _observed(
     return replace(standing, window=state, windows=ended), window
 
 
-def _noted(standing: _Standing, decision: Decision, now_s: float) -> _Standing:
+def _noted(standing: Standing, taken: Step, now_s: float) -> Standing:
     """Remember when the algorithm first said that replicas are lacking, and how many last."""
-    if decision.needs_replicas is None:
+    if taken.needs_replicas is None:
         return standing
-    first = standing.shortage or CapacityShortage(standing.windows, now_s, decision.needs_replicas)
-    return replace(standing, shortage=replace(first, replicas=decision.needs_replicas))
+    first = standing.shortage or CapacityShortage(standing.windows, now_s, taken.needs_replicas)
+    return replace(standing, shortage=replace(first, replicas=taken.needs_replicas))
 
 
-def _begun(
-    scenario: Scenario, standing: _Standing, decision: Decision, now_s: float, *, guarded: bool
-) -> _Standing:
-    """Begin to carry out a decision, unless the guardrails forbid a reload now.
+def _step(
+    scenario: Scenario, standing: Standing, word: Decision, now_s: float, *, guarded: bool
+) -> Step:
+    """Return what is done about the algorithm's word."""
+    spec = scenario.batching
+    context = StepContext(
+        applied=standing.applied,
+        history=standing.history.batching,
+        servers=(Server(live_cap=_live_cap(scenario, standing)),),
+        rules=Rules(
+            guardrails=spec.guardrails if guarded else None,
+            recommend=spec.mode == "Recommend",
+            in_effect=scenario.in_effect,
+        ),
+        now=_moment(now_s),
+    )
+    return step(word, context, state=standing.tuner)
 
-    An algorithm that is refused keeps its state of before, unless it says what else.
-    """
-    wanted = decision.batching.canonical()
-    actuator = cheapest_actuator(standing.applied, wanted, live_cap=scenario.live_cap)
-    if guarded and actuator == "Reload" and _refused(scenario, standing, decision, now_s):
-        kept = standing.tuner if decision.if_refused is None else decision.if_refused
-        return replace(standing, tuner=kept)
+
+def _live_cap(scenario: Scenario, standing: Standing) -> LiveCapView | None:
+    """Return the live cap that the pods have: of a model whose inputs have fixed dimensions."""
+    if not scenario.live_cap:
+        return None
+    found = live_cap.with_batching(scenario.batching, ServingState(), standing.loaded)
+    return (
+        LiveCapView(loaded=standing.loaded, largest=found.largest)
+        if isinstance(found, LiveCap)
+        else None
+    )
+
+
+def _followed(scenario: Scenario, standing: Standing, taken: Step, now_s: float) -> Standing:
+    """Begin to carry a change out, if that is what is done."""
+    standing = replace(standing, tuner=taken.state, taken=taken)
+    if taken.verb != "Change" or taken.actuator is None:
+        return standing
     change = Change(
         window=standing.windows,
         begun_at_s=now_s,
-        at_s=now_s + _takes_s(scenario, actuator),
-        actuator=actuator,
+        at_s=now_s + scenario.reload.seconds(taken.actuator),
+        actuator=taken.actuator,
         before=standing.applied,
-        after=wanted,
-        reason=decision.reason,
-        message=decision.message,
+        after=taken.batching,
+        reason=taken.reason,
+        message=taken.message,
     )
-    return replace(standing, pending=change, tuner=decision.state)
+    history = record_started(standing.history, _actuation(change), _moment(now_s))
+    return replace(standing, pending=change, history=history)
 
 
-def _takes_s(scenario: Scenario, actuator: str) -> float:
-    takes = scenario.reload
-    by_actuator = {"LiveCap": takes.live_cap_seconds, "InPlace": takes.in_place_seconds}
-    return by_actuator.get(actuator, takes.load_seconds)
-
-
-def _refused(scenario: Scenario, standing: _Standing, decision: Decision, now_s: float) -> bool:
-    reloads = [change for change in standing.changes if change.actuator == "Reload"]
-    refused = guardrails.refuse_reload(
-        scenario.batching.guardrails,
-        tuple(timestamps.text(_moment(change.begun_at_s)) for change in reloads),
-        _moment(now_s),
-        rollback=decision.reason in guardrails.ROLLBACKS,
+def _actuation(change: Change) -> Actuation:
+    return Actuation(
+        change.before, change.after, change.actuator, change.reason, change.message, pods=()
     )
-    return refused is not None
 
 
 def _moment(seconds: float) -> datetime:
-    return _EPOCH + timedelta(seconds=seconds)
+    return EPOCH + timedelta(seconds=seconds)

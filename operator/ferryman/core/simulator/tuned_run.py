@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from ferryman.api.batching import Batching
+from ferryman.api.batching import Actuator, Batching
 from ferryman.core.simulator.figures import Figures, Served
 from ferryman.core.tuners.protocol import Algorithm
 
@@ -18,7 +18,7 @@ class Change:
     """When it was decided."""
     at_s: float
     """When the new configuration came into force."""
-    actuator: str
+    actuator: Actuator
     before: Batching
     after: Batching
     reason: str

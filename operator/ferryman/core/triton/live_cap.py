@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ferryman.api import names
-from ferryman.api.batching import Batching
+from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import LiveCapStatus
@@ -59,9 +59,15 @@ def in_config(
     offered: Offer, model: InferenceModel, serving: ServingState, batching: Batching
 ) -> LiveCap | NotTunable | None:
     """Return the live cap that is loaded with a batching; or why none is; None: none is offered."""
-    spec = model.spec.batching
     if offered.source is None:
         return offered.refused
+    return with_batching(model.spec.batching, serving, batching)
+
+
+def with_batching(
+    spec: BatchingSpec, serving: ServingState, batching: Batching
+) -> LiveCap | NotTunable:
+    """Return the live cap that pods which offer one have, loaded with a batching; or why not."""
     if spec.mode == "Fixed":
         return NotTunable(Reason.MODE_FIXED, "mode Fixed: the bound stays as stated")
     delay_us = batching.max_queue_delay_microseconds

@@ -1,9 +1,11 @@
 """What a batching algorithm is: asked after each window, it answers with the batching to apply.
 
-``core.tuner.tune`` is one. Whoever runs algorithms (the operator, the digital twin, a session
-with a real Triton) keeps the state that it answers with and hands it back with the next window.
+``core.tuners.select.tune`` is one. Whoever runs algorithms (the operator, the digital twin, a
+session with a real Triton) keeps the state that it answers with and hands it back with the next
+window.
 """
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ferryman.api.batching import Batching, BatchingSpec
@@ -11,32 +13,23 @@ from ferryman.api.objectives import Objectives
 from ferryman.core.observation.window import Window
 
 
-class Decision(Protocol):
+@dataclass(frozen=True, slots=True)
+class Decision:
     """What an algorithm answers: the batching to apply, equal to the applied one for "hold"."""
 
-    @property
-    def batching(self) -> Batching:
-        """The batching to apply."""
-
-    @property
-    def reason(self) -> str:
-        """Why, in one CamelCase word."""
-
-    @property
-    def message(self) -> str:
-        """Why, for people."""
-
-    @property
-    def state(self) -> Any:  # noqa: ANN401  the algorithm's own
-        """What the algorithm wants to remember."""
-
-    @property
-    def needs_replicas(self) -> int | None:
-        """Replicas that would do, where no configuration of these meets the objectives."""
-
-    @property
-    def if_refused(self) -> Any:  # noqa: ANN401  the algorithm's own
-        """What it wants to remember if the change must wait; None: what it did before."""
+    batching: Batching
+    reason: str
+    """Why, in one CamelCase word."""
+    message: str
+    """Why, for people."""
+    state: Any
+    """What the algorithm wants to remember."""
+    needs_replicas: int | None = None
+    """Replicas with which the objectives could be met, where no configuration of these can;
+    0 where no number of them could. None while nothing more is needed; it outlives a few good
+    windows, so that demand around the capacity makes no noise."""
+    if_refused: Any = None
+    """What to remember if the change must wait; without it, what was remembered before."""
 
 
 class Algorithm(Protocol):

@@ -8,6 +8,7 @@ from ferryman.api.conditions import Reason
 from ferryman.core.tuners.guarded.demand import Demand
 from ferryman.core.tuners.guarded.drift import DriftDetector
 from ferryman.core.tuners.guarded.service_time import ServiceTimes
+from ferryman.core.tuners.protocol import Decision
 
 #: Fewer requests than this say nothing about a percentile.
 MIN_REQUESTS: Final = 10
@@ -96,19 +97,12 @@ class TunerState:
 
 
 @dataclass(frozen=True, slots=True)
-class TuneDecision:
-    """The batching to apply (equal to the applied one for "hold"), why, and the new state."""
+class TuneDecision(Decision):
+    """The answer of the operator's own algorithms."""
 
-    batching: Batching
     reason: Reason
-    message: str
     state: TunerState
-    needs_replicas: int | None = None
-    """Replicas with which the objectives could be met, where no configuration of these can;
-    0 where no number of them could. None while nothing more is needed; it outlives a few good
-    windows, so that demand around the capacity makes no noise."""
     if_refused: TunerState | None = None
-    """What to remember if the change must wait; without it, what was remembered before."""
 
 
 def with_bound(batching: Batching, bound: int) -> Batching:

@@ -1,5 +1,5 @@
-from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -7,8 +7,11 @@ from ferryman.api.batching import Batching, Guardrails
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model_status import InferenceModelStatus
 from ferryman.core.batching import changes
+from ferryman.core.batching.actuators import Server
 from ferryman.core.batching.changes import Actuation
-from ferryman.core.batching.step import Rules, step
+from ferryman.core.batching.step import Rules, StepContext, step
+from ferryman.core.triton import config as triton_config
+from ferryman.core.tuners.protocol import Decision
 from ferryman.core.tuners.select import TuneDecision, TunerState
 from tests.factories import NOW
 
@@ -16,18 +19,9 @@ APPLIED = Batching(max_batch_size=8)
 LARGER = Batching(max_batch_size=16)
 MORE_INSTANCES = Batching(max_batch_size=8, instances=2)
 BEFORE, AFTER, ELSE = (TunerState(met_in_a_row=n) for n in (1, 2, 3))
+ANY = Server()
+CONTENDERS = Decision(LARGER, "Climb", "up the hill", (0,))
 RULES = Rules(Guardrails(min_seconds_between_reloads=60, max_reloads_per_hour=2))
-
-
-@dataclass(frozen=True)
-class ContenderDecision:
-    """An answer without the operator's own field ``if_refused``."""
-
-    batching: Batching
-    reason: str = "Climb"
-    message: str = "up the hill"
-    state: object = field(default=(0,))
-    needs_replicas: int | None = None
 
 
 def word(batching=LARGER, reason=Reason.SATURATED, **fields):
@@ -42,9 +36,9 @@ def history(after=LARGER, outcome="Applied", seconds_ago=10.0, *, reason=Reason.
     return changes.record_outcome(status, actuation, outcome, "no", then).batching
 
 
-def decide(said, past=None, rules=RULES):
+def decide(said, past=None, rules=RULES, *, applied=APPLIED, servers=(ANY,)):
     past = past or InferenceModelStatus().batching
-    return step(said, APPLIED, past, rules, state=BEFORE, now=NOW)
+    return step(said, StepContext(applied, past, servers, rules, NOW), state=BEFORE)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +56,7 @@ def test_what_the_algorithm_wants_is_changed_by_the_cheapest_means(batching, act
 
 
 def test_where_triton_has_nothing_to_compare_with_other_instances_are_a_reload():
-    done = decide(word(MORE_INSTANCES), rules=Rules(Guardrails(), in_place=False))
+    done = decide(word(MORE_INSTANCES), servers=(Server(), Server(in_place=False)))
 
     assert (done.verb, done.actuator) == ("Change", "Reload")
 
@@ -84,7 +78,7 @@ def test_a_batching_that_reads_as_what_is_in_force_stays():
     [
         pytest.param(word(), BEFORE, "that of before", id="that of before"),
         pytest.param(word(if_refused=ELSE), ELSE, "what it says", id="what the algorithm says"),
-        pytest.param(ContenderDecision(LARGER), BEFORE, "of before", id="a contender's of before"),
+        pytest.param(CONTENDERS, BEFORE, "of before", id="a contender's of before"),
     ],
 )
 def test_a_reload_waits_for_the_interval_and_the_state_is(said, state, kept):
@@ -154,3 +148,37 @@ def test_with_recommend_nothing_changes_and_no_guardrail_binds(said, verb):
 def test_with_recommend_the_algorithm_knows_that_it_was_not_followed():
     assert decide(word(if_refused=ELSE), rules=RECOMMEND).state == ELSE
     assert decide(word(), rules=RECOMMEND).state == AFTER
+
+
+# What the model's own configuration states
+
+STATED = {"dynamic_batching": {"preferred_batch_size": [4, 8]}}
+UNDER_OVERLAY = Rules(Guardrails(), in_effect=partial(triton_config.in_effect, STATED))
+
+
+def test_what_the_configuration_keeps_from_coming_into_force_stays_and_the_algorithm_knows():
+    applied = APPLIED.with_(preferred_batch_size=(4, 8))
+    other = word(APPLIED.with_(preferred_batch_size=(2,)), if_refused=ELSE)
+    done = decide(other, rules=UNDER_OVERLAY, applied=applied)
+
+    assert (done.verb, done.batching, done.actuator, done.state) == ("Stay", applied, None, ELSE)
+
+
+def test_what_it_leaves_of_a_batching_is_changed():
+    done = decide(word(), rules=UNDER_OVERLAY, applied=APPLIED.with_(preferred_batch_size=(4, 8)))
+
+    assert (done.verb, done.batching) == ("Change", LARGER.with_(preferred_batch_size=(4, 8)))
+
+
+def test_what_failed_under_another_specification_is_tried_again():
+    failed = history(outcome="Refused")
+
+    assert decide(word(), failed, Rules(None)).verb == "Stay"
+    assert decide(word(), failed, Rules(None, generation=2)).verb == "Change"
+
+
+def test_what_failed_is_told_before_that_a_reload_must_wait():
+    """It would not be made were it allowed, so an algorithm must not wait for that."""
+    done = decide(word(), history(outcome="RolledBack", seconds_ago=1))
+
+    assert (done.verb, done.reason, done.state) == ("Stay", Reason.ROLLED_BACK, AFTER)

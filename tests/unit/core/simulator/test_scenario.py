@@ -115,6 +115,18 @@ def knots(*sizes):
             "batching.initial.maxBatchSize must lie within batching.limits.maxBatchSize",
             id="a start beyond the limits",
         ),
+        pytest.param(
+            {"config": {"max_batch_size": 0}},
+            "",
+            "the model has no batch dimension, nothing to tune",
+            id="a configuration that leaves nothing to tune",
+        ),
+        pytest.param(
+            {"config": {"dynamic_batching": {"preferred_batch_size": 4}}},
+            "",
+            "preferred_batch_size must be a list",
+            id="a configuration that cannot be read",
+        ),
     ],
 )
 def test_a_malformed_field_is_named(fields, where, words):

@@ -12,28 +12,21 @@ from ferryman.core.simulator import loads, oracle, simulation
 from ferryman.core.simulator.figures import windows_to_converge
 from ferryman.core.simulator.scenario import Scenario
 from ferryman.core.simulator.tuned_run import Tuned
+from ferryman.core.tuners.protocol import Decision
 from ferryman.core.tuners.select import TunerState, tune
 
 EXAMPLE = yaml.safe_load((Path(__file__).parents[3] / "data" / "scenario.yaml").read_text("utf-8"))
 
 
-@dataclass(frozen=True)
-class Says:
-    """A decision."""
-
-    batching: Batching
-    state: Any = None
-    reason: str = "Recommended"
-    message: str = "because"
-    needs_replicas: int | None = None
-    if_refused: Any = None
+def says(batching, state=None, reason="Recommended", **fields):
+    return Decision(batching, reason, "because", state, **fields)
 
 
 @dataclass
 class Scripted:
     """An algorithm that follows a script and remembers what it saw."""
 
-    script: Callable[[int, Batching, Any], Says]
+    script: Callable[[int, Batching, Any], Decision]
 
     def __post_init__(self):
         self.windows, self.states = [], []
@@ -162,7 +155,7 @@ def test_an_algorithm_that_is_refused_is_handed(if_refused, handed):
     given = scenario(batching={"guardrails": {"maxReloadsPerHour": 0}}, windows=2)
     larger = Batching(max_batch_size=16)
     _, algorithm = scripted(
-        given, lambda *_: Says(larger, "second", if_refused=if_refused), state="first"
+        given, lambda *_: says(larger, "second", if_refused=if_refused), state="first"
     )
     assert algorithm.states == handed
 
@@ -170,7 +163,7 @@ def test_an_algorithm_that_is_refused_is_handed(if_refused, handed):
 def test_what_is_no_algorithm_of_the_operator_may_be_free_of_guardrails():
     given = scenario(batching={"guardrails": {"maxReloadsPerHour": 0}})
     larger = Batching(max_batch_size=16)
-    ran, _ = scripted(given, lambda *_: Says(larger), guarded=False)
+    ran, _ = scripted(given, lambda *_: says(larger), guarded=False)
     assert bounds(ran) == [16]
 
 
@@ -186,7 +179,7 @@ def test_a_rollback_is_no_matter_of_guardrails(guardrails, carried_out):
     def back_and_forth(number, applied, _state):
         bound = min(2**number, 8)
         reason = Reason.ROLLED_BACK if number == 2 else "Recommended"
-        return Says(applied.with_(max_batch_size=bound), reason=reason)
+        return says(applied.with_(max_batch_size=bound), reason=reason)
 
     free = {"minSecondsBetweenReloads": 0, "maxReloadsPerHour": 120}
     ran, _ = scripted(scenario(batching={"guardrails": {**free, **guardrails}}), back_and_forth)
@@ -198,7 +191,7 @@ def test_a_change_of_instances_is_in_place():
         batching={"guardrails": {"maxReloadsPerHour": 0}}, reload={"inPlaceSeconds": 0.5}
     )
     ran, _ = scripted(
-        given, lambda _, applied, __: Says(applied.with_(instances=min(applied.instances + 1, 3)))
+        given, lambda _, applied, __: says(applied.with_(instances=min(applied.instances + 1, 3)))
     )
     assert ran.changes_by_actuator == {"InPlace": 2}
     assert [change.at_s for change in ran.changes] == [5.5, 11.5]
@@ -212,7 +205,7 @@ def test_the_live_cap_changes_the_bound_without_a_reload():
         batching={"guardrails": {"maxReloadsPerHour": 0}},
         reload={"liveCapSeconds": 0.25},
     )
-    ran, _ = scripted(given, lambda _, applied, __: Says(applied.with_(max_batch_size=16)))
+    ran, _ = scripted(given, lambda _, applied, __: says(applied.with_(max_batch_size=16)))
     assert [(change.actuator, change.at_s) for change in ran.changes] == [("LiveCap", 5.25)]
     assert ran.figures.goodput_by_window[-1] == pytest.approx(500, rel=0.1)
 
@@ -220,13 +213,83 @@ def test_the_live_cap_changes_the_bound_without_a_reload():
 def test_the_live_cap_does_not_change_a_delay():
     given = scenario(liveCap=True)
     delayed = Batching(max_batch_size=16, max_queue_delay_microseconds=500)
-    ran, _ = scripted(given, lambda *_: Says(delayed))
+    ran, _ = scripted(given, lambda *_: says(delayed))
     assert ran.changes_by_actuator == {"Reload": 1}
+
+
+FREE = {"guardrails": {"minSecondsBetweenReloads": 0, "maxReloadsPerHour": 120}}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "actuators"),
+    [
+        pytest.param({"max_batch_size": 8}, {"max_batch_size": 6}, 2 * ["LiveCap"], id="the bound"),
+        pytest.param(
+            {"preferred_batch_size": (2,)},
+            {"max_batch_size": 8},
+            ["Reload", "LiveCap"],
+            id="the bound, with preferred sizes that were loaded",
+        ),
+        pytest.param(
+            {"max_batch_size": 8},
+            {"max_batch_size": 6, "preferred_batch_size": (2,)},
+            ["LiveCap", "Reload"],
+            id="preferred sizes that were not",
+        ),
+        pytest.param(
+            {"max_queue_delay_microseconds": 500},
+            {"max_batch_size": 8},
+            ["Reload", "Reload"],
+            id="with a delay loaded there is no live cap",
+        ),
+        pytest.param(
+            {"instances": 2},
+            {"max_batch_size": 8},
+            ["InPlace", "LiveCap"],
+            id="instances in place keep it",
+        ),
+    ],
+)
+def test_the_live_cap_reaches_what_it_would_in_a_pod(first, second, actuators):
+    steps = [first, second]
+
+    def script(_number, applied, _state):
+        return says(applied.with_(**steps.pop(0)) if steps else applied)
+
+    ran, _ = scripted(scenario(liveCap=True, batching=FREE), script)
+    assert [change.actuator for change in ran.changes] == actuators
+
+
+def test_what_was_taken_back_is_not_tried_again_within_the_hour():
+    """As in the operator, whoever wants it."""
+
+    def there_and_back(number, applied, _state):
+        back = number % 2 == 0
+        reason = Reason.ROLLED_BACK if back else Reason.SATURATED
+        return says(applied.with_(max_batch_size=4 if back else 8), reason=reason)
+
+    ran, _ = scripted(scenario(batching=FREE), there_and_back)
+    assert bounds(ran) == [8, 4]
+
+
+def test_with_mode_recommend_nothing_changes():
+    given = scenario(batching={**FREE, "mode": "Recommend"})
+    ran, algorithm = scripted(given, lambda *_: says(Batching(max_batch_size=16), "wished"))
+    assert (ran.changes, set(algorithm.states[1:])) == ((), {"wished"})
+
+
+def test_what_the_models_own_configuration_states_stays():
+    given = scenario(
+        batching=FREE, config={"dynamic_batching": {"preferred_batch_size": [2, 4, 8]}}
+    )
+    ran, _ = scripted(given, lambda *_: says(Batching(max_batch_size=6, preferred_batch_size=(5,))))
+    assert given.start == Batching(max_batch_size=4, preferred_batch_size=(2, 4))
+    assert ran.batching == Batching(max_batch_size=6, preferred_batch_size=(2, 4))
 
 
 def test_every_window_is_decided_as_the_operator_would():
     given = scenario(arrivals={"poisson": {"ratePerSecond": 300}}, windows=20)
-    ran, algorithm = scripted(given, lambda _, applied, __: Says(applied))
+    ran, algorithm = scripted(given, lambda _, applied, __: says(applied))
     seen = algorithm.windows
     assert [window.ended_at_s for window in seen] == [5.0 * i for i in range(1, 21)]
     assert ran.windows == 20
@@ -243,7 +306,7 @@ def test_windows_end_as_the_specification_says():
     given = scenario(
         arrivals={"poisson": {"ratePerSecond": 100}}, batching={"window": {}}, windows=20
     )
-    _, algorithm = scripted(given, lambda _, applied, __: Says(applied))
+    _, algorithm = scripted(given, lambda _, applied, __: says(applied))
     assert all(window.requests >= 1000 for window in algorithm.windows)
     assert {window.seconds for window in algorithm.windows} <= {9, 10, 11, 12}
 
@@ -251,7 +314,7 @@ def test_windows_end_as_the_specification_says():
 def test_arrivals_are_told_second_by_second():
     """As the server's counters tell them: no algorithm sees the arrivals themselves."""
     given = scenario(arrivals={"poisson": {"ratePerSecond": 300}}, windows=1)
-    ran, algorithm = scripted(given, lambda _, applied, __: Says(applied))
+    ran, algorithm = scripted(given, lambda _, applied, __: says(applied))
     [window] = algorithm.windows
     assert [seconds for seconds, _ in window.arrived] == [1.0] * 5
     assert sum(count for _, count in window.arrived) == pytest.approx(ran.figures.offered, abs=10)
@@ -259,7 +322,7 @@ def test_arrivals_are_told_second_by_second():
 
 def test_a_lack_of_capacity_is_noted_when_it_was_first_told():
     def lacking(number, applied, _state):
-        return Says(applied, needs_replicas=None if number < 3 else number)
+        return says(applied, needs_replicas=None if number < 3 else number)
 
     ran, _ = scripted(scenario(windows=6), lacking)
     assert ran.shortage is not None
@@ -271,7 +334,7 @@ def test_service_times_drift():
     """Batches that take half as long again are seen to, from then on."""
     curve = {**EXAMPLE["serviceTime"], "drift": [{"atSeconds": 10, "factor": 1.5}]}
     given = scenario(arrivals={"poisson": {"ratePerSecond": 100}}, serviceTime=curve)
-    _, algorithm = scripted(given, lambda _, applied, __: Says(applied))
+    _, algorithm = scripted(given, lambda _, applied, __: says(applied))
     alone_ms = [window.service_times[1][1] for window in algorithm.windows]
     assert alone_ms[:2] == pytest.approx([6.0, 6.0])
     assert alone_ms[3:] == pytest.approx([9.0] * (len(alone_ms) - 3))
@@ -301,7 +364,7 @@ def test_batches_that_do_not_fit_into_memory_fail():
     """500 requests/s fill batches to 5 on average: those above 8 are some, and are lost."""
     given = scenario(maxWorkingBatch=8)
     ran, algorithm = scripted(
-        given, lambda _, applied, __: Says(applied), start=Batching(max_batch_size=16)
+        given, lambda _, applied, __: says(applied), start=Batching(max_batch_size=16)
     )
     figures = ran.figures
     assert figures.failed > 1000
