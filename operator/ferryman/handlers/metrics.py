@@ -4,9 +4,11 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from ferryman.api.batching import Actuator
 from ferryman.api.conditions import ConditionType, find
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import InferenceModelStatus
+from ferryman.core.batching.actuators import ACTUATORS
 from ferryman.handlers.cache import Key
 
 _MODEL: Final = ("namespace", "model")
@@ -33,10 +35,16 @@ class Metrics:
             ("verb", "kind"),
             registry=registry,
         )
-        self.reloads = Counter(
+        self.changes = Counter(
             "ferryman_batching_changes",
-            "Changes of batching carried out on running pods.",
+            "Changes of batching on running pods by how they were made and what came of them.",
             ("actuator", "outcome"),
+            registry=registry,
+        )
+        self.reloads = Counter(
+            "ferryman_batching_reloads",
+            "Those of the changes that loaded the model anew.",
+            ("outcome",),
             registry=registry,
         )
         self.batch_size = Gauge(
@@ -87,6 +95,12 @@ class Metrics:
     def write(self, verb: str, kind: str) -> None:
         """Count a write that the API server accepted."""
         self.api_writes.labels(verb, kind).inc()
+
+    def changed(self, actuator: Actuator, outcome: str) -> None:
+        """Count a change of batching, and the reload that it took if it did."""
+        self.changes.labels(actuator, outcome).inc()
+        if ACTUATORS[actuator].reloads:
+            self.reloads.labels(outcome).inc()
 
     def show(self, model: InferenceModel, status: InferenceModelStatus) -> None:
         """Show what the status says of a model."""

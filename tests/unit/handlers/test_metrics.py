@@ -1,3 +1,6 @@
+import pytest
+
+from ferryman.handlers.metrics import Metrics
 from tests import factories
 from tests.fakes import wire
 
@@ -31,3 +34,21 @@ def test_of_a_model_that_is_deleted_while_nobody_watches_nothing_stays(cluster, 
     assert watched == (8, 8, 2)
     assert between == (None, None, 0)
     assert again == (None, 8, 1)
+
+
+@pytest.mark.parametrize(
+    ("actuator", "reloads"),
+    [
+        pytest.param("Reload", 1, id="a reload is one"),
+        pytest.param("InPlace", None, id="a change in place is none"),
+        pytest.param("LiveCap", None, id="nor is one by the live cap"),
+    ],
+)
+def test_changes_are_counted_by_actuator_and_reloads_alone(actuator, reloads):
+    metrics = Metrics()
+    metrics.changed(actuator, "Applied")
+    sample = metrics.registry.get_sample_value
+
+    labels = {"actuator": actuator, "outcome": "Applied"}
+    assert sample("ferryman_batching_changes_total", labels) == 1
+    assert sample("ferryman_batching_reloads_total", {"outcome": "Applied"}) == reloads
