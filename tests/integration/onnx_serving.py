@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,11 +13,29 @@ import tritonclient.grpc as triton
 from onnx import TensorProto, helper, numpy_helper
 from tritonclient.utils import np_to_triton_dtype
 
+from hack.images.tree import IMAGE
 from hack.models import onnx_graph
+
+ADAPTER = IMAGE / "onnxruntime"
 
 F = TensorProto.FLOAT
 ONNX = 'backend: "onnxruntime"\n'
 ONE_INSTANCE = "instance_group [ { count: 1 kind: KIND_CPU } ]\n"
+
+
+def adapter_parts():
+    """Import the adapter's modules from their backend folder, as Triton's stub does; by name.
+
+    Not the one that talks to Triton: that needs the stub's own module.
+    """
+    names = [file.stem for file in ADAPTER.glob("*.py") if file.stem != "model"]
+    sys.path.insert(0, str(ADAPTER))
+    try:
+        return {name: importlib.import_module(name) for name in names}
+    finally:
+        sys.path.remove(str(ADAPTER))
+        for name in names:
+            sys.modules.pop(name, None)
 
 
 def graph(nodes, inputs, outputs, weights=()):
@@ -55,6 +75,12 @@ def lookup():
     return graph([node], *sides, [table])
 
 
+def patient(max_batch_size):
+    """Wait for a full batch long enough for a busy machine to send one."""
+    delay = "dynamic_batching { max_queue_delay_microseconds: 1000000 }"
+    return f"max_batch_size: {max_batch_size}\n{delay}\n"
+
+
 class Served:
     """A running server and its repository, with one-line calls."""
 
@@ -74,14 +100,21 @@ class Served:
         headers = self.server.control_metadata
         return self.client.get_model_config(name, as_json=True, headers=headers)["config"]
 
-    def infer(self, name, outputs=None, **arrays):
-        """Send one request; `outputs` names those wanted, all by default."""
+    def infer(self, name, outputs=None, sequence=(0, False, False), **arrays):
+        """Send one request; `outputs` names those wanted, all by default.
+
+        Of a `sequence` its ID, and whether this request starts and ends it.
+        """
         inputs = []
         for key, array in arrays.items():
             tensor = triton.InferInput(key, list(array.shape), np_to_triton_dtype(array.dtype))
             inputs.append(tensor.set_data_from_numpy(array))
         wanted = [triton.InferRequestedOutput(key) for key in outputs] if outputs else None
-        return self.client.infer(name, inputs, outputs=wanted, client_timeout=60)
+        number, start, end = sequence
+        return self.client.infer(
+            name, inputs, outputs=wanted, client_timeout=60,
+            sequence_id=number, sequence_start=start, sequence_end=end,
+        )  # fmt: skip
 
     def largest_batch(self, name, at_least):
         """Return the size of the largest batch executed; wait up to 10 s for one of that size.

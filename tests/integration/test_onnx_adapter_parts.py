@@ -1,27 +1,19 @@
-"""The parts of the ONNX Runtime adapter that know nothing of Triton."""
+"""The parts of the ONNX Runtime adapter that know nothing of Triton: threads, batches, states."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
-import sys
 
 import numpy as np
 import pytest
 
-from hack.images.tree import IMAGE
+from tests.integration.onnx_serving import adapter_parts
 
 
 @pytest.fixture(scope="module")
 def parts():
-    """Import the adapter's modules from their backend folder, as Triton's stub does."""
-    names = ("cpu_budget", "request_batching")
-    sys.path.insert(0, str(IMAGE / "onnxruntime"))
-    try:
-        yield {name: __import__(name) for name in names}
-    finally:
-        sys.path.remove(str(IMAGE / "onnxruntime"))
-        for name in names:
-            sys.modules.pop(name, None)
+    return adapter_parts()
 
 
 @pytest.fixture
@@ -129,3 +121,126 @@ def test_outputs_that_are_not_one_row_for_each_row_are_not_dealt_out(parts):
         requests_of((1, 3), (1, 3)), lambda _: [np.ones(5)], batched=True
     )
     assert all("is not one for each row" in str(answer) for answer in answers)
+
+
+# Ragged batches
+
+
+def ragged(parts, kind, *, scattered=None, data_type="TYPE_INT32"):
+    config = {
+        "input": [{"name": "x", "dims": ["-1"], "allow_ragged_batch": True}],
+        "output": [{"name": "y", "dims": ["-1"]}],
+        "batch_input": [
+            {"kind": kind, "target_name": ["where"], "data_type": data_type, "source_input": ["x"]}
+        ],
+        "batch_output": scattered or [],
+    }
+    tensor = parts["onnx_signature"].Tensor("x", "TYPE_FP32", (-1,), (None,))
+    signature = parts["onnx_signature"].Signature((tensor,), ())
+    return parts["ragged_batch"].layout(config, signature)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        pytest.param("BATCH_ELEMENT_COUNT", [2, 3], id="each request's elements"),
+        pytest.param("BATCH_ACCUMULATED_ELEMENT_COUNT", [2, 5], id="where each request ends"),
+        pytest.param(
+            "BATCH_ACCUMULATED_ELEMENT_COUNT_WITH_ZERO", [0, 2, 5], id="where each begins, and all"
+        ),
+        pytest.param("BATCH_MAX_ELEMENT_COUNT_AS_SHAPE", [0, 0, 0], id="as long as the longest"),
+        pytest.param("BATCH_ITEM_SHAPE", [[2], [3]], id="each row's shape"),
+        pytest.param("BATCH_ITEM_SHAPE_FLATTEN", [2, 3], id="each row's shape, flat"),
+    ],
+)
+def test_ragged_requests_lie_one_after_the_other_and_a_batch_input_tells_where(
+    parts, kind, expected
+):
+    joined = ragged(parts, kind).join([{"x": np.ones((1, 2))}, {"x": np.ones((1, 3))}])
+    assert joined["x"].shape == (5,)
+    assert joined["where"].tolist() == expected
+    assert joined["where"].dtype == np.int32
+
+
+def test_a_scattered_output_that_does_not_fit_its_source_is_not_dealt_out(parts):
+    batch_output = {"target_name": ["y"], "source_input": ["x"]}
+    layout = ragged(parts, "BATCH_ELEMENT_COUNT", scattered=[batch_output])
+    answers = parts["request_batching"].answer(
+        [{"x": np.ones((1, 2))}], lambda _: [np.ones(3)], batched=True,
+        layout=dataclasses.replace(layout, outputs=["y"]),
+    )  # fmt: skip
+    assert str(answers[0]) == "output 'y' of shape [3] does not fit input 'x'"
+
+
+# The states of sequences
+
+START, END = 1, 2
+STATEFUL = {
+    "sequence_batching": {
+        "max_sequence_idle_microseconds": "5000000",
+        "state": [
+            {"input_name": "sum", "output_name": "new_sum", "initial_state": [{"name": "one"}]},
+            {"input_name": "raw", "output_name": "new_raw"},
+        ],
+    }
+}
+FRESH = {"sum": np.ones(1), "raw": np.full(1, 1e30)}  # the second is whatever lay in memory
+
+
+class Clock:
+    """Shows the time that a test set."""
+
+    now = 0.0
+
+    def __call__(self):
+        """Return the time."""
+        return self.now
+
+
+def sequences(parts, clock=None):
+    return parts["sequence_state"].Sequences(STATEFUL, clock or Clock())
+
+
+def values(feeds):
+    return feeds["sum"].item(), feeds["raw"].item()
+
+
+def keep(running, sequence, flags, value):
+    running.keep(sequence, flags, {"new_sum": np.full(1, value), "new_raw": np.full(1, value)})
+
+
+def test_a_sequence_begins_with_its_initial_state_or_zeros(parts):
+    assert values(sequences(parts).recall(7, START, FRESH)) == (1, 0)
+
+
+def test_each_sequence_goes_on_with_its_own_state(parts):
+    running = sequences(parts)
+    keep(running, 7, START, 70)
+    keep(running, "seven", START, 71)
+    assert values(running.recall(7, 0, FRESH)) == (70, 70)
+    assert values(running.recall("seven", 0, FRESH)) == (71, 71)
+
+
+@pytest.mark.parametrize("failed", [False, True], ids=["its first run passed", "it failed"])
+def test_a_sequence_that_starts_again_knows_nothing_of_the_one_before(parts, failed):
+    running = sequences(parts)
+    keep(running, 7, START, 70)
+    assert values(running.recall(7, START, FRESH)) == (1, 0)
+    if failed:
+        assert values(running.recall(7, 0, FRESH)) == (1, 0)
+
+
+def test_a_sequence_that_ended_leaves_nothing(parts):
+    running = sequences(parts)
+    keep(running, 7, START | END, 70)
+    assert values(running.recall(7, 0, FRESH)) == (1, 0)
+
+
+def test_sequences_that_clients_abandoned_are_forgotten_after_triton_forgot_them(parts):
+    clock = Clock()
+    running = sequences(parts, clock)
+    keep(running, 7, START, 70)
+    clock.now = 11.0  # idle for more than twice what Triton allows
+    keep(running, 8, START, 80)
+    assert values(running.recall(7, 0, FRESH)) == (1, 0)
+    assert values(running.recall(8, 0, FRESH)) == (80, 80)

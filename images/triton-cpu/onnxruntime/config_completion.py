@@ -14,117 +14,96 @@ What is stated is never changed; where it contradicts the graph, loading fails.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import ragged_batch
+from batching_trial import Trial
+from config_check import cannot_be_batched, check, fed, obstacle_to_batches, stated_tensors
 from onnx_signature import Signature, Tensor
 
 DEFAULT_MAX_BATCH_SIZE = 4
 Config = Mapping[str, Any]
 
 
-class ConfigError(ValueError):
-    """The configuration and the graph contradict each other; the message says where."""
-
-
 @dataclass(frozen=True)
 class Completion:
-    """What to add to a configuration; empty where it says all."""
+    """What to add to a configuration, empty where it says all; `note` is for the log."""
 
     max_batch_size: int = 0
     dynamic_batching: bool = False
     inputs: list[dict[str, Any]] = field(default_factory=list)
     outputs: list[dict[str, Any]] = field(default_factory=list)
+    note: str = ""
 
 
-def complete(config: Config, signature: Signature) -> Completion:
-    """Return what config.pbtxt leaves open, read from the graph."""
-    check(config, signature)
-    stated_inputs, stated_outputs = config.get("input"), config.get("output")
-    if stated_inputs and stated_outputs:
+def complete(
+    config: Config, signature: Signature, attempt: Callable[[], Trial] = Trial
+) -> Completion:
+    """Return what config.pbtxt leaves open, read from the graph.
+
+    `attempt` runs the graph with a few rows; by default nothing speaks against a batch.
+    """
+    check(config, signature, structure_only=True)
+    stated_size = config.get("max_batch_size", 0)
+    says_all = bool(stated_tensors(config, "input") and stated_tensors(config, "output"))
+    if says_all and not stated_size:
+        check(config, signature)
         return Completion()
-    max_batch_size = config.get("max_batch_size", 0)
-    if signature.batching_obstacle() is None:
-        max_batch_size = max_batch_size or DEFAULT_MAX_BATCH_SIZE
-    batched = max_batch_size > 0
+    obstacle, note = _rows(config, signature, attempt)
+    if stated_size and obstacle:
+        raise cannot_be_batched(config, obstacle)
+    size = stated_size or (0 if obstacle else DEFAULT_MAX_BATCH_SIZE)
+    check({**config, "max_batch_size": size}, signature)
+    return Completion(note=note) if says_all else _fill(config, signature, size, note)
+
+
+def _fill(config: Config, signature: Signature, size: int, note: str) -> Completion:
+    """Add what is not stated; what Triton or this backend feeds is no input of a client's."""
     scheduled = "sequence_batching" in config or "dynamic_batching" in config
+    others = {entry["name"] for entry in fed(config)}
+    inputs = [tensor for tensor in signature.inputs if tensor.name not in others]
     return Completion(
-        max_batch_size,
-        dynamic_batching=max_batch_size > 1 and not scheduled,
-        inputs=[] if stated_inputs else describe(signature.inputs, batched=batched),
-        outputs=[] if stated_outputs else describe(signature.outputs, batched=batched),
+        size,
+        dynamic_batching=size > 1 and not scheduled,
+        inputs=[] if stated_tensors(config, "input") else describe(inputs, batched=size > 0),
+        outputs=(
+            [] if stated_tensors(config, "output")
+            else describe(signature.outputs, batched=size > 0)
+        ),
+        note=note,
+    )  # fmt: skip
+
+
+def _rows(
+    config: Config, signature: Signature, attempt: Callable[[], Trial]
+) -> tuple[str | None, str]:
+    """Return what keeps the first dimension from being a batch, and a note where it is unsure."""
+    if obstacle := obstacle_to_batches(config, signature):
+        return obstacle, ""
+    if signature.rows_named_alike() or ragged_batch.layout(config, signature):
+        return None, ""
+    trial = attempt()
+    if trial.failure is None:
+        return trial.obstacle, ""
+    doubt = (
+        "the names of the first dimensions do not tell whether they count the same rows, and a "
+        f"trial run failed: {trial.failure}"
     )
+    if config.get("max_batch_size", 0):
+        return None, f"max_batch_size is taken as stated, though {doubt}"
+    return doubt, f"served without batching: {doubt}. State max_batch_size if it can be batched"
 
 
 def describe(tensors: Sequence[Tensor], *, batched: bool) -> list[dict[str, Any]]:
     """Write tensors as configuration entries, without the batch dimension where batched."""
-    return [_describe(tensor, tensor.dims[1:] if batched else tensor.dims) for tensor in tensors]
+    return [_describe(tensor, batched=batched) for tensor in tensors]
 
 
-def _describe(tensor: Tensor, dims: tuple[int, ...]) -> dict[str, Any]:
+def _describe(tensor: Tensor, *, batched: bool) -> dict[str, Any]:
+    dims = tensor.dims[1:] if batched else tensor.dims
     entry: dict[str, Any] = {"name": tensor.name, "data_type": tensor.data_type, "dims": list(dims)}
-    if not dims:  # Triton has no empty shape: one element outside, none inside
-        entry |= {"dims": [1], "reshape": {"shape": []}}
+    if not dims:  # Triton has no empty shape: one element outside; inside a batch it can say none
+        entry |= {"dims": [1]} | ({"reshape": {"shape": []}} if batched else {})
     return entry
-
-
-def check(config: Config, signature: Signature) -> None:
-    """Raise ConfigError, naming the tensor, where the configuration contradicts the graph."""
-    size = config.get("max_batch_size", 0)
-    obstacle = signature.batching_obstacle()
-    if size > 0 and obstacle:
-        raise ConfigError(
-            f"model '{config['name']}': max_batch_size is {size}, but the graph cannot be "
-            f"batched: {obstacle}. Set max_batch_size: 0, or export the model with a variable "
-            "first dimension, the same in all inputs and outputs"
-        )
-    if stated := config.get("input"):
-        _check_side(config, "input", stated, signature.inputs)
-        _check_complete(config, stated, signature.inputs)
-    _check_side(config, "output", config.get("output") or [], signature.outputs)
-
-
-def _check_complete(config: Config, stated: list[Config], inputs: Sequence[Tensor]) -> None:
-    names = {entry["name"] for entry in stated}
-    for tensor in inputs:
-        if tensor.name not in names:
-            raise ConfigError(
-                f"model '{config['name']}': the graph needs input '{tensor.name}', which the "
-                f"configuration does not state; it states {_list(names)}"
-            )
-
-
-def _check_side(config: Config, kind: str, stated: list[Config], tensors: Sequence[Tensor]) -> None:
-    known = {tensor.name: tensor for tensor in tensors}
-    for entry in stated:
-        name = entry["name"]
-        if name not in known:
-            raise ConfigError(
-                f"model '{config['name']}': the configuration states {kind} '{name}', which the "
-                f"graph does not have; its {kind}s are {_list(known)}"
-            )
-        if problem := _mismatch(entry, known[name], batched=config.get("max_batch_size", 0) > 0):
-            raise ConfigError(f"model '{config['name']}': {kind} '{name}': {problem}")
-
-
-def _mismatch(entry: Config, tensor: Tensor, *, batched: bool) -> str | None:
-    stated_type = entry.get("data_type", "TYPE_INVALID")
-    if stated_type not in (tensor.data_type, "TYPE_INVALID"):
-        return f"the configuration says {stated_type}, the graph {tensor.data_type}"
-    stated = _inner_dims(entry)
-    graph = list(tensor.dims[1:] if batched else tensor.dims)
-    agree = len(stated) == len(graph) and all(
-        theirs in (-1, ours) for ours, theirs in zip(stated, graph, strict=True)
-    )
-    return None if agree else f"the configuration says dims {stated}, the graph {graph}"
-
-
-def _inner_dims(entry: Config) -> list[int]:
-    """Return the dimensions that the model sees: the reshaped ones where there is a reshape."""
-    inner = entry["reshape"].get("shape", []) if "reshape" in entry else entry.get("dims", [])
-    return [int(dim) for dim in inner]
-
-
-def _list(names: Iterable[str]) -> str:
-    return ", ".join(f"'{name}'" for name in sorted(names))

@@ -34,11 +34,12 @@ class Threads:
 
 
 def _parameter(parameters: Mapping[str, Any], key: str) -> int:
-    """Read a thread count; 0 or absent means unset, as in Triton's own backend."""
+    """Read a thread count; 0 or less, or absent, means unset, as in Triton's own backend."""
     text = parameters.get(key, {}).get("string_value", "0")
-    if not text.isdecimal():
-        raise ValueError(f"parameter '{key}' must be a whole number, not '{text}'")
-    return int(text)
+    try:
+        return max(0, int(text))
+    except ValueError:
+        raise ValueError(f"parameter '{key}' must be a whole number, not '{text}'") from None
 
 
 def available_cpus(cgroups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> int:

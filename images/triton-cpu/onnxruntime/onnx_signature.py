@@ -23,8 +23,16 @@ DATA_TYPES = {
     "tensor(string)": "TYPE_STRING",
     "tensor(bfloat16)": "TYPE_BF16",
 }
-#: Triton has it, but its Python backend hands tensors over as numpy arrays, which lack it.
-UNUSABLE = {"TYPE_BF16": "export the model with float32 or float16, or use NVIDIA's image"}
+#: What to do about a type that Triton cannot carry, by how its name begins.
+REMEDIES = {
+    "seq(map(": "export the model without ZipMap (skl2onnx: options={'zipmap': False})",
+    "seq(": "let the graph join the sequence into one tensor (ConcatFromSequence)",
+    "optional(": "export the model with a plain tensor in its place",
+    "sparse_tensor(": "let the graph give a dense tensor",
+    "tensor(": "let the graph cast it (Cast) to a type that Triton has",
+}
+#: What a refusal says where the table above has no better word.
+OTHER_REMEDY = "export the model with tensors of numbers or strings"
 
 #: ONNX Runtime's own names for dimensions it knows nothing about.
 UNKNOWN_PREFIX = "unk__"
@@ -47,6 +55,9 @@ class Session(Protocol):
     def get_outputs(self) -> Sequence[Node]:
         """Return what the graph gives."""
 
+    def get_overridable_initializers(self) -> Sequence[Node]:
+        """Return the constants that a caller may replace."""
+
 
 @dataclass(frozen=True)
 class Tensor:
@@ -60,31 +71,33 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Signature:
-    """The inputs and outputs of a graph."""
+    """The inputs and outputs of a graph; `defaults` are inputs that it has a value for itself."""
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    defaults: tuple[Tensor, ...] = ()
 
     def batching_obstacle(self) -> str | None:
-        """Say what keeps the first dimension from being a batch; None when nothing does.
-
-        It is a batch when it is variable in every input and output, and named alike where
-        named: an output counted by another symbol (detections, say) is not one row a request.
-        """
-        symbol: str | None = None
-        for kind, tensor in self._tensors():
+        """Say what keeps the first dimension from being a batch; None when nothing shows."""
+        if not self.inputs:
+            return "it has no input whose rows could be counted"
+        for kind, tensor in self.tensors():
             if not tensor.dims:
                 return f"{kind} '{tensor.name}' is a scalar"
             if tensor.dims[0] != -1:
                 return f"{kind} '{tensor.name}' has the fixed first dimension {tensor.dims[0]}"
-            own = tensor.symbols[0]
-            if symbol and own and own != symbol:
-                named = f"{kind} '{tensor.name}' counts its first dimension"
-                return f"{named} by '{own}', not by '{symbol}'"
-            symbol = symbol or own
         return None
 
-    def _tensors(self) -> Iterable[tuple[str, Tensor]]:
+    def rows_named_alike(self) -> bool:
+        """Say whether all first dimensions bear one name: then they count the same rows.
+
+        Different names, or none, prove nothing: exporters make them up (`Relu_out_dim_0`).
+        """
+        names = {tensor.symbols[0] for _, tensor in self.tensors()}
+        return len(names) == 1 and None not in names
+
+    def tensors(self) -> Iterable[tuple[str, Tensor]]:
+        """Yield each input and output with its kind."""
         yield from (("input", tensor) for tensor in self.inputs)
         yield from (("output", tensor) for tensor in self.outputs)
 
@@ -94,15 +107,18 @@ def read_signature(session: Session) -> Signature:
     return Signature(
         tuple(_tensor("input", node) for node in session.get_inputs()),
         tuple(_tensor("output", node) for node in session.get_outputs()),
+        tuple(_tensor("input", node) for node in session.get_overridable_initializers()),
     )
 
 
 def _tensor(kind: str, node: Node) -> Tensor:
     data_type = DATA_TYPES.get(node.type)
     if data_type is None:
-        raise ValueError(f"{kind} '{node.name}' is a {node.type}, which Triton cannot carry")
-    if remedy := UNUSABLE.get(data_type):
-        raise ValueError(f"{kind} '{node.name}' is a {node.type}: {remedy}")
+        remedies = (REMEDIES[start] for start in REMEDIES if node.type.startswith(start))
+        remedy = next(remedies, OTHER_REMEDY)
+        raise ValueError(
+            f"{kind} '{node.name}' has the type {node.type}, which Triton cannot carry: {remedy}"
+        )
     dims = tuple(dim if isinstance(dim, int) and dim >= 0 else -1 for dim in node.shape)
     return Tensor(node.name, data_type, dims, tuple(_symbol(dim) for dim in node.shape))
 
