@@ -4,16 +4,24 @@ import csv
 import json
 import sys
 
+import numpy as np
 import pytest
+from onnx import TensorProto
 
 from ferryman.cli.main import main
-from hack.models import digits
+from hack.models import digits, onnx_graph
+from tests.integration.onnx_serving import identity
 from tests.integration.tritonserver import TritonServer
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 CONFIG = 'backend: "onnxruntime" max_batch_size: 16 dynamic_batching {}'
-SHORT = ("--rate=50", "--duration=2")
+ALONE = 'backend: "onnxruntime" instance_group [ { count: 1 kind: KIND_CPU } ] '
+TEXTS = """
+    input [ { name: "x" data_type: TYPE_STRING dims: [ -1 ] } ]
+    output [ { name: "y" data_type: TYPE_STRING dims: [ -1 ] } ]
+"""
+SHORT = ("--rate=50", "--duration=2")  # 100 requests
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +29,14 @@ def server(tmp_path_factory):
     repository = tmp_path_factory.mktemp("models")
     digits.write(repository / "digits")
     (repository / "digits" / "config.pbtxt").write_text(CONFIG)
-    with TritonServer(repository, models=["digits"]) as running:
+    passed_on = {
+        "bfloat16": (identity(TensorProto.BFLOAT16, ["n", 3]), ALONE),
+        "texts": (identity(TensorProto.STRING, ["n"]), ALONE + TEXTS),  # without batches
+    }
+    for name, (model, config) in passed_on.items():
+        onnx_graph.save(model, repository / name)
+        (repository / name / "config.pbtxt").write_text(config)
+    with TritonServer(repository, models=["digits", *passed_on]) as running:
         yield running
 
 
@@ -63,6 +78,26 @@ def test_a_larger_batch_than_the_model_takes_is_reported_as_refused(ferryman_loa
     summary = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (summary["ok"], summary["failures"]) == (0, {"refused": 100})
     assert "batch-size must be <= 16" in summary["examples"]["refused"]
+
+
+def sent_and_answered(capsys):
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return summary["sent"], summary["ok"], summary["accuracy"]
+
+
+def test_bfloat16_is_drawn_and_read(ferryman_load, capsys):
+    assert ferryman_load("--batch-size=2", "--arrivals=constant", model="bfloat16") == 0
+    assert sent_and_answered(capsys) == (100, 100, None)
+
+
+def test_texts_of_any_number_go_to_a_model_without_batches(ferryman_load, tmp_path, capsys):
+    texts = np.array([["one", "Fähre"], ["two", ""]])
+    np.savez(tmp_path / "in.npz", x=texts)
+    arguments = (f"--input={tmp_path / 'in.npz'}", "--arrivals=constant")
+    assert ferryman_load(*arguments, model="texts") == 0
+    assert sent_and_answered(capsys) == (100, 100, None)
+    assert ferryman_load("--batch-size=2", model="texts") == 2
+    assert "the model takes no batches" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

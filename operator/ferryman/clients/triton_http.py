@@ -151,21 +151,20 @@ class TritonConnection:
 
 
 def random_request(signature: Signature, batch_size: int | None, seed: int) -> Request:
-    """Return a request of random numbers in every input; other dimensions of any size are 1.
+    """Return a request of random values in every input; other dimensions of any size are 1.
 
-    ``batch_size`` None is a model that takes no batches. Raises ValueError for types that
-    cannot be drawn (BYTES, BF16).
+    ``batch_size`` None is a model that takes no batches.
     """
     random = np.random.default_rng(seed)
-    arrays = {tensor.name: _draw(random, tensor, batch_size) for tensor in signature.inputs}
+    arrays = {
+        tensor.name: inference.draw(random, tensor, _shape(tensor, batch_size))
+        for tensor in signature.inputs
+    }
     return inference.build(arrays, [], None)
 
 
-def _draw(random: np.random.Generator, tensor: Tensor, batch_size: int | None) -> inference.Array:
-    """Draw ordinary numbers: NaN and denormals would be slower than any image is."""
+def _shape(tensor: Tensor, batch_size: int | None) -> list[int]:
     shape = [1 if size == -1 else size for size in tensor.shape]
     if batch_size is not None:
         shape[0] = batch_size
-    if tensor.dtype.kind == "f":
-        return random.standard_normal(shape, np.float32).astype(tensor.dtype, copy=False)
-    return random.integers(0, 2, shape).astype(tensor.dtype)
+    return shape

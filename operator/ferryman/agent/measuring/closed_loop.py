@@ -107,7 +107,7 @@ class HttpServer:
 def image_bytes(signature: Signature) -> int:
     """Return the size of one image's inputs; dimensions of any size count as 1."""
     return sum(
-        math.prod(max(1, size) for size in tensor.shape) * tensor.dtype.itemsize
+        math.prod(max(1, size) for size in tensor.shape) * tensor.item_bytes
         for tensor in signature.inputs
     )
 

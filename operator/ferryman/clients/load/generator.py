@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import cycle
 from typing import Any, Final
 
@@ -85,16 +85,25 @@ async def signature_of(url: str, model: str) -> Signature:
     """Ask a server for a model's inputs and outputs; raises TargetUnavailable."""
     timeout = aiohttp.ClientTimeout(total=METADATA_TIMEOUT_S)
     try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as http,
-            http.get(f"{url}/v2/models/{model}") as answer,
-        ):
-            if answer.status != 200:  # noqa: PLR2004  OK
-                words = (await answer.text())[:_MAX_DETAIL_CHARACTERS]
-                raise TargetUnavailable(f"{url} does not serve {model}: {answer.status} {words}")
-            return Signature.from_metadata(await answer.json(content_type=None))
+        async with aiohttp.ClientSession(timeout=timeout) as http:
+            async with http.get(f"{url}/v2/models/{model}") as answer:
+                if answer.status != 200:  # noqa: PLR2004  OK
+                    words = (await answer.text())[:_MAX_DETAIL_CHARACTERS]
+                    raise TargetUnavailable(
+                        f"{url} does not serve {model}: {answer.status} {words}"
+                    )
+                signature = Signature.from_metadata(await answer.json(content_type=None))
+            return replace(signature, max_batch_size=await _max_batch_size(http, url, model))
     except (aiohttp.ClientError, TimeoutError, ValueError, KeyError) as error:
         raise TargetUnavailable(f"{url} does not answer: {_words(error)}") from error
+
+
+async def _max_batch_size(http: aiohttp.ClientSession, url: str, model: str) -> int | None:
+    """Return what the configuration says; None where the server keeps that to itself."""
+    async with http.get(f"{url}/v2/models/{model}/config") as answer:
+        if answer.status != 200:  # noqa: PLR2004  OK
+            return None
+        return int((await answer.json(content_type=None)).get("max_batch_size", 0))
 
 
 async def run(

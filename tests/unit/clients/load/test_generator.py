@@ -22,8 +22,8 @@ SEVEN = {"outputs": [{"name": "label", "datatype": "INT64", "shape": [1, 1], "da
 
 
 @asynccontextmanager
-async def fake(answer):
-    """Serve one model whose inference is the coroutine `answer(number)`."""
+async def fake(answer, config=None):
+    """Serve one model whose inference is the coroutine `answer(number)`; None hides its config."""
     count = 0
 
     async def infer(request):
@@ -35,8 +35,12 @@ async def fake(answer):
     async def metadata(_):
         return web.json_response(METADATA)
 
+    async def configuration(_):
+        return web.json_response(config, status=403 if config is None else 200)
+
     app = web.Application()
     app.add_routes([web.post("/v2/models/m/infer", infer), web.get("/v2/models/m", metadata)])
+    app.add_routes([web.get("/v2/models/m/config", configuration)])
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -161,6 +165,19 @@ async def test_an_unknown_model_and_an_absent_server_are_told_apart(unused_tcp_p
             await load.signature_of(url, "other")
     with pytest.raises(TargetUnavailable, match="does not answer"):
         await load.signature_of(f"http://127.0.0.1:{unused_tcp_port}", "m")
+
+
+@pytest.mark.parametrize(
+    ("config", "size"),
+    [
+        pytest.param({"max_batch_size": 8}, 8, id="it batches"),
+        pytest.param({"name": "m"}, 0, id="it takes no batches"),
+        pytest.param(None, None, id="the server keeps it to itself"),
+    ],
+)
+async def test_whether_a_model_batches_is_asked_of_its_configuration(config, size):
+    async with fake(after(0), config) as url:
+        assert (await load.signature_of(url, "m")).max_batch_size == size
 
 
 async def test_a_schedule_of_ones_own_is_kept_to():
