@@ -67,6 +67,13 @@ def found():
     return graph(nodes, {"x": (F, ["n", 4])}, {"y": (BOXES, ["found", 2])})
 
 
+def flattened():
+    """Make a row of each element."""
+    shape = numpy_helper.from_array(np.array([-1, 1], np.int64), "shape")
+    sides = {"x": (F, ["n", "length"])}, {"y": (F, ["all", 1])}
+    return graph([helper.make_node("Reshape", ["x", "shape"], ["y"])], *sides, [shape])
+
+
 def multiplied(inner):
     """Multiply rows of a variable length by a matrix that takes one length only."""
     weights = numpy_helper.from_array(np.ones((inner, 2), np.float32), "w")
@@ -82,7 +89,9 @@ def multiplied(inner):
         pytest.param(relu([None, 4], [None, 4]), 4, id="without names"),
         pytest.param(added(), 4, id="every input named for itself"),
         pytest.param(multiplied(64), 4, id="a length that the trial finds"),
+        pytest.param(multiplied(1), 4, id="rows of one element"),
         pytest.param(found(), 0, id="rows of its own"),
+        pytest.param(flattened(), 0, id="a row of each element"),
         pytest.param(relu([1, 4], [1, 4]), 0, id="a fixed number of rows"),
         pytest.param(relu([], []), 0, id="a scalar"),
     ],

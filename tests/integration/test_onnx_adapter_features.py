@@ -206,7 +206,7 @@ def running_sum():
 @pytest.mark.parametrize("strategy", ["direct", "oldest"])
 def test_sequences_have_control_inputs_and_states_of_their_own(served, strategy):
     name = f"sequence-{strategy}"
-    served.add(name, running_sum(), ONNX + SEQUENCE.format(strategy=strategy) + ONE_INSTANCE)
+    served.add(name, running_sum(), ONNX + SEQUENCE.format(strategy=strategy))  # two instances
 
     def send(number, value, *, start=False, end=False):
         answer = served.infer(name, x=row(value), sequence=(number, start, end))

@@ -17,8 +17,9 @@ Feeds = dict[str, np.ndarray]
 Run = Callable[[Feeds], Sequence[np.ndarray]]
 
 ROWS = (2, 3)
-#: What other variable dimensions are tried with, one after the other, until the graph runs.
-SIZES = (1, 16, 64, 224)
+#: What other variable dimensions are tried with, one after the other, until the graph runs. One
+#: comes last: with it, a graph that makes a row of each element would look like one of rows.
+SIZES = (8, 64, 224, 1)
 
 NUMPY_TYPES: dict[str, type[np.generic]] = {
     "TYPE_BOOL": np.bool_,
