@@ -25,9 +25,9 @@ class CandidateStatus(ApiType):
     benchmark: float | None = None
     """Its benchmark term, 0 to 1: seconds per image relative to the slowest candidate."""
     memory: float | None = None
-    """Its memory utilisation, 0 to 1; unknown counts as 1."""
+    """Its memory utilisation, 0 to 1; absent where it is unknown."""
     utilisation: float | None = None
-    """Its processor utilisation, 0 to 1; unknown counts as 1."""
+    """Its processor utilisation, 0 to 1; absent where it is unknown."""
     workload: float | None = None
     """The weighted sum of the three terms; the least one wins (policy LeastWorkload)."""
     cost: float | None = None

@@ -14,6 +14,7 @@ from ferryman.api.inference_model_status import CandidateStatus, ObservedStatus,
 from ferryman.core.wording import describe_more
 
 NOTHING = "-"
+UNKNOWN = "unknown"
 SHOWN_CHANGES = 3
 
 
@@ -115,9 +116,11 @@ def _cells(candidate: CandidateStatus, *, here: bool) -> Iterator[Text]:
     yield Text(candidate.node_type)
     yield Text(candidate.processor)
     yield Text(candidate.node or NOTHING)
+    # A term that a scored candidate lacks is unknown; one without a score was never looked at.
+    missing = NOTHING if candidate.workload is None else UNKNOWN
     terms = (candidate.benchmark, candidate.memory, candidate.utilisation, candidate.workload)
     for term in terms:
-        yield Text(NOTHING if term is None else f"{term:.2f}")
+        yield Text(missing if term is None else f"{term:.2f}")
     yield Text(candidate.reason)
     yield Text(_why(candidate))
 

@@ -55,6 +55,17 @@ def test_the_example_of_the_documentation_is_decided_as_it_says(capsys):
     assert line(shown.out, "Objectives") == "Objectives p99 at most 50 ms"
 
 
+def test_a_term_that_nobody_could_read_is_shown_as_unknown(tmp_path, capsys):
+    text = EXAMPLE.read_text(encoding="utf-8").replace("memoryUtilisation: 0.55", "driver: x")
+    assert "driver: x" in text
+    (tmp_path / "s.yaml").write_text(text, encoding="utf-8")
+    assert main.main(["explain", "--snapshot", str(tmp_path / "s.yaml")]) == 0
+    shown = capsys.readouterr().out
+    assert line(shown, "→", "gpu-a").startswith("→ gpu-a gpu gpu-1 0.05 unknown 0.60 0.65")
+    assert "without memory, unknown for a whole class" in line(shown, "Why")
+    assert line(shown, "TaintNotTolerated").startswith("gpu-b gpu gpu-2 - - - - ")
+
+
 def test_a_busier_gpu_loses_as_the_documentation_says(tmp_path, capsys):
     text = EXAMPLE.read_text(encoding="utf-8").replace("utilisation: 0.60", "utilisation: 0.75")
     (tmp_path / "s.yaml").write_text(text, encoding="utf-8")

@@ -19,7 +19,7 @@ from ferryman.api.node_profile import Benchmark, NodeProfileStatus, Processor
 from ferryman.core import timestamps
 from ferryman.core.placement import fit
 from ferryman.core.placement.filters import FilterContext, Place, Refusal, permits, refuse, unusable
-from ferryman.core.placement.workload import Contender, Utilisation, seconds_per_image, share
+from ferryman.core.placement.workload import Contender, Utilisation, known_share, seconds_per_image
 from ferryman.core.snapshot import NodeView
 
 
@@ -153,16 +153,18 @@ def _load(place: Place) -> Utilisation:
     node, processor = place.node, place.processor
     if not node.in_flight_cpu_millicores and not node.in_flight_memory_bytes:
         return Utilisation(
-            node.name, share(processor.memory_utilisation), share(processor.utilisation)
+            node.name,
+            known_share(processor.memory_utilisation),
+            known_share(processor.utilisation),
         )
     cpu_millicores = quantity.to_millicores(node.allocatable.get("cpu", 0))
     memory_bytes = quantity.to_units(node.allocatable.get("memory", 0))
     return Utilisation(
         node=node.name,
-        memory=share(
+        memory=known_share(
             processor.memory_utilisation, node.in_flight_memory_bytes / max(1, memory_bytes)
         ),
-        utilisation=share(
+        utilisation=known_share(
             processor.utilisation, node.in_flight_cpu_millicores / max(1, cpu_millicores)
         ),
     )

@@ -29,25 +29,39 @@ def _scored(place: int, ranked: Sequence[Workload], weights: WorkloadWeights) ->
         chosen=chosen,
         node=workload.node,
         benchmark=round(workload.benchmark, _DECIMALS),
-        memory=round(workload.memory, _DECIMALS),
-        utilisation=round(workload.utilisation, _DECIMALS),
+        memory=_rounded(workload.memory),
+        utilisation=_rounded(workload.utilisation),
         workload=round(workload.total, _DECIMALS),
         reason=Reason.LEAST_WORKLOAD if chosen else Reason.MORE_WORKLOAD,
         message=f"{_sum(workload, weights)}; {comparison}",
     )
 
 
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(share, _DECIMALS)
+
+
 def _sum(workload: Workload, weights: WorkloadWeights) -> str:
+    """Return the sum in words; a term that is left out for all is named after it."""
+    counted = workload.counted
     terms = (
-        (weights.benchmark, "benchmark", workload.benchmark),
-        (weights.memory, "memory", workload.memory),
-        (weights.utilisation, "utilisation", workload.utilisation),
+        (weights.benchmark, "benchmark", workload.benchmark, workload.benchmark),
+        (weights.memory, "memory", workload.memory, counted.memory),
+        (weights.utilisation, "utilisation", workload.utilisation, counted.utilisation),
     )
-    parts = (
-        f"{name} {value:.2f}" if weight == 1 else f"{weight} x {name} {value:.2f}"
-        for weight, name, value in terms
-    )
-    return f"workload {workload.total:.2f} = {' + '.join(parts)}"
+    parts = [
+        f"{'' if weight == 1 else f'{weight} x '}{_term(name, seen, value)}"
+        for weight, name, seen, value in terms
+        if value is not None
+    ]
+    missing = [name for _, name, _, value in terms if value is None]
+    without = f" (without {' and '.join(missing)}, unknown for a whole class)" if missing else ""
+    return f"workload {workload.total:.2f} = {' + '.join(parts)}{without}"
+
+
+def _term(name: str, seen: float | None, value: float) -> str:
+    """Return a term; where it is unknown, what stands for it."""
+    return f"{name} {value:.2f}" if seen is not None else f"unknown {name} as {value:.2f}"
 
 
 def _least_of(ranked: Sequence[Workload]) -> str:

@@ -53,9 +53,10 @@ def test_only_nodes_that_fit_compete():
     assert only(nodes).contender.loads == (Utilisation("n1", memory=0.25, utilisation=0.5),)
 
 
-def test_unknown_utilisation_counts_as_full():
-    loads = only([node("n", processors=[processor("cpu", None, None)])]).contender.loads
-    assert loads == (Utilisation("n", memory=1.0, utilisation=1.0),)
+@pytest.mark.parametrize("reserved", [{}, {"in_flight_cpu_millicores": 1000}])
+def test_unknown_utilisation_stays_unknown_whatever_comes_on_top(reserved):
+    nodes = [node("n", processors=[processor("cpu", None, None)], reserved=reserved)]
+    assert only(nodes).contender.loads == (Utilisation("n", memory=None, utilisation=None),)
 
 
 def test_what_was_placed_moments_ago_counts_as_load():

@@ -23,6 +23,8 @@ from tests.factories import (
     source,
 )
 
+FAST_GPU = benchmark(2_500.0, processor="gpu", node_type="gb10")
+
 
 def small(name="small-1", utilisation=0.1, memory=0.1, **fields):
     """Return an idle node of a slow type."""
@@ -84,6 +86,24 @@ def test_every_candidate_is_listed_with_its_terms_the_best_first():
     assert second.message == (
         "workload 1.20 = benchmark 1.00 + memory 0.10 + utilisation 0.10; 0.65 more than large"
     )
+
+
+def test_unknown_memory_is_shown_as_unknown_and_costs_a_gpu_no_model():
+    silent = node("gb10", "gb10", processors=[processor("gpu", 0.3, None)], benchmarks=[FAST_GPU])
+    placement = choose(snapshot(nodes=[small(), silent]), NOW)
+    assert (placement.node_type, placement.candidates[0].memory) == ("gb10", None)
+    assert placement.message == (
+        "gb10 (gpu): workload 0.34 = benchmark 0.04 + utilisation 0.30 "
+        "(without memory, unknown for a whole class); the least of 2, next is small with 1.10"
+    )
+
+
+def test_what_stands_in_for_an_unknown_term_is_said():
+    nodes = [small(), node("big-1", "big", processors=[processor("cpu", 0.1, None)])]
+    first, second = choose(snapshot(nodes=nodes), NOW).candidates
+    assert {first.memory, second.memory} == {0.1, None}
+    silent = first if first.memory is None else second
+    assert "unknown memory as 0.10" in silent.message
 
 
 def test_a_busy_fast_node_loses_against_an_idle_slow_one():

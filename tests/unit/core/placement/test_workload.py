@@ -6,7 +6,14 @@ from hypothesis import strategies as st
 
 from ferryman.api.inference_model import WorkloadWeights
 from ferryman.api.node_profile import BenchmarkPoint
-from ferryman.core.placement.workload import Contender, Utilisation, rank, seconds_per_image, share
+from ferryman.core.placement.workload import (
+    Contender,
+    Counted,
+    Utilisation,
+    rank,
+    seconds_per_image,
+    share,
+)
 from tests.factories import points
 
 EVEN = WorkloadWeights()
@@ -119,6 +126,76 @@ def test_share(known, added, expected):
     assert share(known, added) == pytest.approx(expected)
 
 
+SPEEDS = {"cpu": 0.04, "gpu": 0.01}
+
+
+def entrant(name, processor, *loads):
+    return contender(name, SPEEDS[processor], *loads, processor=processor)
+
+
+@pytest.mark.parametrize(
+    ("contenders", "winner"),
+    [
+        pytest.param(
+            [entrant("cpu", "cpu", (0.2, 0.1)), entrant("gb10", "gpu", (None, 0.3))],
+            "gb10",
+            id="memory that no GPU tells is left out for all",
+        ),
+        pytest.param(
+            [entrant("cpu", "cpu", (0.0, 0.0)), entrant("orin", "gpu", (None, None))],
+            "orin",
+            id="nothing is known of the GPU: the benchmark decides alone",
+        ),
+        pytest.param(
+            [
+                entrant("cpu", "cpu", (0.2, 0.2)),
+                entrant("known", "gpu", (0.9, 0.9)),
+                entrant("silent", "gpu", (None, None)),
+            ],
+            "cpu",
+            id="the GPUs that are known are busy, so the other counts as busy",
+        ),
+        pytest.param(
+            [
+                entrant("cpu", "cpu", (0.2, 0.2)),
+                contender("slow", 0.036, (0.4, 0.4), processor="gpu"),
+                entrant("silent", "gpu", (None, None)),
+            ],
+            "silent",
+            id="the GPUs that are known are free enough, so the other counts as such",
+        ),
+        pytest.param(
+            [entrant("a", "cpu", (None, 0.5)), entrant("b", "cpu", (None, 0.4))],
+            "b",
+            id="within a class what nobody tells decides nothing",
+        ),
+    ],
+)
+def test_what_nobody_could_read_moves_no_model_from_one_class_to_another(contenders, winner):
+    assert names(rank(contenders, EVEN))[0] == winner
+
+
+def test_what_is_unknown_is_shown_as_unknown_and_what_it_counts_as_beside_it():
+    known, silent = (entrant("known", "gpu", (0.4, 0.2)), entrant("silent", "gpu", (None, 0.3)))
+    workloads = {workload.node_type: workload for workload in rank([known, silent], EVEN)}
+    assert (workloads["silent"].memory, workloads["silent"].counted) == (None, Counted(0.4, 0.3))
+    assert workloads["silent"].total == 1.7
+
+
+def test_a_term_that_is_left_out_is_left_out_of_every_sum():
+    ranked = rank([entrant("c", "cpu", (0.2, 0.1)), entrant("g", "gpu", (None, 0.3))], EVEN)
+    assert [(w.node_type, w.total, w.counted.memory) for w in ranked] == [
+        ("g", 0.55, None),
+        ("c", 1.1, None),
+    ]
+    assert ranked[1].memory == 0.2  # it is known all the same
+
+
+def test_of_twins_the_one_that_is_known_to_be_free_comes_first():
+    workload = rank([contender("a", 0.01, (None, None), (0.9, 0.9))], EVEN)[0]
+    assert workload.node == "a-2"
+
+
 def test_seconds_per_image_are_those_of_the_best_row():
     assert seconds_per_image(points(20, 50, 40)) == 1 / 50
 
@@ -207,6 +284,39 @@ def test_the_order_of_contenders_and_nodes_does_not_matter(contenders, weights):
             for c in shuffled
         ]
         assert rank(turned, weights) == expected
+
+
+MAYBE = st.one_of(st.none(), SHARES)
+OF_TWO_CLASSES = st.lists(
+    st.builds(
+        lambda name, seconds, loads, kind: contender(name, seconds, *loads, processor=kind),
+        st.sampled_from("abcdefgh"),
+        st.floats(min_value=1e-3, max_value=1),
+        st.lists(st.tuples(MAYBE, MAYBE), min_size=1, max_size=3),
+        st.sampled_from(["cpu", "gpu"]),
+    ),
+    min_size=1,
+    max_size=5,
+    unique_by=lambda c: c.node_type,
+)
+
+
+@given(OF_TWO_CLASSES, WEIGHTS)
+def test_what_is_unknown_is_never_better_than_the_best_nor_worse_than_the_worst_of_its_class(
+    contenders, weights
+):
+    ranked = rank(contenders, weights)
+    assert [w.total for w in ranked] == sorted(w.total for w in ranked)
+    for term in ("memory", "utilisation"):
+        counted = {getattr(w.counted, term) for w in ranked}
+        if None in counted:
+            assert counted == {None}  # left out for all, or for none
+            continue
+        for workload in ranked:
+            own = [w for w in ranked if w.processor == workload.processor]
+            known = [x for x in (getattr(w, term) for w in own) if x is not None]
+            value = getattr(workload.counted, term)
+            assert min(known) - 1e-12 <= value <= max(known) + 1e-12
 
 
 @given(CONTENDERS, WEIGHTS, SHARES)
