@@ -20,6 +20,7 @@ _MAX_REPLICAS: Final = 1024
 #: The version in one label (since 0.17) or in three.
 _DRIVER: Final = "cuda.driver-version.full"
 _DRIVER_PARTS: Final = ("cuda.driver.major", "cuda.driver.minor", "cuda.driver.rev")
+_NO_LABEL: Final = re.compile(r"[^A-Za-z0-9-_. ]")
 #: What is appended to a product's name for a share or a MIG instance of it.
 _SUFFIX: Final = re.compile(r"-(SHARED|MIG-.*)$")
 
@@ -52,22 +53,28 @@ class GpuLabels:
         )
 
     def disagreements(
-        self, *, products: frozenset[str], count: int, driver: str | None, mig: bool
+        self, *, products: Mapping[str, int], count: int, driver: str | None, mig: bool
     ) -> Iterator[str]:
-        """Yield where NVML says otherwise, and which of the two counts."""
+        """Yield where NVML says otherwise, and which of the two counts.
+
+        ``products`` are the GPUs of each name that NVML knows.
+        """
         if self.driver and driver and not _same_version(self.driver, driver):
             yield (
                 f"NVML names driver {driver}, GPU feature discovery's label {self.driver}: "
                 "the label counts; it may be from before an upgrade"
             )
-        names = {re.sub(r"\s+", "-", product) for product in products}
+        names = {
+            name: number for product, number in products.items() for name in _as_labels(product)
+        }
         if self.product and names and self.product not in names:
             yield (
                 f"NVML names {' + '.join(sorted(products))}, GPU feature discovery's label "
                 f"{self.product}: NVML counts"
             )
-        # Under MIG the label counts instances, if the strategy says so.
-        if self.count and self.count != count and not mig:
+        # Under MIG the label counts instances, if the strategy says so. Where products differ, the
+        # labels are about one of them.
+        if self.count and self.count not in {count, names.get(self.product or "")} and not mig:
             yield (
                 f"NVML lists {count} GPUs, GPU feature discovery's label says {self.count}: "
                 "NVML counts"
@@ -85,10 +92,24 @@ def _driver(own: Mapping[str, str]) -> str | None:
     return own.get(_DRIVER) or ".".join(parts) or None
 
 
+def _as_labels(product: str) -> set[str]:
+    """Return a product's name as GPU feature discovery makes a label's value of it.
+
+    What a label cannot carry is dropped and blanks become dashes: ``Orin (nvgpu)`` is
+    ``Orin-nvgpu``. Old versions made a dash of each blank and dropped nothing.
+    """
+    return {"-".join(_NO_LABEL.sub("", product).split()), product.replace(" ", "-")}
+
+
 def _same_version(one: str, other: str) -> bool:
-    """Compare versions number by number: 550.54.15 and 550.54.015 are the same."""
-    return _numbers(one) == _numbers(other)
+    """Compare versions number by number: 550.54.15 and 550.54.015 are the same.
+
+    A label in parts has no more than three, and the last may be missing: what is not said does not
+    disagree.
+    """
+    return all(mine == yours for mine, yours in zip(_numbers(one), _numbers(other), strict=False))
 
 
 def _numbers(version: str) -> list[int | str]:
-    return [int(part) if part.isdigit() else part for part in version.split(".")]
+    parts = version.strip().split(".")
+    return [int(part) if part.isascii() and part.isdigit() else part for part in parts]

@@ -10,7 +10,7 @@ unusable, or another node, is never held back; it is rare.
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
-from ferryman.api.node_profile import NodeProfileStatus
+from ferryman.api.node_profile import NodeProfileStatus, Processor
 
 BURST: Final = 2
 #: The allowance grows by one write in this share of the heartbeat interval: a little faster than
@@ -67,14 +67,21 @@ def is_due(
 
 
 def _urgent(before: NodeProfileStatus, after: NodeProfileStatus) -> bool:
-    """Say whether it is another node type, or a class appeared, vanished or went out of use.
+    """Say whether it is another node type, or a class appeared, vanished or lost a device.
 
     Coming back into use can wait, so that a processor that comes and goes writes half as often.
     """
-    usable = {each.processor_class: each.unavailable is None for each in before.processors}
-    now_usable = {each.processor_class: each.unavailable is None for each in after.processors}
+    lost = {each.processor_class: _lost(each) for each in before.processors}
+    now_lost = {each.processor_class: _lost(each) for each in after.processors}
     return (
         before.node_type != after.node_type
-        or usable.keys() != now_usable.keys()
-        or any(usable[kind] and not now_usable[kind] for kind in usable)
+        or lost.keys() != now_lost.keys()
+        or any(now_lost[kind] > lost[kind] for kind in lost)
     )
+
+
+def _lost(processor: Processor) -> int:
+    """Return how many devices are out of use; all of them where nobody said how many."""
+    if processor.unavailable is None:
+        return 0
+    return processor.unavailable_count or processor.count

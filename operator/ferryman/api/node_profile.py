@@ -85,7 +85,7 @@ class Processor(ApiType):
     count: Annotated[int, Field(ge=1, le=1024)] = 1
     """How many of them the node has."""
     memory_bytes: Annotated[int, Field(ge=0, le=2**50)] = 0
-    """Their memory, summed."""
+    """Their memory, summed; 0 when unknown."""
     utilisation: Fraction | None = None
     """Share of the processor in use, 0 to 1; null when unknown, never 0 for unknown."""
     memory_utilisation: Fraction | None = None
@@ -103,7 +103,10 @@ class Processor(ApiType):
     driver: Annotated[str, Field(max_length=128)] | None = None
     """The version of the class's driver; absent when unknown."""
     unavailable: Annotated[str, Field(max_length=256)] | None = None
-    """Why the processor must not be used (a lost GPU), or absent."""
+    """Why the processor, or some of its devices, must not be used (a lost GPU), or absent."""
+    unavailable_count: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """How many devices must not be used, where that is known. The others serve as soon as the
+    device plugin offers these no more."""
 
 
 class BenchmarkPoint(ApiType):

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ferryman.clients.cluster import Node
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
+#: XID errors have three.
+_DIGITS = 6
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -38,22 +40,37 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kubeconfig", help="instead of the pod's own credentials")
     parser.add_argument("--sample-interval-seconds", type=float, default=5.0)
     parser.add_argument("--heartbeat-seconds", type=float, default=60.0)
-    _add_cgroup(parser)
+    _add_node(parser)
 
 
 def _add_discover(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cpu", default=os.cpu_count(), help="allocatable CPU [the machine's]")
     parser.add_argument("--memory", help="allocatable memory [the machine's]")
-    _add_cgroup(parser)
+    _add_node(parser)
 
 
-def _add_cgroup(parser: argparse.ArgumentParser) -> None:
+def _add_node(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cgroup-root", type=Path, default=CGROUP_ROOT, help="where the node's /sys/fs/cgroup is"
     )
     parser.add_argument(
         "--pod-uid", default=os.environ.get("POD_UID", ""), help="the agent's own pod [$POD_UID]"
     )
+    parser.add_argument(
+        "--ignore-xids",
+        type=_numbers,
+        default=frozenset(),
+        metavar="NUMBERS",
+        help="XID errors of NVIDIA GPUs that count for nothing, as 94,63",
+    )
+
+
+def _numbers(text: str) -> frozenset[int]:
+    """Read numbers with commas between them; none is as good as any."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not all(word.isascii() and word.isdigit() and len(word) < _DIGITS for word in words):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers: write for example 94,63")
+    return frozenset(map(int, words))
 
 
 def _add_benchmark(parser: argparse.ArgumentParser) -> None:
@@ -79,6 +96,7 @@ def _run(args: argparse.Namespace) -> int:
         pod_uid=args.pod_uid,
         sample_interval_s=args.sample_interval_seconds,
         heartbeat_s=args.heartbeat_seconds,
+        ignored_xids=args.ignore_xids,
     )
     return shell.run(settings, args.kubeconfig)
 
@@ -89,7 +107,11 @@ def _discover(args: argparse.Namespace) -> int:
 
     node = _machine(args)
     host = Host(
-        node.cpu_millicores, node.memory_bytes, cgroup_root=args.cgroup_root, pod_uid=args.pod_uid
+        node.cpu_millicores,
+        node.memory_bytes,
+        cgroup_root=args.cgroup_root,
+        pod_uid=args.pod_uid,
+        ignored_xids=args.ignore_xids,
     )
     print(json.dumps(shell.discover(node, host), indent=2))
     return 0

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
@@ -15,6 +16,7 @@ from ferryman.clients.nvml_library import (
     MIG_ENABLED,
     Library,
     ask,
+    ask_why,
     code,
     out_of_use,
     text,
@@ -24,6 +26,9 @@ from ferryman.clients.nvml_library import (
 _GONE: Final = "is no longer listed by NVML: see the node's kernel log; if it was taken out, "
 _GONE_ADVICE: Final = "restart the agent's pod, else drain the node and restart it"
 _UNKNOWN_PROFILE: Final = "unknown"
+_IMPOSSIBLE: Final = "it answers with a number that cannot be"
+_MOST_BYTES: Final = 2**50
+_ALL: Final = 100
 #: A GPU, or a library, that knows no MIG; any other error says nothing of it.
 _NO_MIG: Final = frozenset({ERROR_NOT_SUPPORTED, ERROR_FUNCTION_NOT_FOUND})
 
@@ -63,6 +68,17 @@ class Gpu:
     """Why the GPU must not be used, and what to do; reads on after ``GPU 0 …``."""
     blind: str | None = None
     """Why its XID errors cannot be seen, in NVML's words."""
+    memory_unknown: str | None = None
+    """Why its memory, or the use of it, is unknown, in NVML's words."""
+    utilisation_unknown: str | None = None
+    """Why its utilisation is unknown, in NVML's words; MIG apart."""
+    reported: tuple[str, ...] = ()
+    """XID errors that take nothing out of use, and what to do; each reads on like ``unusable``."""
+
+    @property
+    def answers(self) -> bool:
+        """Whether it told anything of its use."""
+        return self.memory_used_bytes is not None or self.utilisation is not None
 
 
 class Nvml:
@@ -72,14 +88,19 @@ class Nvml:
     its last answer, for as long as NVML gives no other.
     """
 
-    def __init__(self, load: Callable[[], Library] | None = None) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Library] | None = None,
+        ignored_xids: AbstractSet[int] = frozenset(),
+    ) -> None:
+        """Begin with nothing known; ``ignored_xids`` are errors that count for nothing."""
         self._load = load or nvml_library.load
         self._library: Library | None = None
         self._known: dict[int, Gpu] = {}
         self._gone: dict[str, Gpu] = {}
         self._last: tuple[Gpu, ...] = ()
         self._last_driver: str | None = None
-        self._xids = xid.XidWatch()
+        self._xids = xid.XidWatch(ignored_xids)
 
     def gpus(self) -> tuple[Gpu, ...]:
         """Return every GPU there is or was. Raises NvmlUnavailableError when NVML fails."""
@@ -93,6 +114,12 @@ class Nvml:
         gone = tuple(_out(gpu, _GONE + _GONE_ADVICE) for gpu in self._missing(seen))
         self._last = seen + gone
         return self._last
+
+    def look_anew(self) -> None:
+        """Start the library anew where no GPU answered last: what it holds may be of the past."""
+        library, gpus = self._library, self._last
+        if library is not None and gpus and not any(gpu.answers for gpu in gpus):
+            self._stop(library)
 
     def driver(self) -> str | None:
         """Return the driver's version, or None. Raises NvmlUnavailableError when NVML fails."""
@@ -158,13 +185,14 @@ class Nvml:
         number = self._xids.poll(library, _key(gpu))
         if number is not None:  # that says more than that it does not answer
             return _out(gpu, xid.reason(number))
-        return replace(gpu, blind=self._xids.blind(_key(gpu)))
+        reported = tuple(map(xid.reason, self._xids.noted(_key(gpu))))
+        return replace(gpu, blind=self._xids.blind(_key(gpu)), reported=reported)
 
 
 @cache
-def shared() -> Nvml:
+def shared(ignored_xids: frozenset[int] = frozenset()) -> Nvml:
     """Return the process's one reader: what it remembers outlives the plug-in that asks."""
-    return Nvml()
+    return Nvml(ignored_xids=ignored_xids)
 
 
 def _key(gpu: Gpu) -> str:
@@ -173,7 +201,7 @@ def _key(gpu: Gpu) -> str:
 
 def _measured(library: Library, handle: Any, gpu: Gpu, before: Gpu) -> Gpu:  # noqa: ANN401
     """Return the GPU with its memory, its use, and its MIG instances."""
-    memory, lost = ask(library, lambda: library.nvmlDeviceGetMemoryInfo(handle))
+    memory, lost, no_memory = ask_why(library, lambda: library.nvmlDeviceGetMemoryInfo(handle))
     mig = _mig(library, handle)
     if mig is None:  # the layout stays what it was: another one would be another node type
         gpu = replace(gpu, mig=before.mig, profiles=before.profiles)
@@ -181,16 +209,35 @@ def _measured(library: Library, handle: Any, gpu: Gpu, before: Gpu) -> Gpu:  # n
         gpu = replace(gpu, mig=True, profiles=_profiles(library, handle))
     # Under MIG the whole device's utilisation is not defined: NVML refuses, or says 0.
     # Where MIG may be on, the answer tells only whether the GPU is lost.
-    rates, also_lost = (
-        (None, None) if mig else ask(library, lambda: library.nvmlDeviceGetUtilizationRates(handle))
+    rates, also_lost, no_rates = (
+        (None, None, None)
+        if mig
+        else ask_why(library, lambda: library.nvmlDeviceGetUtilizationRates(handle))
     )
+    if mig is None:
+        rates, no_rates = None, "it does not say whether MIG is on"
+    total, used = _bytes(memory, "total"), _bytes(memory, "used", least=0)
+    busy = _percent(rates)
     return replace(
         gpu,
-        memory_bytes=None if memory is None else int(memory.total),
-        memory_used_bytes=None if memory is None else int(memory.used),
-        utilisation=None if rates is None or mig is None else rates.gpu / 100,
+        memory_bytes=total,
+        memory_used_bytes=None if total is None else used,
+        memory_unknown=None if total and used is not None else no_memory or _IMPOSSIBLE,
+        utilisation=busy,
+        utilisation_unknown=None if mig or busy is not None else no_rates or _IMPOSSIBLE,
         unusable=lost or also_lost,
     )
+
+
+def _bytes(memory: Any, name: str, least: int = 1) -> int | None:  # noqa: ANN401
+    """Return a number of bytes that can be one: some drivers answer with 0, or with all ones."""
+    value = getattr(memory, name, None)
+    return int(value) if isinstance(value, int) and least <= value < _MOST_BYTES else None
+
+
+def _percent(rates: Any) -> float | None:  # noqa: ANN401
+    value = getattr(rates, "gpu", None)
+    return value / 100 if isinstance(value, int) and 0 <= value <= _ALL else None
 
 
 def _mig(library: Library, handle: Any) -> bool | None:  # noqa: ANN401
@@ -227,10 +274,17 @@ def _instance(library: Library, handle: Any) -> tuple[str, int | None]:  # noqa:
     _, marker, profile = ("" if name is None else text(name)).rpartition(" MIG ")
     return (
         profile.strip() if marker else _UNKNOWN_PROFILE,
-        None if memory is None else int(memory.total),
+        _bytes(memory, "total"),
     )
 
 
 def _out(gpu: Gpu, why: str) -> Gpu:
     """Return what a GPU was, out of use: what was measured of it no longer holds."""
-    return replace(gpu, memory_used_bytes=None, utilisation=None, unusable=why)
+    return replace(
+        gpu,
+        memory_used_bytes=None,
+        utilisation=None,
+        memory_unknown=None,
+        utilisation_unknown=None,
+        unusable=why,
+    )

@@ -72,7 +72,7 @@ def code(error: Exception) -> int | None:
 
 def text(value: str | bytes) -> str:
     """Return a name as text: older versions of the package answer with bytes."""
-    return value.decode() if isinstance(value, bytes) else value
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def out_of_use(error: Exception) -> str:
@@ -95,6 +95,15 @@ def ask(library: Library, call: Callable[[], T]) -> tuple[T | None, str | None]:
         return call(), None
     except library.NVMLError as error:
         return None, out_of_use(error) if code(error) in _LOST else None
+
+
+def ask_why(library: Library, call: Callable[[], T]) -> tuple[T | None, str | None, str | None]:
+    """Return the answer, or None; why the GPU is out of use; and what NVML says instead."""
+    try:
+        return call(), None, None
+    except library.NVMLError as error:
+        why = str(error).strip().rstrip(".") or "it does not say why"
+        return None, out_of_use(error) if code(error) in _LOST else None, why
 
 
 def load() -> Library:

@@ -1,53 +1,42 @@
 """XID errors: what a driver reports of a GPU that went wrong, as NVML's events.
 
 Each GPU has an event set of its own, so that an event tells its GPU even when the GPU no longer
-answers. Only events after the registration are seen. Numbers and what they ask for: NVIDIA's
-"XID Errors" reference, https://docs.nvidia.com/deploy/xid-errors.
+answers. Only events after the registration are seen. What the numbers mean and ask for is in
+``xid_catalogue``.
 """
 
+from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Any, Final
 
 from ferryman.clients.nvml_library import ERROR_TIMEOUT, EVENT_XID, Library, ask, code
+from ferryman.clients.xid_catalogue import (
+    HARMLESS,
+    NOTED,
+    OF_APPLICATIONS,
+    reason,
+)
 
-#: Errors of the program that ran there; the GPU goes on. The same that NVIDIA's device plugin
-#: passes over: https://github.com/NVIDIA/k8s-device-plugin, internal/rm/health.go.
-OF_APPLICATIONS: Final = frozenset({13, 31, 43, 45, 68, 109})
+__all__ = ["HARMLESS", "NOTED", "OF_APPLICATIONS", "XidWatch", "reason"]
+
 #: At most so many events of one GPU are taken in at once: sampling must not block.
 MAX_EVENTS: Final = 64
-_RESET: Final = "drain the node and reset the GPU"
-_RESTART: Final = "drain the node and restart it"
-#: What happened, and what to do about it.
-_KNOWN: Final = {
-    48: ("a double-bit memory error", _RESET),
-    63: ("memory was remapped", _RESET),
-    64: ("remapping memory failed", _RESET),
-    74: ("an NVLink error", _RESET),
-    79: ("it has fallen off the bus", _RESTART),
-    92: ("many corrected memory errors", _RESET),
-    94: ("a contained memory error", _RESET),
-    95: ("an uncontained memory error", _RESET),
-    119: ("its system processor does not answer", _RESET),
-    120: ("its system processor failed", _RESET),
-}
-_UNKNOWN: Final = ("a critical error", _RESET)
-
-
-def reason(xid: int) -> str:
-    """Return what an XID says of its GPU, and what to do."""
-    what, remedy = _KNOWN.get(xid, _UNKNOWN)
-    return f"reported XID {xid} ({what}): {remedy}, then restart the agent's pod"
+#: So many kinds of errors that take nothing out are remembered of a GPU.
+MAX_NOTED: Final = 4
 
 
 class XidWatch:
-    """Remembers the first critical XID of each GPU for as long as the process lives.
+    """Remembers the XIDs of each GPU that say something for as long as the process lives.
 
     NVML does not say when a GPU is well again: after a reset the agent's pod is started anew.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ignored: AbstractSet[int] = frozenset()) -> None:
+        """Begin with nothing seen; what is ``ignored`` is as if it had not happened."""
+        self._passed_over = OF_APPLICATIONS | HARMLESS | ignored
         self._sets: dict[str, Any] = {}
         self._critical: dict[str, int] = {}
+        self._noted: dict[str, tuple[int, ...]] = {}
         self._blind: dict[str, str] = {}
 
     def watch(self, library: Library, uuid: str, handle: Any) -> None:  # noqa: ANN401
@@ -60,6 +49,10 @@ class XidWatch:
         if uuid in self._sets:
             self._drain(library, uuid)
         return self._critical.get(uuid)
+
+    def noted(self, uuid: str) -> tuple[int, ...]:
+        """Return the XIDs that take nothing out and ask something of a person all the same."""
+        return self._noted.get(uuid, ())
 
     def blind(self, uuid: str) -> str | None:
         """Return why the GPU's XID errors cannot be seen, in NVML's words, or None."""
@@ -96,5 +89,13 @@ class XidWatch:
                     self._blind[uuid] = str(error)
                     ask(library, partial(library.nvmlEventSetFree, self._sets.pop(uuid)))
                 return
-            if event.eventType == EVENT_XID and event.eventData not in OF_APPLICATIONS:
-                self._critical.setdefault(uuid, int(event.eventData))
+            if event.eventType == EVENT_XID:
+                self._take(uuid, int(event.eventData))
+
+    def _take(self, uuid: str, xid: int) -> None:
+        if xid in self._passed_over:
+            return
+        if xid not in NOTED:
+            self._critical.setdefault(uuid, xid)
+        elif xid not in self.noted(uuid):
+            self._noted[uuid] = (*self.noted(uuid), xid)[-MAX_NOTED:]

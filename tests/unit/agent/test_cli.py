@@ -37,3 +37,18 @@ def test_the_command_needs_a_part(capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["agent"])
     assert "PART" in capsys.readouterr().err
+
+
+def test_errors_to_ignore_reach_the_agent(monkeypatch):
+    seen = []
+    monkeypatch.setattr("ferryman.agent.run.run", lambda settings, _: seen.append(settings) or 0)
+    assert main(["agent", "run", "--node", "n", "--ignore-xids", "94, 63"]) == 0
+    assert main(["agent", "run", "--node", "n", "--ignore-xids="]) == 0
+    assert [each.ignored_xids for each in seen] == [{94, 63}, frozenset()]
+
+
+@pytest.mark.parametrize("text", ["ninety", "94;63", "-1", "²", "9" * 5_000])
+def test_errors_to_ignore_that_are_no_numbers_are_refused_in_a_sentence(text, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["agent", "run", "--node", "n", f"--ignore-xids={text}"])
+    assert "is no list of numbers: write for example 94,63" in capsys.readouterr().err

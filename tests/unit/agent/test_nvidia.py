@@ -143,7 +143,10 @@ def test_where_nvml_does_not_say_whether_mig_is_on_utilisation_is_unknown_and_ne
     gpus = plugin(library, tmp_path)
     refuse_mig_mode(library, pynvml.NVML_ERROR_UNKNOWN)
     gpus.discover()
-    assert gpus.sample(1.0) == {"gpu": Utilisation(processor=None, memory=0.1)}
+    sample = gpus.sample(1.0)["gpu"]
+    assert (sample.processor, sample.memory) == (None, 0.1)
+    (note,) = sample.notes
+    assert note.endswith("(it does not say whether MIG is on)")
 
 
 def test_where_nvml_does_not_say_whether_mig_is_on_each_gpu_keeps_its_layout(
@@ -173,7 +176,11 @@ def test_unsupported_utilisation_is_unknown_while_memory_is_known(tmp_path):
     library = SimulatedLibrary(SimulatedGpu(mig=None, errors={"utilisation": UNSUPPORTED}))
     gpus = plugin(library, tmp_path)
     assert gpus.discover().processors[0].sharing == "none"
-    assert gpus.sample(1.0) == {"gpu": Utilisation(processor=None, memory=0.1)}
+    sample = gpus.sample(1.0)["gpu"]
+    assert (sample.processor, sample.memory) == (None, 0.1)
+    assert sample.notes == (
+        "GPU utilisation is unknown: NVML does not tell it of GPU 0 (Not Supported)",
+    )
 
 
 def test_one_gpu_of_unknown_use_makes_the_class_unknown(tmp_path):
@@ -199,8 +206,8 @@ def test_a_gpu_that_gets_lost_makes_the_class_unavailable_but_keeps_the_fingerpr
     before = gpus.discover()
     library.gpus[1].errors = {function: LOST}
     sample = gpus.sample(1.0)["gpu"]
-    assert sample.unavailable == LOST_REASON
-    assert sample.processor is None
+    assert (sample.unavailable, sample.unavailable_count) == (LOST_REASON, 1)
+    assert (sample.processor, sample.memory) == (0.4, 0.1)  # those of the GPU that works
     after = gpus.discover()
     assert after.devices == before.devices
     assert after.processors[0].unavailable == LOST_REASON
@@ -296,9 +303,10 @@ def test_while_nvml_is_silent_the_gpus_stay_what_they_were_and_are_out_of_use(tm
     unlike.count_error = unlike.init_error = NOT_LOADED
     for _ in range(2):  # first it does not answer, then it does not start
         silent = gpus.discover()
-        assert silent.processors == (before.processors[0].with_(unavailable=SILENT_REASON),)
+        out = {"unavailable": SILENT_REASON, "unavailable_count": 3}
+        assert silent.processors == (before.processors[0].with_(**out),)
         assert (silent.devices, silent.notes) == (before.devices, before.notes)
-        assert gpus.sample(1.0) == {"gpu": Utilisation(unavailable=SILENT_REASON)}
+        assert gpus.sample(1.0) == {"gpu": Utilisation(**out)}
 
 
 def test_when_nvml_answers_again_all_is_as_it_was(tmp_path):
@@ -321,7 +329,7 @@ def test_the_gpus_stay_when_the_plugin_is_built_anew_while_nvml_is_silent(tmp_pa
     anew = NvidiaProcessors(host, nvml)
     assert anew.discover().devices == before.devices
     assert anew.discover().processors[0].unavailable == SILENT_REASON
-    assert anew.sample(1.0) == {"gpu": Utilisation(unavailable=SILENT_REASON)}
+    assert anew.sample(1.0)["gpu"] == Utilisation(unavailable=SILENT_REASON, unavailable_count=1)
 
 
 def test_nvml_that_falls_silent_and_never_listed_a_gpu_is_passed_over_in_silence(tmp_path):
@@ -400,3 +408,86 @@ def test_where_labels_and_nvml_disagree_a_note_says_which_counts(tmp_path):
 def test_the_real_library_is_asked_by_default_and_needs_no_driver_to_be_there(tmp_path):
     found = NvidiaProcessors(Host(1, 1, sys=tmp_path)).discover()
     assert found == Discovery() or found.processors
+
+
+@pytest.mark.parametrize(
+    ("gpu", "why"),
+    [
+        pytest.param(SimulatedGpu(errors={"memory": UNSUPPORTED}), "Not Supported", id="refused"),
+        pytest.param(SimulatedGpu(total=0, used=0), "it answers with a number", id="0 in all"),
+        pytest.param(SimulatedGpu(total=2**64 - 1), "it answers with a number", id="all ones"),
+        pytest.param(
+            SimulatedGpu(used=2**64 - 1), "it answers with a number", id="use of all ones"
+        ),
+    ],
+)
+def test_memory_that_nvml_does_not_tell_is_unknown_and_said(tmp_path, gpu, why):
+    gpus = plugin(SimulatedLibrary(gpu), tmp_path)
+    gpus.discover()
+    sample = gpus.sample(1.0)["gpu"]
+    assert (sample.processor, sample.memory, sample.unavailable) == (0.4, None, None)
+    (note,) = sample.notes
+    assert note.startswith("GPU memory utilisation is unknown: NVML does not tell it of GPU 0 (")
+    assert why in note
+
+
+def test_memory_that_is_unknown_of_one_gpu_is_no_sum(tmp_path):
+    library = SimulatedLibrary(SimulatedGpu(), SimulatedGpu(errors={"memory": UNSUPPORTED}))
+    assert plugin(library, tmp_path).discover().processors[0].memory_bytes == 0
+
+
+def test_a_share_that_no_gpu_can_have_is_unknown(tmp_path):
+    gpus = plugin(SimulatedLibrary(SimulatedGpu(busy_percent=4_294_967_295)), tmp_path)
+    gpus.discover()
+    assert gpus.sample(1.0)["gpu"].processor is None
+
+
+def test_a_name_of_strange_bytes_is_read_all_the_same(tmp_path):
+    gpus = plugin(SimulatedLibrary(SimulatedGpu(name=b"Tesla \xff\xfe")), tmp_path)
+    assert gpus.discover().processors[0].product.startswith("Tesla ")
+
+
+def test_gpus_that_nobody_could_name_are_told_apart_by_their_numbers(tmp_path):
+    lost = SimulatedGpu(errors={"handle": LOST})
+    devices = set()
+    for number in ("0x2330", "0x1eb8"):
+        sys = tmp_path / number
+        add_pci_device(sys)
+        (sys / "bus/pci/devices/0000:3b:00.0/device").write_text(f"{number}\n")
+        devices |= set(plugin(SimulatedLibrary(lost), sys).discover().devices)
+    assert devices == {
+        "gpu NVIDIA GPU (unknown, PCI 0x2330) 0",
+        "gpu NVIDIA GPU (unknown, PCI 0x1eb8) 0",
+    }
+
+
+def test_a_gpu_on_the_bus_that_nvml_does_not_list_is_a_note(tmp_path):
+    for number in range(2):
+        add_pci_device(tmp_path, address=f"0000:3b:0{number}.0")
+    (note,) = plugin(SimulatedLibrary(SimulatedGpu()), tmp_path).discover().notes
+    assert note.startswith("2 NVIDIA GPUs are on the PCI bus, NVML lists 1: ")
+
+
+def test_a_jetson_without_nvml_is_a_note_though_its_gpu_is_on_no_bus(tmp_path):
+    (tmp_path / "device-tree").mkdir()
+    (tmp_path / "device-tree/compatible").write_bytes(b"nvidia,p3701\0nvidia,tegra234\0")
+    library = SimulatedLibrary(init_error=pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+    host = Host(1, 1, sys=tmp_path, proc=tmp_path)
+    (note,) = NvidiaProcessors(host, Nvml(lambda: library)).discover().notes
+    assert note.startswith("NVIDIA device of this board is there but NVML is not: ")
+
+
+def test_a_plugin_that_is_built_anew_starts_a_library_anew_that_shows_no_gpu(tmp_path):
+    library = SimulatedLibrary(SimulatedGpu(errors={"handle": pynvml.NVML_ERROR_UNKNOWN}))
+    nvml = Nvml(lambda: library)
+    NvidiaProcessors(Host(1, 1, sys=tmp_path), nvml).discover()
+    NvidiaProcessors(Host(1, 1, sys=tmp_path), nvml).discover()
+    assert library.calls == ["init", "shutdown", "init"]
+
+
+def test_a_library_that_shows_gpus_goes_on_when_the_plugin_is_built_anew(tmp_path):
+    library = SimulatedLibrary(SimulatedGpu())
+    nvml = Nvml(lambda: library)
+    for _ in range(2):
+        NvidiaProcessors(Host(1, 1, sys=tmp_path), nvml).discover()
+    assert library.calls == ["init"]

@@ -4,6 +4,7 @@ import pytest
 from ferryman.agent.nvidia import NvidiaProcessors
 from ferryman.agent.processors import Host
 from ferryman.clients import nvml_library, xid
+from ferryman.clients import xid_catalogue as catalogue
 from ferryman.clients.nvml import Nvml
 from tests.unit.agent.simulated_nvml import SimulatedGpu, SimulatedLibrary
 
@@ -31,18 +32,70 @@ def gpus(nvml):
     return plugin
 
 
-@pytest.mark.parametrize("number", [13, 31, 43, 45, 68, 109])
-def test_an_error_of_an_application_takes_no_gpu_out(library, gpus, number):
+@pytest.mark.parametrize(
+    "number", [8, 13, 31, 32, 43, 45, 63, 68, 69, 85, 102, 126, 135, 137, 139, 171]
+)
+def test_what_concerns_an_application_or_nobody_takes_no_gpu_out_and_is_not_said(
+    library, gpus, number
+):
     library.gpus[1].xids = [number]
     assert gpus.sample(1.0)["gpu"].unavailable is None
     assert library.gpus[1].xids == []
+    assert gpus.discover().notes == ()
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        pytest.param(94, "restart the application that ran there", id="a contained memory error"),
+        pytest.param(92, "see whether they go on", id="corrected memory errors"),
+        pytest.param(154, "see the node's kernel log", id="another recovery is recommended"),
+    ],
+)
+def test_what_leaves_the_gpu_usable_and_asks_for_something_is_a_note(library, gpus, number, remedy):
+    library.gpus[1].xids = [number, number]
+    assert gpus.sample(1.0)["gpu"].unavailable is None
+    (note,) = gpus.discover().notes
+    assert note.startswith(f"GPU 1 reported XID {number} (")
+    assert remedy in note
+
+
+def test_what_somebody_ignores_is_as_if_it_had_not_happened(library):
+    nvml = Nvml(lambda: library, ignored_xids=frozenset({79, 94}))
+    gpus = NvidiaProcessors(HOST, nvml)
+    gpus.discover()
+    library.gpus[1].xids = [79, 94]
+    assert gpus.sample(1.0)["gpu"].unavailable is None
+    assert gpus.discover().notes == ()
+    library.gpus[0].xids = [48]
+    assert gpus.sample(2.0)["gpu"].unavailable is not None
+
+
+def test_no_number_is_in_two_classes_and_each_has_a_remedy():
+    classes = [catalogue.OF_APPLICATIONS, catalogue.HARMLESS, set(catalogue.NOTED)]
+    classes.append(set(catalogue._CRITICAL))
+    assert sum(map(len, classes)) == len(set().union(*classes))
+    assert all(": " in catalogue.reason(number) for number in range(200))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "remedy"),
+    [
+        pytest.param((46, 48, 64, 95, 109, 119, 120, 140, 143, 158), "reset the GPU", id="reset"),
+        pytest.param((79,), "restart it", id="restart of the node"),
+        pytest.param((13, 31, 32, 69, 94), "restart the application", id="of the application"),
+        pytest.param((63, 43, 121, 137), "there is nothing to do", id="nothing"),
+    ],
+)
+def test_remedies_are_those_of_nvidias_catalogue(numbers, remedy):
+    assert all(remedy in catalogue.reason(number) for number in numbers)
 
 
 def test_a_critical_error_takes_the_class_out_and_says_what_to_do(library, gpus):
     library.gpus[1].xids = [31, 79, 48]
     sample = gpus.sample(1.0)["gpu"]
-    assert sample.unavailable == FALLEN
-    assert (sample.processor, sample.memory) == (None, None)
+    assert (sample.unavailable, sample.unavailable_count) == (FALLEN, 1)
+    assert (sample.processor, sample.memory) == (0.4, 0.1)  # those of the GPU that works
     assert gpus.discover().processors[0].unavailable == FALLEN
 
 

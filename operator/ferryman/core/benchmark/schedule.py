@@ -18,6 +18,7 @@ from ferryman.core.benchmark.shortage import ResourceShortage
 from ferryman.core.benchmark.tables import newest
 from ferryman.core.placement.filters import is_fresh
 from ferryman.core.placement.fit import free, misfit
+from ferryman.core.placement.out_of_use import why_not
 from ferryman.core.placement.taints import untolerated
 from ferryman.core.placement.workload import share
 from ferryman.core.snapshot import NodeView
@@ -220,7 +221,7 @@ def _can_measure(
         and node.ready
         and not untolerated(node.taints, entry.tolerations)
         and is_fresh(profile.status, scene.now)
-        and processor.unavailable is None
+        and why_not(node, processor, entry) is None
         and misfit(_with_client(node), None, entry) is None
     )
 

@@ -14,7 +14,7 @@ from ferryman.api.inference_model_status import UnschedulablePlace
 from ferryman.api.inference_runtime import InferenceRuntime, RuntimeProcessor
 from ferryman.api.node_profile import Benchmark, NodeProfileStatus, Processor
 from ferryman.core import timestamps
-from ferryman.core.placement import taints
+from ferryman.core.placement import out_of_use, taints
 from ferryman.core.placement.fit import misfit
 from ferryman.core.placement.workload import seconds_per_image
 from ferryman.core.snapshot import NodeView
@@ -135,9 +135,13 @@ def _stale(question: FilterContext, place: Place) -> Refusal | None:
 
 
 def _unavailable(_: FilterContext, place: Place) -> Refusal | None:
-    if place.processor.unavailable is None:
+    try:
+        why = out_of_use.why_not(place.node, place.processor, place.entry)
+    except ValueError:
+        why = place.processor.unavailable
+    if why is None:
         return None
-    message = f"{place.processor.product} on {place.node.name}: {place.processor.unavailable}"
+    message = f"{place.processor.product} on {place.node.name}: {why}"
     return Refusal(Reason.PROCESSOR_UNAVAILABLE, message)
 
 

@@ -97,7 +97,9 @@ def _processors(name: str, twins: Sequence[NodeView]) -> Iterable[ProcessorSumma
     for kind in sorted({processor.processor_class for _, processor in found}):
         own = [(node, one) for node, one in found if one.processor_class == kind]
         yield ProcessorSummary(
-            processor=own[0][1].with_(utilisation=None, memory_utilisation=None, unavailable=None),
+            processor=own[0][1].with_(
+                utilisation=None, memory_utilisation=None, unavailable=None, unavailable_count=None
+            ),
             utilisation=_spread([one.utilisation for _, one in own]),
             memory_utilisation=_spread([one.memory_utilisation for _, one in own]),
             unavailable=tuple(f"{node}: {one.unavailable}" for node, one in own if one.unavailable),
