@@ -4,10 +4,12 @@ A plug-in is an entry point of that group; it names a factory that takes a ``Hos
 an object with ``discover`` and ``sample``. See docs/processors.md for a worked example.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
+from math import isfinite
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -34,6 +36,8 @@ class Host:
     """The agent's own pod, which tells this node's cgroups from another's; empty if unknown."""
     proc: Path = Path("/proc")
     sys: Path = Path("/sys")
+    ignored_xids: frozenset[int] = frozenset()
+    """XID errors that somebody decided are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,11 @@ class Discovery:
     """What could not be seen and why, for people."""
     cpu: CpuTopology | None = None
     """What is known of the machine's CPU: the built-in plug-in ``cpu`` alone fills it."""
+    cpu_model: str | None = None
+    """What the machine's CPU is called: likewise."""
+    vendors: frozenset[str] = frozenset()
+    """PCI vendors (``0x1da3``) whose accelerators the plug-in shows, where it knows: those of
+    others are noted as shown by nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +67,11 @@ class Utilisation:
     """None when unknown; never 0 for unknown."""
     memory: float | None = None
     unavailable: str | None = None
-    """Why the class must not be used now (a lost device)."""
+    """Why the class, or some devices of it, must not be used now (a lost device)."""
+    unavailable_count: int | None = None
+    """How many devices that is; None where nobody said."""
     notes: tuple[str, ...] = ()
+    """What is unknown, and why."""
 
 
 Sample = Mapping[str, Utilisation]
@@ -91,12 +103,20 @@ class Inventory:
         self,
         plugins: Mapping[str, Processors],
         notes: tuple[str, ...] = (),
-        unclaimed: Callable[[], tuple[str, ...]] = tuple,
+        unclaimed: Callable[[AbstractSet[str]], tuple[str, ...]] = lambda _: (),
     ) -> None:
-        """Hold the plug-ins; ``unclaimed`` notes the accelerators that none might show."""
+        """Hold the plug-ins; ``notes`` tell of those that did not start.
+
+        ``unclaimed`` notes the accelerators that none shows, those of the given vendors apart.
+        """
         self._plugins = dict(sorted(plugins.items()))
         self._notes = notes
         self._unclaimed = unclaimed
+
+    @property
+    def whole(self) -> bool:
+        """Whether every plug-in started."""
+        return not self._notes
 
     @classmethod
     def load(cls, host: Host) -> "Inventory":
@@ -118,40 +138,67 @@ class Inventory:
     def discover(self) -> Discovery:
         """Return what all plug-ins found; of two with the same class, the first by name counts."""
         processors: dict[str, Processor] = {}
-        devices: list[str] = []
+        found: list[Discovery] = []
         notes = list(self._notes)
-        cpu: CpuTopology | None = None
         for name, plugin in self._plugins.items():
             try:
-                found = plugin.discover()
+                found.append(plugin.discover())
             except Exception as error:  # noqa: BLE001  foreign code: its failure is reported
                 notes.append(_failure(name, "discover", error))
                 continue
-            notes += found.notes
-            devices += found.devices
-            cpu = cpu or found.cpu
-            for processor in found.processors:
+            notes += found[-1].notes
+            for processor in found[-1].processors:
                 if processor.processor_class in processors:
                     notes.append(
                         f"plug-in {name}: class {processor.processor_class} is already taken"
                     )
                 processors.setdefault(processor.processor_class, processor)
-        if not processors.keys() - _BUILT_IN:
-            notes += self._unclaimed()
-        return Discovery(tuple(processors.values()), tuple(sorted(devices)), tuple(notes), cpu)
+        return Discovery(
+            processors=tuple(processors.values()),
+            devices=tuple(sorted(device for each in found for device in each.devices)),
+            notes=(*notes, *self._unshown(found)),
+            cpu=next((each.cpu for each in found if each.cpu), None),
+            cpu_model=next((each.cpu_model for each in found if each.cpu_model), None),
+        )
+
+    def _unshown(self, found: Sequence[Discovery]) -> tuple[str, ...]:
+        """Note accelerators that nobody shows; a plug-in that names no vendor may show any."""
+        others = [
+            each for each in found if {p.processor_class for p in each.processors} - _BUILT_IN
+        ]
+        if not all(each.vendors for each in others):
+            return ()
+        return self._unclaimed(frozenset().union(*(each.vendors for each in found)))
 
     def sample(self, now_s: float) -> tuple[Sample, tuple[str, ...]]:
-        """Return each class's utilisation, and the notes of plug-ins that failed."""
+        """Return each class's utilisation, and why what is unknown is so."""
         merged: dict[str, Utilisation] = {}
         notes: list[str] = []
         for name, plugin in self._plugins.items():
             try:
                 for kind, utilisation in plugin.sample(now_s).items():
-                    merged.setdefault(kind, utilisation)
+                    merged.setdefault(kind, _explained(name, kind, utilisation))
             except Exception as error:  # noqa: BLE001  foreign code: its failure is reported
                 notes.append(_failure(name, "sample", error))
         notes += [note for utilisation in merged.values() for note in utilisation.notes]
         return merged, tuple(notes)
+
+
+def _explained(name: str, kind: str, seen: Utilisation) -> Utilisation:
+    """Return a sample that can be true; what a plug-in leaves out without a word gets a note."""
+    processor, memory = _share(seen.processor), _share(seen.memory)
+    notes = seen.notes
+    silent = not notes and seen.unavailable is None
+    if silent and processor is None:
+        notes += (f"utilisation of {kind} is unknown: plug-in {name} does not tell it",)
+    if silent and memory is None:
+        notes += (f"memory utilisation of {kind} is unknown: plug-in {name} does not tell it",)
+    return replace(seen, processor=processor, memory=memory, notes=notes)
+
+
+def _share(value: float | None) -> float | None:
+    """Return a share from 0 to 1; what is no number is unknown."""
+    return None if value is None or not isfinite(value) else min(1.0, max(0.0, value))
 
 
 def _factory(entry: EntryPoint) -> Factory:

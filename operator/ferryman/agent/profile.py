@@ -1,28 +1,21 @@
 """What the agent publishes, worked out from what it saw: pure functions on frozen values."""
 
-import hashlib
-import json
-import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from ferryman.agent.cpu_model import printable
+from ferryman.agent.naming import node_type
 from ferryman.agent.processors import Discovery, Utilisation
 from ferryman.api.node_profile import CpuTopology, Hardware, NodeProfileStatus, Processor
 
-MAX_NODE_TYPE: Final = 63
 MEMORY_STEP_BYTES: Final = 256 * 2**20
 MAX_NOTES: Final = 16
 MAX_NOTE: Final = 512
-_GIB: Final = 2**30
-_MIB: Final = 2**20
-_HASH: Final = 8
-#: Words of a CPU's or device's name that tell nothing.
-_NOISE: Final = re.compile(
-    r"\((r|tm|c)\)|@.*$|\bwith\b.*$|\b(cpu|processor|\d+-core|nvidia|corporation|genuine)\b",
-    re.IGNORECASE,
-)
+MAX_PROCESSORS: Final = 16
+#: What a profile may hold (``Hardware``).
+_MOST_MILLICORES: Final = 10_000_000
+_MOST_BYTES: Final = 2**50
 
 
 def fingerprint(
@@ -39,37 +32,28 @@ def fingerprint(
     ``cpu`` is for people to read: it is no part of the fingerprint (see ``agent/topology.py``).
     """
     return Hardware(
-        architecture=architecture[:32],
-        cpu_model=_printable(cpu_model)[:256],
-        cpu_millicores=cpu_millicores,
-        memory_bytes=max(1, memory_bytes // MEMORY_STEP_BYTES * MEMORY_STEP_BYTES),
-        devices=tuple(sorted(_printable(device)[:256] for device in devices)[:64]),
+        architecture=printable(architecture)[:32],
+        cpu_model=printable(cpu_model)[:256],
+        cpu_millicores=min(max(1, cpu_millicores), _MOST_MILLICORES),
+        memory_bytes=min(
+            max(1, memory_bytes // MEMORY_STEP_BYTES * MEMORY_STEP_BYTES), _MOST_BYTES
+        ),
+        devices=tuple(sorted(printable(device)[:256] for device in devices)[:64]),
         cpu=cpu,
     )
-
-
-def node_type(hardware: Hardware) -> str:
-    """Return a readable label value that is the same for equal fingerprints, and only then.
-
-    ``<device>-x<count>-…`` or ``cpu-<model>-…``, then cores, memory and eight hexadecimal
-    digits of the fingerprint's SHA-256; at most 63 characters.
-    """
-    canonical = json.dumps(hardware.with_(cpu=None).as_dict(), sort_keys=True, ensure_ascii=True)
-    digest = hashlib.sha256(canonical.encode()).hexdigest()[:_HASH]
-    tail = f"{_cores(hardware.cpu_millicores)}-{_memory(hardware.memory_bytes)}-{digest}"
-    head = _head(hardware)[: MAX_NODE_TYPE - len(tail) - 1].strip("-")
-    return f"{head}-{tail}"
 
 
 def status(
     hardware: Hardware, processors: Iterable[Processor], notes: Iterable[str]
 ) -> NodeProfileStatus:
     """Return the agent's part of the status, without the heartbeat."""
-    unique = list(dict.fromkeys(note[:MAX_NOTE] for note in notes))
+    unique = list(dict.fromkeys(printable(note)[:MAX_NOTE] for note in notes))
     return NodeProfileStatus(
         node_type=node_type(hardware),
         hardware=hardware,
-        processors=tuple(sorted(processors, key=lambda each: each.processor_class)),
+        processors=tuple(
+            sorted(processors, key=lambda each: each.processor_class)[:MAX_PROCESSORS]
+        ),
         notes=tuple(unique[:MAX_NOTES]),
     )
 
@@ -78,10 +62,14 @@ def with_utilisation(processor: Processor, seen: Utilisation | None) -> Processo
     """Return the processor with its (quantised) utilisation; without a sample it is unknown."""
     if seen is None:
         return processor.with_(utilisation=None, memory_utilisation=None)
+    latest = seen.unavailable is not None
+    unavailable = seen.unavailable if latest else processor.unavailable
+    count = seen.unavailable_count if latest else processor.unavailable_count
     return processor.with_(
         utilisation=seen.processor,
         memory_utilisation=seen.memory,
-        unavailable=(seen.unavailable or processor.unavailable or "")[:256] or None,
+        unavailable=(unavailable or "")[:256] or None,
+        unavailable_count=count if unavailable else None,
     )
 
 
@@ -89,6 +77,19 @@ def processors_of(discovery: Discovery, seen: Mapping[str, Utilisation]) -> tupl
     """Return the discovered processors with what was sampled for their classes."""
     return tuple(
         with_utilisation(each, seen.get(each.processor_class)) for each in discovery.processors
+    )
+
+
+def unexplained(processors: Iterable[Processor], notes: Iterable[str]) -> tuple[str, ...]:
+    """Return a note for the classes that were found, are unknown, and of which nobody said why."""
+    said = " ".join(notes)
+    return tuple(
+        f"utilisation of {each.processor_class} is unknown: no plug-in has told it yet"
+        for each in processors
+        if each.utilisation is None
+        and each.unavailable is None
+        and "utilisation" not in said
+        and "failed to sample" not in said
     )
 
 
@@ -102,31 +103,3 @@ def wire(observed: NodeProfileStatus, heartbeat: datetime) -> dict[str, Any]:
 def rfc3339(moment: datetime) -> str:
     """Return a time as RFC 3339 in UTC with whole seconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _head(hardware: Hardware) -> str:
-    if not hardware.devices:
-        return f"cpu-{_slug(hardware.cpu_model)}"
-    kind, _, rest = hardware.devices[0].partition(" ")
-    product = _slug(rest.rpartition(" ")[0] or rest or kind)
-    return f"{product}-x{len(hardware.devices)}"
-
-
-def _slug(text: str) -> str:
-    """Return lower-case ASCII letters and digits joined by single dashes; never empty."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    words = re.sub(r"[^a-z0-9]+", "-", _NOISE.sub(" ", plain).lower()).strip("-")
-    return words or "unknown"
-
-
-def _printable(text: str) -> str:
-    """Drop what JSON or a terminal cannot carry: control characters and lone surrogates."""
-    return "".join(c for c in text if unicodedata.category(c) not in {"Cc", "Cs"})
-
-
-def _cores(millicores: int) -> str:
-    return f"{millicores // 1_000}c" if millicores % 1_000 == 0 else f"{millicores}m"
-
-
-def _memory(memory_bytes: int) -> str:
-    return f"{memory_bytes // _GIB}gi" if memory_bytes >= _GIB else f"{memory_bytes // _MIB}mi"

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from ferryman.agent import profile
-from ferryman.agent.cpu import UNKNOWN_MODEL, read_cpu_model
+from ferryman.agent.blindness import Blindness
+from ferryman.agent.cpu_model import UNKNOWN_MODEL, read_cpu_model
 from ferryman.agent.pacing import REFILL_SHARE, Allowance, Written, is_due
 from ferryman.agent.processors import Discovery, Host, Inventory, Sample, Utilisation
 from ferryman.agent.smoothing import quantise, smooth
@@ -32,6 +33,8 @@ class Settings:
     heartbeat_s: float = 60.0
     """The operator takes a profile for stale when it is older than ``core.filters.STALE_AFTER``."""
     time_constant_s: float = 30.0
+    ignored_xids: frozenset[int] = frozenset()
+    """XID errors of NVIDIA GPUs that take nothing out of use and are not noted."""
 
 
 def retry_delay_s(failures: int) -> float:
@@ -64,6 +67,7 @@ class Smoothed:
                 quantise(mean.processor, was.processor),
                 quantise(mean.memory, was.memory),
                 seen.unavailable,
+                seen.unavailable_count,
             )
         self.means, self.shown = means, shown
         return shown
@@ -72,8 +76,8 @@ class Smoothed:
 class Agent:
     """Keeps one node's profile true, one ``tick`` every few seconds.
 
-    A tick never raises for what the cluster or a plug-in does: it samples, tells the API server
-    what is due, and on failure tries again later while sampling goes on.
+    A tick never raises for what the cluster, a plug-in or the node's kernel does: it samples, tells
+    the API server what is due, and on failure tries again later while sampling goes on.
     """
 
     def __init__(
@@ -94,6 +98,7 @@ class Agent:
         self._discovery = Discovery()
         self._smoothed = Smoothed(settings.time_constant_s)
         self._sample_notes: tuple[str, ...] = ()
+        self._blindness = Blindness()
         self._written: Written | None = None
         self._heartbeat_s = settings.heartbeat_s
         self._allowance = Allowance(REFILL_SHARE * settings.heartbeat_s)
@@ -108,7 +113,9 @@ class Agent:
         try:
             self._synchronise(now_s, now)
         except ClusterError as error:
-            self._failed(error, now_s)
+            self._failed("the API server fails; sampling goes on", error, now_s)
+        except Exception as error:  # noqa: BLE001  whatever a node says of itself, its agent goes on
+            self._failed("what was seen cannot be published; sampling goes on", error, now_s)
         else:
             self._succeeded()
 
@@ -119,6 +126,12 @@ class Agent:
     def _sample(self, now_s: float) -> None:
         sample, self._sample_notes = self._inventory.sample(now_s)
         self._smoothed.update(sample, now_s)
+        classes = {each.processor_class for each in self._discovery.processors}
+        unknown = any(
+            kind not in sample or None in {sample[kind].processor, sample[kind].memory}
+            for kind in classes
+        )
+        self._blindness = self._blindness.seen(now_s, unknown=unknown or not self._inventory.whole)
 
     def _synchronise(self, now_s: float, now: datetime) -> None:
         """Refresh the Node when it is old; write the profile when that is due."""
@@ -137,12 +150,19 @@ class Agent:
             self._write(node, current, now_s, now)
 
     def _refresh(self, now_s: float) -> Node:
-        """Read the Node; build the plug-ins anew when what they may know of it changed."""
+        """Read the Node; build the plug-ins anew when what they may know of it changed.
+
+        So they are when they cannot see: what they hold on to may be gone since.
+        """
         node, before = self._cluster.node(self._settings.node_name), self._node
         self._node, self._node_read_s = node, now_s
-        if before is None or self._host(before) != self._host(node):
+        if before is None:
             self._inventory = self._build(self._host(node))
             self._sample(now_s)
+        elif self._host(before) != self._host(node) or self._blindness.is_due(now_s):
+            self._inventory = self._build(self._host(node))
+            self._inventory.sample(now_s)  # the first sees no rate: what was shown stays till then
+            self._blindness = self._blindness.looked(now_s)
         self._discovery = self._inventory.discover()
         return node
 
@@ -153,6 +173,7 @@ class Agent:
             labels=node.labels,
             cgroup_root=self._settings.cgroup_root,
             pod_uid=self._settings.pod_uid,
+            ignored_xids=self._settings.ignored_xids,
         )
 
     def _write(self, node: Node, current: NodeProfileStatus, now_s: float, now: datetime) -> None:
@@ -170,13 +191,13 @@ class Agent:
         self._written, self._allowance = Written(current, node.uid, now_s), self._allowance.spent()
         self._heartbeat_s = self._settings.heartbeat_s * self._rng.uniform(1 - JITTER, 1)
 
-    def _failed(self, error: ClusterError, now_s: float) -> None:
-        """Say once that the API server fails, and wait before the next attempt."""
+    def _failed(self, what: str, error: Exception, now_s: float) -> None:
+        """Say once what fails, and wait before the next attempt."""
         self._failures += 1
         delay_s = retry_delay_s(self._failures) * self._rng.uniform(1 - JITTER, 1 + JITTER)
         self._retry_at_s = now_s + delay_s
         if self._failures == 1:
-            LOG.warning("the API server fails; sampling goes on", extra={"error": str(error)})
+            LOG.warning(what, extra={"error": str(error) or type(error).__name__})
 
     def _succeeded(self) -> None:
         if self._failures:
@@ -188,18 +209,20 @@ def observed(
     node: Node, discovery: Discovery, shown: Sample, notes: tuple[str, ...] = ()
 ) -> NodeProfileStatus:
     """Return the status of a node from what was discovered and sampled."""
-    try:
-        cpu_model = read_cpu_model()
-    except OSError:
-        cpu_model = UNKNOWN_MODEL
     hardware = profile.fingerprint(
         architecture=node.architecture,
-        cpu_model=cpu_model,
+        cpu_model=_cpu_model(node, discovery),
         cpu_millicores=node.cpu_millicores,
         memory_bytes=node.memory_bytes,
         devices=discovery.devices,
         cpu=discovery.cpu,
     )
-    return profile.status(
-        hardware, profile.processors_of(discovery, shown), discovery.notes + notes
-    )
+    processors = profile.processors_of(discovery, shown)
+    said = discovery.notes + notes
+    return profile.status(hardware, processors, said + profile.unexplained(processors, said))
+
+
+def _cpu_model(node: Node, discovery: Discovery) -> str:
+    """Return the CPU's model; a CPU that nothing names is no twin of another such one."""
+    model = discovery.cpu_model or read_cpu_model()
+    return f"{UNKNOWN_MODEL} CPU of node {node.name}" if model == UNKNOWN_MODEL else model

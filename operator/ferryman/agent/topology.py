@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ferryman.agent import reading
 from ferryman.api.node_profile import CpuTopology
 
 #: The instruction sets that inference libraries choose their kernels by, as the kernel names them,
@@ -34,6 +35,10 @@ INSTRUCTION_SETS: Final[Mapping[str, str]] = {
 }
 CPUID_LABEL: Final = "feature.node.kubernetes.io/cpu-cpuid."
 _FLAG_KEYS: Final = ("flags", "Features")
+#: What a profile may hold (``CpuTopology``): more is no machine but a mistake.
+MOST_SOCKETS: Final = 1_024
+MOST_NUMA_NODES: Final = 4_096
+MOST_THREADS: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +48,30 @@ class Topology:
     cpu: CpuTopology
     notes: tuple[str, ...] = ()
 
+    @property
+    def complete(self) -> bool:
+        """Whether there is nothing left to look for another time."""
+        return None not in {self.cpu.sockets, self.cpu.cores, self.cpu.threads}
+
 
 def read(proc: Path, sys: Path, labels: Mapping[str, str]) -> Topology:
     """Return the machine's topology; what cannot be read is absent, with a note."""
     sockets, cores, threads = _online(sys / "devices/system/cpu")
-    numa_nodes = len(list((sys / "devices/system/node").glob("node[0-9]*")))
     named, labelled = _flags(proc / "cpuinfo"), _labelled(labels)
     sets = (named or frozenset()) | labelled
     cpu = CpuTopology(
-        sockets=sockets or None,
-        # A kernel built without NUMA shows no node: all memory is near all cores.
-        numa_nodes=numa_nodes or (1 if threads else None),
-        cores=cores or None,
-        threads=threads or None,
+        sockets=_within(sockets, MOST_SOCKETS),
+        numa_nodes=_within(_numa_nodes(sys / "devices/system/node", threads), MOST_NUMA_NODES),
+        cores=_within(cores, MOST_THREADS),
+        threads=_within(threads, MOST_THREADS),
         instruction_sets=tuple(name for name in INSTRUCTION_SETS if name in sets),
     )
     return Topology(cpu, tuple(_notes(cpu, named, labelled)))
+
+
+def _within(count: int, most: int) -> int | None:
+    """Return a count that can be true, else None: 0 is what nobody told."""
+    return count if 1 <= count <= most else None
 
 
 def _online(cpus: Path) -> tuple[int, int, int]:
@@ -66,26 +79,42 @@ def _online(cpus: Path) -> tuple[int, int, int]:
 
     A core is a set of threads: the numbers of cores begin anew in each package.
     """
-    packages: set[str] = set()
-    cores: set[str] = set()
-    threads = 0
-    for topology in cpus.glob("cpu[0-9]*/topology"):  # an offline CPU has no such folder
-        try:
-            packages.add((topology / "physical_package_id").read_text().strip())
-            cores.add((topology / "thread_siblings_list").read_text().strip())
-        except OSError:
-            continue  # it went offline meanwhile
-        threads += 1
-    return len(packages), len(cores), threads
+    online = [cpu for cpu in reading.numbered(cpus, "cpu") if _is_online(cpu)]
+    packages = {reading.text(cpu / "topology/physical_package_id") for cpu in online}
+    cores = {_siblings(cpu / "topology") for cpu in online}
+    return len(packages - {None, ""}), len(cores - {None, ""}), len(online)
+
+
+def _is_online(cpu: Path) -> bool:
+    """Whether a CPU works: most kernels take an offline one's topology away, and some leave it.
+
+    The first CPU of many machines cannot be taken offline, and has no file that would say so.
+    """
+    return reading.text(cpu / "online") != "0" and bool(reading.children(cpu / "topology"))
+
+
+def _siblings(topology: Path) -> str | None:
+    """Return the threads of a CPU's core; the older name of the file is the longer lived one."""
+    return reading.text(topology / "thread_siblings_list") or reading.text(
+        topology / "core_cpus_list"
+    )
+
+
+def _numa_nodes(nodes: Path, threads: int) -> int:
+    """Return how many NUMA nodes have processors: some have memory alone (CXL, a GPU's).
+
+    A kernel built without NUMA shows no node: all memory is near all cores.
+    """
+    found = reading.numbered(nodes, "node")
+    if not found:
+        return 1 if threads else 0
+    # An empty list names no CPU; without a list there is no telling, and the node counts.
+    return sum(reading.text(node / "cpulist") != "" for node in found)
 
 
 def _flags(cpuinfo: Path) -> frozenset[str] | None:
     """Return the instruction sets of the first CPU; None where it is not told."""
-    try:
-        lines = cpuinfo.read_text(errors="replace").splitlines()
-    except OSError:
-        return None
-    for line in lines:
+    for line in (reading.text(cpuinfo) or "").splitlines():
         key, _, value = line.partition(":")
         if key.strip() in _FLAG_KEYS:
             return frozenset(value.split()) & INSTRUCTION_SETS.keys()
@@ -104,8 +133,10 @@ def _labelled(labels: Mapping[str, str]) -> frozenset[str]:
 def _notes(
     cpu: CpuTopology, named: frozenset[str] | None, labelled: frozenset[str]
 ) -> Iterator[str]:
-    if cpu.threads is None:
-        yield "the CPU's sockets and cores are unknown: the kernel does not list them in /sys"
+    counts = {"sockets": cpu.sockets, "cores": cpu.cores, "threads": cpu.threads}
+    missing = [name for name, count in counts.items() if count is None]
+    if missing:
+        yield (f"the CPU's {', '.join(missing)} are unknown: the kernel does not list them in /sys")
     if named is None and not labelled:
         yield "the CPU's instruction sets are unknown: /proc/cpuinfo does not name them"
     if named is not None and labelled - named:

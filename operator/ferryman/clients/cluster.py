@@ -37,15 +37,29 @@ class Node:
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> Self:
         """Read a Node object. Raises KeyError or ValueError when it has no allocatable yet."""
-        allocatable = body["status"]["allocatable"]
+        metadata, status = _object(body, "metadata"), _object(body, "status")
+        allocatable = _object(status, "allocatable")
         return cls(
-            name=body["metadata"]["name"],
-            uid=body["metadata"]["uid"],
-            architecture=body["status"].get("nodeInfo", {}).get("architecture", "unknown"),
-            cpu_millicores=quantity.to_millicores(allocatable["cpu"]),
-            memory_bytes=quantity.to_units(allocatable["memory"]),
-            labels=dict(body["metadata"].get("labels", {})),
+            name=str(metadata["name"]),
+            uid=str(metadata["uid"]),
+            architecture=str(_object(status, "nodeInfo").get("architecture") or "unknown"),
+            cpu_millicores=quantity.to_millicores(_quantity(allocatable, "cpu")),
+            memory_bytes=quantity.to_units(_quantity(allocatable, "memory")),
+            labels={str(key): str(value) for key, value in _object(metadata, "labels").items()},
         )
+
+
+def _object(body: Any, key: str) -> Mapping[str, Any]:  # noqa: ANN401  JSON
+    """Return a field that holds an object; one that is absent or null holds nothing."""
+    value = body.get(key) if isinstance(body, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
+
+
+def _quantity(allocatable: Mapping[str, Any], key: str) -> str | int:
+    value = allocatable[key]
+    if not isinstance(value, str | int):
+        raise ValueError(f"{key} is {value!r}, which is no quantity")  # noqa: TRY004  data, not code
+    return value
 
 
 class ClusterError(Exception):
@@ -145,7 +159,10 @@ class KubernetesCluster:
         if answer.status >= _FIRST_ERROR:
             kind = ProfileMissingError if answer.status == _NOT_FOUND else ClusterError
             raise kind(f"{method} {path}: {answer.status} {_message(data)}")
-        return json.loads(data)
+        try:
+            return json.loads(data)
+        except ValueError as error:
+            raise ClusterError(f"{method} {path}: the answer is no JSON: {error}") from error
 
 
 def _header(name: str) -> dict[str, Any]:

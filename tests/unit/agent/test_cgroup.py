@@ -1,5 +1,6 @@
 import pytest
 
+from ferryman.agent import cgroup
 from ferryman.agent.cgroup import CgroupUnknownError, find
 from tests.unit.agent.cgroups import POD, add_memory, v1, v2
 
@@ -66,6 +67,70 @@ def test_of_several_nodes_the_one_with_the_agents_own_pod_is_chosen(tmp_path, fo
     for controller in ("cpuacct", "memory"):
         (tmp_path / controller / "docker/b" / folder).mkdir(parents=True)
     assert find(tmp_path, POD).cpu == tmp_path / "cpuacct/docker/b"
+
+
+def test_one_cgroup_that_is_seen_by_two_ways_is_one(tmp_path, monkeypatch):
+    for node in ("docker/a", "docker/a/docker/a"):
+        v2(tmp_path, node, "kubepods")
+    monkeypatch.setattr(cgroup, "_identity", lambda folder: (folder.name,))
+    assert find(tmp_path).cpu == tmp_path / "docker/a"  # the nearest way
+
+
+@pytest.mark.parametrize("build", [v1, v2])
+def test_the_cgroup_that_a_restarted_node_left_behind_is_told_by_its_silence(tmp_path, build):
+    controllers = ("cpuacct", "memory") if build is v1 else ("",)
+    for node in ("docker/a", "docker/a/docker/a"):
+        build(tmp_path, node, "kubelet/kubepods")
+        for controller in controllers:
+            pod = tmp_path / controller / node / f"kubelet/kubepods/besteffort/pod{POD}"
+            (pod / "container").mkdir(parents=True)
+            processes = "7\n" if node == "docker/a/docker/a" else ""
+            (pod / "container/cgroup.procs").write_text(processes)
+    assert find(tmp_path, POD).cpu == tmp_path / controllers[0] / "docker/a/docker/a"
+
+
+def test_a_folder_that_cannot_be_looked_into_hides_no_other(tmp_path):
+    v2(tmp_path)
+    (tmp_path / "a-loop").symlink_to(tmp_path / "a-loop")
+    assert find(tmp_path).cpu == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        pytest.param("user_usec 1\n", "has no usage_usec", id="not counted"),
+        pytest.param("usage_usec x\n", "holds 'x', which is no number", id="no number"),
+        pytest.param(f"usage_usec {'9' * 5_000}\n", "which is no number", id="a number too long"),
+        pytest.param(None, "cannot be read", id="gone"),
+    ],
+)
+def test_what_is_wrong_with_a_counter_is_said(tmp_path, content, words):
+    node = find(v2(tmp_path))
+    (tmp_path / "cpu.stat").unlink()
+    if content is not None:
+        (tmp_path / "cpu.stat").write_text(content)
+    with pytest.raises(CgroupUnknownError, match=words):
+        node.cpu_usage_ns()
+
+
+def test_odd_lines_beside_a_counter_do_not_matter(tmp_path):
+    node = find(v2(tmp_path))
+    (tmp_path / "cpu.stat").write_text("\nodd\na b c\nusage_usec 7\n")
+    assert node.cpu_usage_ns() == 7_000
+
+
+@pytest.mark.parametrize(
+    ("limit", "millicores"),
+    [
+        pytest.param("50000", 500, id="the kernel's own period"),
+        pytest.param("50000 0", None, id="no period"),
+        pytest.param("max", None, id="no limit"),
+    ],
+)
+def test_an_odd_limit_is_read_as_the_kernel_means_it(tmp_path, limit, millicores):
+    v2(tmp_path)
+    (tmp_path / "cpu.max").write_text(limit)
+    assert find(tmp_path).quota_millicores() == millicores
 
 
 def test_of_several_nodes_none_is_guessed(tmp_path):

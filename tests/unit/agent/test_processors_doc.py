@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from ferryman.agent.processors import Discovery, Host, Inventory, Utilisation
+from ferryman.agent.processors import Discovery, Host, Inventory
 
 GUIDE = Path(__file__).parents[3] / "docs/processors.md"
 
@@ -31,7 +31,9 @@ def test_the_worked_example_works(acme):
     assert (npu.processor_class, npu.product, npu.count) == ("npu", "Acme One", 2)
     assert npu.memory_bytes == 2**35
     assert found.devices == ("npu Acme One 16384",) * 2
-    assert inventory.sample(1.0) == ({"npu": Utilisation(processor=0.4)}, ())
+    sample, notes = inventory.sample(1.0)
+    assert (sample["npu"].processor, sample["npu"].memory) == (0.4, None)
+    assert notes == ("memory utilisation of npu is unknown: plug-in npu does not tell it",)
 
 
 def test_the_worked_example_is_silent_without_its_hardware(acme, tmp_path):

@@ -1,15 +1,19 @@
 # ruff: noqa: D101, D102, ARG002  the doubles are described by the protocols they stand in for
 import logging
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ferryman.agent.processors import Discovery, Inventory, Utilisation
+from ferryman.agent.cpu import CpuProcessors
+from ferryman.agent.processors import Discovery, Host, Inventory, Utilisation
 from ferryman.agent.publish import Agent, Settings, retry_delay_s
 from ferryman.api.node_profile import CpuTopology, Processor
 from ferryman.clients.cluster import ClusterError, Node, ProfileMissingError
+from tests.unit.agent.cgroups import POD, v1
 
+HOST = Host(2_000, 2**32)
 START = datetime(2026, 11, 21, 13, 0, tzinfo=UTC)
 STEP_S = 5.0
 
@@ -216,6 +220,76 @@ def test_another_allocatable_cpu_rebuilds_the_plugins_and_changes_the_type(world
     assert [host.cpu_millicores for host in world.hosts] == [2_000, 1_000]
     first, last = world.cluster.statuses[0], world.cluster.statuses[-1]
     assert first["nodeType"] != last["nodeType"]
+
+
+def test_an_agent_that_cannot_see_looks_anew_and_less_and_less_often(world):
+    world.run(STEP_S)
+    world.cpu.busy = None
+    world.run(100)
+    assert len(world.hosts) == 2
+    world.run(3_600)
+    assert 6 <= len(world.hosts) <= 10  # after 1, 2, 4, 8, 10, 10 … minutes
+    assert any("does not tell it" in note for note in world.cluster.statuses[-1]["notes"])
+
+
+def test_what_is_seen_again_ends_the_new_looks(world):
+    world.run(STEP_S)
+    world.cpu.busy = None
+    world.run(100)
+    world.cpu.busy = 0.4
+    world.run(600)
+    assert len(world.hosts) == 2
+    assert world.shown == 0.4
+
+
+def test_a_new_look_makes_nothing_unknown_that_was_known(world):
+    world.run(600)
+    first_looks = world.cpu.samples
+    world.cluster.node_object = Node("worker", "u-1", "amd64", 2_000, 2**32, {"new": "label"})
+    world.run(35)
+    assert len(world.hosts) == 2
+    assert world.cpu.samples == first_looks + 7 + 1  # one to begin with, which is not shown
+    assert all(each["processors"][0]["utilisation"] for each in world.cluster.statuses)
+
+
+def test_a_plugin_that_could_not_start_is_tried_again(world):
+    attempts = []
+
+    def build(host):
+        attempts.append(host)
+        failed = ("plug-in npu failed to start: OSError: not yet",) if len(attempts) < 2 else ()
+        return Inventory({"cpu": world.cpu}, failed)
+
+    world.agent._build = build
+    world.run(120)
+    assert len(attempts) == 2
+    assert world.cluster.statuses[-1]["notes"] == []
+
+
+def test_a_node_that_was_gone_and_left_its_old_cgroup_behind_is_seen_within_a_minute(tmp_path):
+    """Its pods keep their UIDs, so that the agent's own cgroup is there twice: once dead."""
+    world = World()
+    host = replace(HOST, cgroup_root=tmp_path, pod_uid=POD, proc=tmp_path, sys=tmp_path)
+    world.agent._build = lambda _: Inventory({"cpu": CpuProcessors(host)})
+
+    def pod(node, processes):
+        for controller in ("cpuacct", "memory"):
+            folder = tmp_path / controller / node / f"kubepods/pod{POD}"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "cgroup.procs").write_text(processes)
+
+    def live(node, seconds):
+        for _ in range(int(seconds / STEP_S)):
+            v1(tmp_path, node, "kubepods", usage_ns=int(world.now_s * 1e9), used=2**30)
+            world.run(STEP_S)
+
+    pod("node", "1\n")
+    live("node", 60)
+    assert world.shown == 0.5
+    pod("node", "")
+    pod("node/docker/node", "1\n")
+    live("node/docker/node", 60)
+    assert world.shown == 0.5
 
 
 def test_ticks_and_heartbeats_are_jittered_but_never_late(world):

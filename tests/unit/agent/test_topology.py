@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 
 from ferryman.agent import topology
@@ -50,11 +52,41 @@ def test_sockets_numa_nodes_cores_and_threads_are_counted(tmp_path, shape, expec
     assert seen.notes == ()
 
 
-def test_an_offline_cpu_does_not_count(tmp_path):
+def test_an_offline_cpu_whose_topology_the_kernel_takes_away_does_not_count(tmp_path):
     machine(tmp_path)
-    folder = tmp_path / "sys/devices/system/cpu/cpu1/topology"
-    (folder / "physical_package_id").unlink()
+    shutil.rmtree(tmp_path / "sys/devices/system/cpu/cpu1/topology")
     assert read(tmp_path).cpu.threads == 1
+
+
+def test_an_offline_cpu_whose_topology_the_kernel_leaves_does_not_count(tmp_path):
+    machine(tmp_path, packages=2)
+    for cpu, online in ((1, "1"), (2, "0"), (3, "0")):
+        (tmp_path / f"sys/devices/system/cpu/cpu{cpu}/online").write_text(f"{online}\n")
+    seen = read(tmp_path).cpu
+    assert (seen.sockets, seen.cores, seen.threads) == (1, 2, 2)
+
+
+def test_a_numa_node_of_memory_alone_does_not_count(tmp_path):
+    machine(tmp_path, nodes=4)
+    for node, cpus in enumerate(("0-1", "", "\n", "2-3")):
+        (tmp_path / f"sys/devices/system/node/node{node}/cpulist").write_text(cpus)
+    assert read(tmp_path).cpu.numa_nodes == 2
+
+
+def test_what_one_file_does_not_tell_hides_nothing_else(tmp_path):
+    machine(tmp_path)
+    for cpu in (0, 1):
+        (tmp_path / f"sys/devices/system/cpu/cpu{cpu}/topology/physical_package_id").unlink()
+    seen = read(tmp_path)
+    assert (seen.cpu.sockets, seen.cpu.threads, seen.complete) == (None, 2, False)
+    assert seen.notes == ("the CPU's sockets are unknown: the kernel does not list them in /sys",)
+
+
+def test_more_than_a_profile_can_hold_is_unknown(tmp_path):
+    machine(tmp_path, nodes=0)
+    for node in range(topology.MOST_NUMA_NODES + 1):
+        (tmp_path / f"sys/devices/system/node/node{node}").mkdir(parents=True)
+    assert read(tmp_path).cpu.numa_nodes is None
 
 
 def test_only_the_instruction_sets_that_matter_are_named_in_a_fixed_order(tmp_path):
@@ -91,7 +123,7 @@ def test_what_the_kernel_does_not_tell_is_absent_with_a_note(tmp_path):
     seen = read(tmp_path)
     assert seen.cpu == CpuTopology()
     assert seen.notes == (
-        "the CPU's sockets and cores are unknown: the kernel does not list them in /sys",
+        "the CPU's sockets, cores, threads are unknown: the kernel does not list them in /sys",
         "the CPU's instruction sets are unknown: /proc/cpuinfo does not name them",
     )
 

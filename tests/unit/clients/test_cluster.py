@@ -33,6 +33,32 @@ def test_a_node_without_allocatable_resources_is_refused(allocatable):
         Node.from_body({**BODY, "status": {"allocatable": allocatable}})
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param({}, id="nothing"),
+        pytest.param(None, id="null"),
+        pytest.param({**BODY, "status": None}, id="no status"),
+        pytest.param({**BODY, "status": {"allocatable": None}}, id="null allocatable"),
+        pytest.param(
+            {**BODY, "status": {"allocatable": {"cpu": 1.5, "memory": []}}}, id="no words"
+        ),
+        pytest.param({**BODY, "metadata": ["worker"]}, id="a list of metadata"),
+    ],
+)
+def test_a_node_object_of_any_shape_is_refused_by_the_same_errors(body):
+    with pytest.raises((KeyError, ValueError)):
+        Node.from_body(body)
+
+
+def test_what_a_node_does_not_say_of_itself_is_unknown_or_empty():
+    sparse = {
+        "metadata": {"name": "worker", "uid": "u-1", "labels": None},
+        "status": {"allocatable": {"cpu": 2, "memory": "1Gi"}, "nodeInfo": None},
+    }
+    assert Node.from_body(sparse) == Node("worker", "u-1", "unknown", 2_000, 2**30)
+
+
 def test_the_profile_is_named_like_the_node_and_deleted_with_it():
     body = profile_body(Node.from_body(BODY))
     assert body["metadata"] == {
