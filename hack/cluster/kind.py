@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from hack.cluster import archives, binaries, network, node_image, oci_runtime
+from hack.cluster import archives, binaries, network, node_image, oci_runtime, proxies
 from hack.cluster.engine import Engine
 from hack.cluster.shell import ClusterError, Progress, run, succeeds, wait_until, with_path
 
@@ -41,10 +41,11 @@ class Kind:
         env = with_path(env, programs["kubectl"].parent)
         return run(programs["kind"], *arguments, env=env, timeout_s=timeout_s, stdin=stdin)
 
-    def kubectl(self, *arguments: str, timeout_s: float = 60) -> str:
+    def kubectl(self, *arguments: str, timeout_s: float = 60, stdin: str = "") -> str:
         """Run kubectl against this cluster."""
         program = binaries.ensure("kubectl")["kubectl"]
-        return run(program, f"--kubeconfig={self.kubeconfig}", *arguments, timeout_s=timeout_s)
+        where = f"--kubeconfig={self.kubeconfig}"
+        return run(program, where, *arguments, timeout_s=timeout_s, stdin=stdin)
 
     def containers(self) -> list[str]:
         """Return the names of the node containers, running or not."""
@@ -103,6 +104,10 @@ class Kind:
             "patch", "deployment", "coredns", "--namespace=kube-system",
             f"--patch={json.dumps(DNS_ON_CONTROL_PLANE)}",
         )  # fmt: skip
+
+    def verify_services(self) -> None:
+        """Raise a `ClusterError` unless Services work on every node, those of many pods too."""
+        proxies.verify(self.engine, self.kubectl, self.containers())
 
     def remove(self) -> None:
         """Remove the cluster, and kind's network if no other cluster uses it."""

@@ -83,9 +83,11 @@ def ensure_up(context: str | None = None, progress: Progress = to_stderr) -> Clu
         cluster = _kind(progress)
         if cluster.recovers():
             cluster.repair()
+            cluster.verify_services()
             progress("the cluster runs and is healthy")
         else:
             cluster.create(progress)
+            cluster.verify_services()
             progress("the cluster is up")
     return Cluster(KUBECONFIG, None, cluster.engine.docker_host, progress)
 

@@ -12,7 +12,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from hack.cluster import archives, binaries, rootfs
+from hack.cluster import archives, binaries, proxy_files, rootfs
 from hack.cluster.binaries import KUBERNETES, MODULES, SOURCES
 from hack.cluster.engine import Engine
 from hack.cluster.shell import ClusterError, Progress, run, to_stderr
@@ -85,9 +85,9 @@ def archive_of(progress: Progress = to_stderr) -> Path:
 
 
 def _key() -> str:
-    here = Path(__file__)
+    code = [Path(__file__).with_name(f"{name}.py") for name in ("archives", "proxy_files")]
     versions = [f"{name} {SOURCES[name].version}" for name in (*PROGRAMS, "kind")]
-    return digest([MODULES, here, here.with_name("archives.py")], *PACKAGES, *versions)
+    return digest([MODULES, Path(__file__), *code], *PACKAGES, *versions)
 
 
 def _lay_out(root: Path, progress: Progress) -> None:
@@ -163,26 +163,8 @@ def _preload(root: Path, programs: dict[str, Path]) -> None:
     pause = folder / "pause"
     run("gcc", "-Os", "-static", "-s", "-o", pause, MODULES / "pause.c")
     archives.write(folder / "pause.tar", PAUSE_IMAGES, {"/pause": pause}, ["/pause"])
-    files = _proxy_files(root, folder) | {"/usr/local/bin/kube-proxy": programs["kube-proxy"]}
+    files = proxy_files.collect(root, folder)
+    files |= {"/usr/local/bin/kube-proxy": programs["kube-proxy"]}
     archives.write(folder / "proxy.tar", [PROXY_IMAGE], files, ["/usr/local/bin/kube-proxy"])
     archives.import_into(root / "var/lib/containerd", sorted(folder.glob("*.tar")), programs)
     shutil.rmtree(folder)
-
-
-def _proxy_files(root: Path, links: Path) -> dict[str, Path]:
-    """Return what kube-proxy runs (iptables, nft, conntrack), with the libraries of these."""
-    tools = [f"/usr/sbin/{name}" for name in ("xtables-nft-multi", "nft", "conntrack")]
-    listed = run("chroot", root, "ldd", *tools)
-    libraries = sorted(
-        {word for word in listed.split() if word.startswith("/") and ":" not in word}
-    )
-    extensions = [f"/{p.relative_to(root)}" for p in root.glob("usr/lib/*/xtables/*.so")]
-    files = {
-        name: (root / name.lstrip("/")).resolve() for name in (*tools, *libraries, *extensions)
-    }
-    for family in ("iptables", "ip6tables"):
-        for suffix in ("", "-save", "-restore"):
-            link = links / f"{family}{suffix}"
-            link.symlink_to("xtables-nft-multi")
-            files[f"/usr/sbin/{link.name}"] = link
-    return files
