@@ -31,6 +31,7 @@ class LoadSpec:
     deadline_ms: int = 5_000
     arrivals: str = "poisson"
     seed: int = 1
+    new_connections: bool = False
 
     def arguments(self) -> list[str]:
         """Return the command line of `ferryman load`."""
@@ -44,6 +45,7 @@ class LoadSpec:
             f"--arrivals={self.arrivals}",
             f"--seed={self.seed}",
             f"--input=/data/{INPUT}",
+            *(["--new-connections"] if self.new_connections else []),
             "--json",
         ]
 

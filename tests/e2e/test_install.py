@@ -8,20 +8,27 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 
 def test_every_worker_has_a_profile_of_its_own_processors(ferryman):
-    profiles = {
-        item["metadata"]["name"]: item
-        for item in installation.get(ferryman, "nodeprofiles")["items"]
-    }
+    def seen():
+        listed = installation.get(ferryman, "nodeprofiles")["items"]
+        found = {item["metadata"]["name"]: item for item in listed}
+        missing = set(ferryman.nodes) - set(found)
+        # An agent that has just begun has nothing yet to compare with.
+        known = all("utilisation" in _cpu(found[node]) for node in ferryman.nodes if not missing)
+        return found if not missing and known else None
 
-    assert set(ferryman.nodes) <= set(profiles)
+    profiles = installation.wait_for("every node's utilisation", seen, timeout_s=60)
+
     for node in ferryman.nodes:
         status = profiles[node]["status"]
         owner = profiles[node]["metadata"]["ownerReferences"][0]
         assert (owner["kind"], owner["name"]) == ("Node", node)
-        cpu = next(entry for entry in status["processors"] if entry["class"] == "cpu")
-        assert 0 <= cpu["utilisation"] <= 1
+        assert 0 <= _cpu(profiles[node])["utilisation"] <= 1
         labels = installation.get(ferryman, "node", node)["metadata"]["labels"]
         assert labels["serving.ferryman.dev/node-type"] == status["nodeType"]
+
+
+def _cpu(profile):
+    return next(entry for entry in profile["status"]["processors"] if entry["class"] == "cpu")
 
 
 def test_the_slowed_node_measures_slower(ferryman):

@@ -106,19 +106,6 @@ def test_an_idle_model_causes_no_writes(ferryman, served):
     assert versions() == before
 
 
-def test_it_scales_through_the_scale_subresource(ferryman, served):
-    where = f"--namespace={models.NAMESPACE}"
-    ferryman.kubectl("scale", "inferencemodel/digits", "--replicas=2", where)
-    installation.wait_for(
-        "two replicas",
-        lambda: models.get(ferryman, "digits")["status"].get("readyReplicas") == 2,
-        timeout_s=models.READY_TIMEOUT_S,
-        explain=lambda: models.describe(ferryman, "digits"),
-    )
-    ferryman.kubectl("scale", "inferencemodel/digits", "--replicas=1", where)
-    models.wait_ready(ferryman, "digits")
-
-
 def test_deleting_it_removes_everything(ferryman, served):
     where = f"--namespace={models.NAMESPACE}"
     ferryman.kubectl("delete", "imodel", "digits", where)

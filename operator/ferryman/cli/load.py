@@ -61,6 +61,7 @@ def add_parser(commands: "Subparsers") -> None:
     add("--batch-size", type=int, default=1, metavar="N", help="rows in a request (default: 1)")
     add("--deadline-ms", type=_positive, default=5_000.0, metavar="MS", help="default: 5000")
     add("--max-in-flight", type=int, default=1_024, metavar="N", help="default: 1024")
+    add("--new-connections", action="store_true", help="one for each request")
     add("--json", action="store_true", help="print JSON lines on a terminal too")
     add("--output", type=Path, metavar="FILE", help="write each request to a .csv or .jsonl file")
 
@@ -90,6 +91,7 @@ async def _load(args: argparse.Namespace) -> LoadResult:
         seed=args.seed,
         deadline_s=args.deadline_ms / 1e3,
         max_in_flight=args.max_in_flight,
+        new_connections=args.new_connections,
     )
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)

@@ -46,6 +46,8 @@ class LoadSettings:
     max_in_flight: int = 1_024
     due_s: tuple[float, ...] = ()
     """When each request is due, ascending, in place of rate, arrivals and seed."""
+    new_connections: bool = False
+    """Each request opens a connection of its own: a Service balances connections."""
 
     def schedule_s(self) -> tuple[float, ...]:
         """Return the intended send times; raises ValueError as ``send_times_s`` does."""
@@ -120,7 +122,8 @@ async def run(
     ``on_interval`` is called once a second. Setting ``stop`` ends the sending early; what is in
     flight is still waited for, at most for the deadline.
     """
-    connector = aiohttp.TCPConnector(limit=0)  # our own bound decides, and says so
+    # Without a limit of connections: our own bound decides, and says so.
+    connector = aiohttp.TCPConnector(limit=0, force_close=settings.new_connections)
     timeout = aiohttp.ClientTimeout(total=None)  # each request has its own deadline
     async with aiohttp.ClientSession(
         connector=connector, timeout=timeout, auto_decompress=False

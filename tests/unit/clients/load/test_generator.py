@@ -22,13 +22,18 @@ SEVEN = {"outputs": [{"name": "label", "datatype": "INT64", "shape": [1, 1], "da
 
 
 @asynccontextmanager
-async def fake(answer, config=None):
-    """Serve one model whose inference is the coroutine `answer(number)`; None hides its config."""
+async def fake(answer, config=None, clients=None):
+    """Serve one model whose inference is the coroutine `answer(number)`.
+
+    None hides its config; who connects is noted in ``clients``.
+    """
     count = 0
 
     async def infer(request):
         nonlocal count
         await request.read()
+        if clients is not None:
+            clients.add(request.transport.get_extra_info("peername"))
         count += 1
         return await answer(count)
 
@@ -186,3 +191,19 @@ async def test_a_schedule_of_ones_own_is_kept_to():
         result = await run(url, rate_per_s=1_000, duration_s=0.5, due_s=due_s)
     assert sorted(record.due_s for record in result.records) == list(due_s)
     assert result.summary.figures.failed == 0
+
+
+@pytest.mark.parametrize(
+    ("new_connections", "opened"),
+    [
+        pytest.param(False, 1, id="connections are kept and used again"),
+        pytest.param(True, 20, id="each request has a connection of its own, where asked for"),
+    ],
+)
+async def test_connections(new_connections, opened):
+    clients = set()
+    async with fake(after(0), clients) as url:
+        result = await run(url, rate_per_s=40, duration_s=0.5, new_connections=new_connections)
+
+    assert result.summary.figures.failed == 0
+    assert len(clients) == opened
