@@ -100,7 +100,7 @@ def main() -> int:
     if cluster.slow_node is None:
         raise RuntimeError("the cluster has no node that is known to be slow")
     installation.load_images(cluster)
-    installation.install(cluster)
+    installation.install(cluster, "runtimes.triton-cpu.benchmark.timeLimitSeconds=120")
     installation.wait_for_benchmarks(cluster)
     tables = run(cluster, args.rounds)
     report: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -11,14 +12,16 @@ import yaml
 from hack import images
 from hack.cluster import Cluster, binaries
 from hack.cluster.shell import run
-from hack.manifests import CHART, NAMESPACE
+from hack.manifests import NAMESPACE, ROOT
 
 T = TypeVar("T")
 
 RELEASE = "ferryman"
 _OPERATOR = "ferryman-operator"
-#: The images that `make images` builds; NVIDIA's runtime is left out, its image would be pulled.
-LOCAL_VALUES = ("image.tag=dev", "runtimes.triton.enabled=false")
+#: What the README has people type after `helm install`; a test compares them.
+CHART_ARGUMENTS = f"{RELEASE} charts/ferryman --namespace {NAMESPACE} --create-namespace"
+#: What it adds for a cluster on this machine.
+LOCAL_VALUES = "--values charts/ferryman/values-local.yaml"
 INSTALL_TIMEOUT_S = 300
 BENCHMARK_TIMEOUT_S = 600
 
@@ -40,55 +43,49 @@ def load_images(cluster: Cluster) -> None:
 
 
 def install(cluster: Cluster, *values: str) -> None:
-    """Install or upgrade the chart and wait until operator and agents are available.
+    """Install the chart by the README's command (or upgrade by its like) and wait until it runs.
 
     A given context takes its images from ``FERRYMAN_VALUES`` (a Helm values file).
-    Raises ClusterError with Helm's words when that does not succeed in time.
+    Raises ClusterError with Helm's or kubectl's words when that does not succeed in time.
     """
-    files = [f"--values={file}"] if (file := os.environ.get("FERRYMAN_VALUES")) else []
-    settings = [f"--set={value}" for value in (*(LOCAL_VALUES if cluster.kind else ()), *values)]
-    there = cluster.kind and _is_installed(cluster)
-    helm(
-        cluster,
-        "upgrade",
-        "--install",
-        RELEASE,
-        str(CHART),
-        "--create-namespace",
-        "--wait",
-        f"--timeout={INSTALL_TIMEOUT_S}s",
-        *files,
-        *settings,
-    )
-    if there:
-        # The tag of a loaded image stays the same, whatever it stands for now.
-        _restart(cluster)
+    there = _is_installed(cluster)
+    how = ("upgrade", "--install") if there else ("install",)
+    settings = [f"--set={value}" for value in values]
+    helm(cluster, *how, *shlex.split(CHART_ARGUMENTS), *_values(cluster), *settings)
+    # The tag of a loaded image stays the same, whatever it stands for now.
+    _await_workloads(cluster, restart=there and cluster.kind)
+
+
+def _values(cluster: Cluster) -> list[str]:
+    if cluster.kind:
+        return shlex.split(LOCAL_VALUES)
+    return [f"--values={file}"] if (file := os.environ.get("FERRYMAN_VALUES")) else []
 
 
 def _is_installed(cluster: Cluster) -> bool:
-    where = f"--namespace={NAMESPACE}"
-    found = cluster.kubectl("get", "deployment", _OPERATOR, where, "--ignore-not-found")
-    return bool(found.strip())
+    where = (f"--namespace={NAMESPACE}", f"--selector=owner=helm,name={RELEASE}")
+    return bool(cluster.kubectl("get", "secrets", *where, "--output=name").strip())
 
 
-def _restart(cluster: Cluster) -> None:
+def _await_workloads(cluster: Cluster, *, restart: bool) -> None:
     where = f"--namespace={NAMESPACE}"
     for workload in (f"deployment/{_OPERATOR}", "daemonset/ferryman-agent"):
-        cluster.kubectl("rollout", "restart", workload, where)
+        if restart:
+            cluster.kubectl("rollout", "restart", workload, where)
         cluster.kubectl("rollout", "status", workload, where, timeout_s=INSTALL_TIMEOUT_S)
 
 
 def uninstall(cluster: Cluster) -> None:
     """Remove the release; the CRDs, and with them all InferenceModels, stay."""
-    helm(cluster, "uninstall", RELEASE, "--wait", "--ignore-not-found", "--timeout=120s")
+    where = f"--namespace={NAMESPACE}"
+    helm(cluster, "uninstall", RELEASE, where, "--wait", "--ignore-not-found", "--timeout=120s")
 
 
 def helm(cluster: Cluster, *arguments: str) -> str:
-    """Run Helm against the cluster in Ferryman's namespace and return what it printed."""
+    """Run Helm against the cluster, in the repository, and return what it printed."""
     program = binaries.ensure("helm")["helm"]
     environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
-    where = f"--namespace={NAMESPACE}"
-    return run(program, *arguments, where, env=environment, timeout_s=INSTALL_TIMEOUT_S + 30)
+    return run(program, *arguments, env=environment, cwd=ROOT, timeout_s=INSTALL_TIMEOUT_S)
 
 
 def apply(cluster: Cluster, *objects: dict[str, Any], namespace: str | None = None) -> None:

@@ -1,5 +1,6 @@
 """The kustomize base, rendered from the chart: both install the same objects."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,14 @@ import yaml
 
 from hack.cluster import binaries
 from hack.cluster.shell import run
+from hack.version import VERSION
 
 ROOT = Path(__file__).parent.parent
 CHART = ROOT / "charts" / "ferryman"
 BASE = ROOT / "manifests" / "base" / "ferryman.yaml"
 NAMESPACE = "ferryman-system"
+#: What repeats the version of pyproject.toml.
+VERSIONED = (Path("charts/ferryman/Chart.yaml"), Path("operator/ferryman/__init__.py"))
 HEADER = "# Generated from charts/ferryman by `make generate`: edit the chart.\n"
 
 
@@ -23,6 +27,16 @@ def render_chart(*arguments: str) -> list[dict[str, Any]]:
     helm = binaries.ensure("helm")["helm"]
     rendered = run(helm, "template", "ferryman", CHART, "--namespace", NAMESPACE, *arguments)
     return [document for document in yaml.safe_load_all(rendered) if document]
+
+
+def versioned() -> dict[Path, str]:
+    """Return the text of the files that repeat the project's version, by their path."""
+    return {path: _with_version((ROOT / path).read_text("utf-8")) for path in VERSIONED}
+
+
+def _with_version(text: str) -> str:
+    lines = r"^(version: |appVersion: |__version__ = )(\"?)[0-9][^\"\n]*\2$"
+    return re.sub(lines, rf"\g<1>\g<2>{VERSION}\g<2>", text, flags=re.MULTILINE)
 
 
 def base() -> str:

@@ -24,7 +24,6 @@ from hack.load_job import LoadJob, LoadSpec
 from hack.manifests import ROOT
 
 LOAD_S = 75
-BENCHMARK_LIMIT_S = 45
 READY_TIMEOUT_S = 240
 REPORT_EVERY_S = 5
 REDIRECTED_WIDTH = 140
@@ -47,9 +46,7 @@ def run(console: Console, context: str | None, load_s: int) -> int:
     step(console, "building and loading the images")
     installation.load_images(cluster)
     step(console, "installing Ferryman with Helm")
-    installation.install(
-        cluster, f"runtimes.triton-cpu.benchmark.timeLimitSeconds={BENCHMARK_LIMIT_S}"
-    )
+    installation.install(cluster)
     peaks = measure_nodes(console, cluster)
     acts = [scenario.digits_act(), scenario.resnet50_act(max(peaks.values()))]
     serve(console, cluster, acts)

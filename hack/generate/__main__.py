@@ -8,7 +8,7 @@ from pathlib import Path
 from hack.cluster.shell import ClusterError
 from hack.generate.crds import crd_documents, kustomization, to_yaml
 from hack.generate.reference import api_reference
-from hack.manifests import BASE, CHART, base
+from hack.manifests import BASE, CHART, base, versioned
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -17,13 +17,14 @@ FOLDERS = (Path("crds"), CHART.relative_to(ROOT) / "files" / "crds")
 
 
 def from_types() -> dict[Path, str]:
-    """Return the text of every file that follows from the API types alone, by its path."""
+    """Return the text of every file that is made without Helm, by its path."""
     crds = {name: to_yaml(crd) for name, crd in crd_documents().items()}
     return {
         # Twice, because Helm reads no file outside the chart.
         **{folder / name: text for folder in FOLDERS for name, text in crds.items()},
         Path("crds/Kustomization"): kustomization(),
         Path("docs/api.md"): api_reference(),
+        **versioned(),
     }
 
 
@@ -77,7 +78,10 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing, show the difference")
     check = parser.parse_args().check
     try:
-        files = from_types() | from_chart()
+        files = from_types()
+        if not check:
+            write(ROOT, files)  # the chart is rendered with its own copies
+        files |= from_chart()
     except ClusterError as fault:
         print(fault)
         return 1

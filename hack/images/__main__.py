@@ -7,12 +7,12 @@ import argparse
 from hack.images import build
 from hack.images.recipes import GROUPS, RECIPES
 
-EPILOG = """\
+EPILOG = f"""\
 images:
-  operator     ferryman.dev/ferryman:dev          operator, agent and CLI
-  triton-cpu   ferryman.dev/triton-cpu:2.51       Triton with ONNX Runtime on the CPU
-  models       ferryman.dev/models/resnet50:1     the reference benchmark's model
-               ferryman.dev/models/digits:1       the demo's model, trained on the spot
+  operator     {RECIPES["operator"].tag:34} operator, agent and CLI
+  triton-cpu   {RECIPES["triton-cpu"].tag:34} Triton with ONNX Runtime on the CPU
+  models       {RECIPES["resnet50"].tag:34} the reference benchmark's model
+               {RECIPES["digits"].tag:34} the demo's model, trained on the spot
   all          all of these
 
 Archives for `kind load image-archive` are written to build/images/NAME.tar. What has not

@@ -17,6 +17,7 @@ from pathlib import Path
 from hack import livecap
 from hack.images import cache
 from hack.images.wheels import INSTALLER_LOCK, REPOSITORY, wheelhouse
+from hack.version import VERSION
 
 WHEEL_TIMEOUT_S = 300
 #: What the live cap is compiled from, here and not in a container: no build downloads a compiler.
@@ -128,7 +129,7 @@ RECIPES: dict[str, Recipe] = {
     for recipe in (
         PythonImage(
             "operator",
-            "ferryman.dev/ferryman:dev",
+            f"ferryman.dev/ferryman:{VERSION}",
             dockerfile="operator/Dockerfile",
             lock="requirements/operator.lock",
             own_wheel_sources=("pyproject.toml", "README.md", "operator/ferryman"),

@@ -17,6 +17,7 @@ ORDER = (
     "test_cluster_lifecycle",
     "test_install",
     "test_serving",
+    "test_replicas",
     "test_placement",
     "test_tuning",
     "test_live_changes",
@@ -68,7 +69,7 @@ def cluster(machine_before):
 def ferryman(cluster):
     """Return the cluster with Ferryman installed by Helm and every worker measured."""
     installation.load_images(cluster)
-    installation.install(cluster, "runtimes.triton-cpu.benchmark.timeLimitSeconds=45")
+    installation.install(cluster)
     installation.wait_for_benchmarks(cluster)
     return cluster
 

@@ -1,11 +1,14 @@
 """The chart and the kustomize base install the same objects, and the chart refuses nonsense."""
 
 import json
+import re
 
 import pytest
+import yaml
 
 from hack.cluster import binaries
 from hack.cluster.shell import ClusterError, run
+from hack.images.recipes import RECIPES
 from hack.installation import parse
 from hack.manifests import NAMESPACE, ROOT, render_chart
 
@@ -78,7 +81,44 @@ def test_the_dev_overlay_benchmarks_with_the_image_that_it_runs():
     container = operator["spec"]["template"]["spec"]["containers"][0]
     environment = {entry["name"]: entry.get("value") for entry in container["env"]}
 
-    assert container["image"] == environment["FERRYMAN_IMAGE"] == "ferryman.dev/ferryman:dev"
+    assert container["image"] == environment["FERRYMAN_IMAGE"] == RECIPES["operator"].tag
+    assert set(objects["ConfigMap", "ferryman-runtimes"]["data"]) == {"triton-cpu.yaml"}
+
+
+def images(objects: list[dict]) -> set[str]:
+    """Return every image of Ferryman's that workloads or the runtimes beside them name."""
+    installed = [item for item in objects if item["kind"] != "CustomResourceDefinition"]
+    text = yaml.safe_dump_all(installed, width=10_000)
+    return set(
+        re.findall(r"(?:oci://)?([\w./:-]+/(?:ferryman|triton-cpu|models/resnet50):[\w.]+)", text)
+    )
+
+
+@pytest.mark.parametrize(
+    "render",
+    [
+        pytest.param(render_chart, id="the chart"),
+        pytest.param(lambda: kustomize("manifests/base"), id="the base"),
+        pytest.param(lambda: kustomize("manifests/overlays/dev"), id="the dev overlay"),
+    ],
+)
+def test_what_is_installed_is_what_make_images_builds(render):
+    built = {RECIPES[name].tag for name in ("operator", "triton-cpu", "resnet50")}
+
+    assert images(render()) == built
+
+
+def test_one_value_names_the_registry_of_all_images():
+    registry = "registry.example:5000/team"
+    built = {RECIPES[name].tag for name in ("operator", "triton-cpu", "resnet50")}
+    pushed = {tag.replace("ferryman.dev", registry) for tag in built}
+
+    assert images(render_chart("--set", f"registry={registry}")) == pushed
+
+
+def test_on_one_machine_nothing_is_installed_that_would_be_pulled():
+    objects = by_identity(render_chart("--values", str(ROOT / "charts/ferryman/values-local.yaml")))
+
     assert set(objects["ConfigMap", "ferryman-runtimes"]["data"]) == {"triton-cpu.yaml"}
 
 
@@ -97,6 +137,12 @@ def test_other_runtimes_restart_the_operator():
         pytest.param("image.pullPolicy=Sometimes", "pullPolicy", id="an unknown pull policy"),
         pytest.param("runtimes.other.enabled=true", "other", id="a runtime the chart lacks"),
         pytest.param("crds.enable=true", "enable", id="a misspelt value"),
+        pytest.param(
+            "registry=https://registry.example", "registry", id="a registry with a scheme"
+        ),
+        pytest.param(
+            "registry=registry.example/", "registry", id="a registry that ends in a slash"
+        ),
         pytest.param("operator.logLevel=loud", "logLevel", id="an unknown log level"),
     ],
 )

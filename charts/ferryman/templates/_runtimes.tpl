@@ -1,17 +1,21 @@
 {{/* The shipped InferenceRuntimes, one document a name, as the operator reads them. */}}
 {{- define "ferryman.runtimeBenchmark" -}}
+{{- $registry := .registry }}
+{{- with .benchmark }}
 {{- if .enabled }}
 benchmark:
   model:
-    storageUri: {{ .storageUri | quote }}
+    storageUri: {{ .storageUri | default (printf "oci://%s/models/resnet50:1" $registry) | quote }}
     modelFormat: {name: onnx}
   maxBatchSize: {{ .maxBatchSize }}
   timeLimitSeconds: {{ .timeLimitSeconds }}
+{{- end }}
 {{- end }}
 {{- end -}}
 
 {{- define "ferryman.runtimes" -}}
 {{- $runtimes := .Values.runtimes -}}
+{{- $registry := .Values.registry -}}
 {{- if (index $runtimes "triton").enabled }}
 {{- with index $runtimes "triton" }}
 triton.yaml: |
@@ -43,7 +47,7 @@ triton.yaml: |
         {{- with .liveCap }}
         liveCap: {{- toYaml . | nindent 10 }}
         {{- end }}
-    {{- include "ferryman.runtimeBenchmark" .benchmark | nindent 4 }}
+    {{- include "ferryman.runtimeBenchmark" (dict "benchmark" .benchmark "registry" $registry) | nindent 4 }}
 {{- end }}
 {{- end }}
 {{- if (index $runtimes "triton-cpu").enabled }}
@@ -58,14 +62,14 @@ triton-cpu.yaml: |
     imagePullPolicy: IfNotPresent
     processors:
       - class: cpu
-        image: {{ .image | quote }}
+        image: {{ .image | default (printf "%s/triton-cpu:2.51" $registry) | quote }}
         backends: {onnx: onnxruntime, python: python}
         instanceKind: KIND_CPU
         resources: {{- toYaml .cpu | nindent 10 }}
         {{- with .liveCap }}
         liveCap: {{- toYaml . | nindent 10 }}
         {{- end }}
-    {{- include "ferryman.runtimeBenchmark" .benchmark | nindent 4 }}
+    {{- include "ferryman.runtimeBenchmark" (dict "benchmark" .benchmark "registry" $registry) | nindent 4 }}
 {{- end }}
 {{- end }}
 {{- end -}}
