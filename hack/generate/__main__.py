@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from hack.cluster.shell import ClusterError
+from hack.generate import argocd
 from hack.generate.crds import crd_documents, kustomization, to_yaml
 from hack.generate.reference import api_reference
 from hack.manifests import BASE, CHART, base, versioned
@@ -24,6 +25,7 @@ def from_types() -> dict[Path, str]:
         **{folder / name: text for folder in FOLDERS for name, text in crds.items()},
         Path("crds/Kustomization"): kustomization(),
         Path("docs/api.md"): api_reference(),
+        argocd.PATCH: argocd.patch(ROOT),
         **versioned(),
     }
 

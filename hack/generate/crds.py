@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from ferryman.api import names
 from ferryman.api.crd import RULES, Resource
 from ferryman.api.inference_model import InferenceModel
+from ferryman.api.inference_model_status import UNSEEN
 from ferryman.api.inference_runtime import InferenceRuntime
 from ferryman.api.node_profile import NodeProfile
 from hack.generate.schema import Schema, structural_schema
@@ -72,6 +73,8 @@ def root_schema(kind: Kind) -> Schema:
         for part in ("spec", "status")
         if part in kind.model_fields
     }
+    if "observedGeneration" in parts.get("status", {}).get("properties", {}):
+        parts["status"] = _unseen(parts["status"])
     standard = {key: {"description": text, "type": "string"} for key, text in _STANDARD.items()}
     name = {"type": "string", "maxLength": _NAME_MAX}
     schema: Schema = {
@@ -87,6 +90,17 @@ def root_schema(kind: Kind) -> Schema:
     if kind.resource.name_rules:
         schema[RULES] = [rule.as_dict() for rule in kind.resource.name_rules]
     return schema
+
+
+def _unseen(status: Schema) -> Schema:
+    """Have an object say so that no operator has seen: kstatus takes one without status for done.
+
+    The one default of a status, of the whole, since the API server adds none to what is not there.
+    """
+    default = {"default": UNSEEN}
+    seen = {"observedGeneration": status["properties"]["observedGeneration"] | default}
+    whole = {"default": {"observedGeneration": UNSEEN}}
+    return {**status, "properties": status["properties"] | seen, **whole}
 
 
 def _part(kind: Kind, name: str) -> type[BaseModel]:

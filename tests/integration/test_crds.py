@@ -136,7 +136,19 @@ def test_the_smallest_model_gets_the_defaults_of_the_types(api):
         for key in [key for key, value in empty.items() if value in ({}, [])]:
             del empty[key]
     assert created["spec"] == filled
-    assert "status" not in created
+
+
+def test_a_new_model_says_that_no_operator_has_looked_and_a_status_takes_its_place(plane, api):
+    document = changed(MODEL, {"metadata/name": "unseen"})
+    api.create(document, dry_run=False)
+    read = ("get", "imodel", "unseen", "--output=json")
+    assert json.loads(plane.kubectl(*read))["status"] == {"observedGeneration": -1}
+
+    seen = {"status": {"observedGeneration": 1, "replicas": 1}}
+    patch = json.dumps({**document, **seen})
+    how = ("--server-side", "--subresource=status", "--filename=-")
+    plane.kubectl("apply", *how, stdin=patch)
+    assert json.loads(plane.kubectl(*read))["status"] == seen["status"]
 
 
 def test_the_smallest_runtime_gets_the_defaults_of_the_types(api):

@@ -1,7 +1,8 @@
 """Condition types and the reasons for them: the one list of words that users see.
 
-The types follow kstatus (Ready, Reconciling, Stalled), so that Flux and Argo CD understand
-them; a reason is a CamelCase word, and its message says what is the case and what to do.
+The types follow kstatus (Ready, Reconciling, Stalled), so that Flux and `kubectl wait` understand
+them; Argo CD does not know kstatus and needs health checks (manifests/argocd). A reason is a
+CamelCase word, and its message says what is the case and what to do.
 """
 
 from collections.abc import Iterable

@@ -10,6 +10,9 @@ from ferryman.api.conditions import Condition
 from ferryman.api.crd import keyed_by
 from ferryman.api.scalars import Label, NodeName, ReasonWord
 
+#: The observed generation of an object that no operator has looked at.
+UNSEEN: Final = -1
+
 
 class CandidateStatus(ApiType):
     """One node type with one processor class: its workload, or why it was refused."""
@@ -181,7 +184,7 @@ class InferenceModelStatus(ApiType):
     """What the operator reports."""
 
     observed_generation: int = 0
-    """The generation of the spec that this status is about."""
+    """The generation of the spec that this status is about; -1 until the operator has seen any."""
     conditions: Annotated[
         tuple[Condition, ...], Field(max_length=16, json_schema_extra=keyed_by("type"))
     ] = ()
