@@ -92,7 +92,11 @@ def node(name: str, kind: Kind) -> dict[str, Any]:
         "pods": "110",
         **({"nvidia.com/gpu": str(kind.gpus)} if kind.gpus else {}),
     }
-    labels = {"kubernetes.io/hostname": name, names.LABEL_PRICE: f"{kind.cpu * 0.05:.2f}"}
+    labels = {
+        "kubernetes.io/hostname": name,
+        names.LABEL_OS: names.OS,
+        names.LABEL_PRICE: f"{kind.cpu * 0.05:.2f}",
+    }
     return {
         "apiVersion": "v1",
         "kind": "Node",

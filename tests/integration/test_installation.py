@@ -85,6 +85,27 @@ def test_the_dev_overlay_benchmarks_with_the_image_that_it_runs():
     assert set(objects["ConfigMap", "ferryman-runtimes"]["data"]) == {"triton-cpu.yaml"}
 
 
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        pytest.param("", {"kubernetes.io/os": "linux"}, id="Linux alone"),
+        pytest.param(
+            "disk=ssd", {"kubernetes.io/os": "linux", "disk": "ssd"}, id="what is set is added"
+        ),
+        pytest.param(r"kubernetes\.io/os=plan9", {"kubernetes.io/os": "plan9"}, id="it is yours"),
+        pytest.param(r"kubernetes\.io/os=null", None, id="it can be taken out"),
+    ],
+)
+@pytest.mark.parametrize("part", ["operator", "agent"])
+def test_pods_go_to_linux_nodes_unless_told_otherwise(part, setting, expected):
+    arguments = ["--set", f"{part}.nodeSelector.{setting}"] if setting else []
+    objects = by_identity(render_chart(*arguments))
+    kind = "Deployment" if part == "operator" else "DaemonSet"
+    pod = objects[kind, f"ferryman-{part}"]["spec"]["template"]["spec"]
+
+    assert pod.get("nodeSelector") == expected
+
+
 def images(objects: list[dict]) -> set[str]:
     """Return every image of Ferryman's that workloads or the runtimes beside them name."""
     installed = [item for item in objects if item["kind"] != "CustomResourceDefinition"]

@@ -22,6 +22,10 @@ LABEL_BENCHMARK: Final = f"{GROUP}/benchmark"
 #: On a Node: its price per hour, in any currency.
 LABEL_PRICE: Final = f"{GROUP}/price-per-hour"
 
+#: On every Node, by its kubelet: what Ferryman's images run on.
+LABEL_OS: Final = "kubernetes.io/os"
+OS: Final = "linux"
+
 #: Annotations.
 ANNOTATION_BENCHMARK_REQUESTED: Final = f"{GROUP}/benchmark-requested"
 #: On a serving pod: the live cap, in place of the bound that the pod was started with.

@@ -184,6 +184,33 @@ def test_what_the_model_selects_and_tolerates_is_asked_of_the_scheduler():
     assert "tolerations" not in pod_spec()
 
 
+@pytest.mark.parametrize(
+    ("placement", "expected"),
+    [
+        pytest.param(PlacementSpec(), {"kubernetes.io/os": "linux"}, id="Linux by default"),
+        pytest.param(
+            PlacementSpec(node_selector={"zone": "a"}),
+            {"kubernetes.io/os": "linux"},
+            id="beside what else is selected",
+        ),
+        pytest.param(
+            PlacementSpec(node_selector={"kubernetes.io/os": "plan9"}), None, id="but what is asked"
+        ),
+        pytest.param(
+            PlacementSpec(
+                node_affinity=(
+                    NodeRequirement(key="kubernetes.io/os", operator="In", values=("plan9",)),
+                )
+            ),
+            None,
+            id="in whichever words it is asked",
+        ),
+    ],
+)
+def test_pods_go_to_linux_nodes_unless_the_owner_says_otherwise(placement, expected):
+    assert pod_spec(placement=placement).get("nodeSelector") == expected
+
+
 def test_without_a_preferred_node_none_is_preferred():
     affinity = pod_spec(preferred_node=None)["affinity"]["nodeAffinity"]
     assert list(affinity) == ["requiredDuringSchedulingIgnoredDuringExecution"]

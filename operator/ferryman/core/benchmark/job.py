@@ -130,6 +130,7 @@ def _pod(
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 5,
         "securityContext": pod.pod_security(),
+        "nodeSelector": {names.LABEL_OS: names.OS},
         "affinity": _only_on(measurement.node),
         **pod.tolerations(entry.tolerations),
         "initContainers": [layout, _bounded(_sidecar(triton), triton_limit)],

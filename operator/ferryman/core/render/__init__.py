@@ -145,6 +145,7 @@ def _pod_spec(serving: Serving) -> Manifest:
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": pod.TERMINATION_GRACE_S,
         "securityContext": pod.pod_security(),
+        **_on_linux(model),
         "affinity": {"nodeAffinity": _node_affinity(serving)},
         **pod.tolerations(taints.tolerations(model, serving.entry)),
         "topologySpreadConstraints": [_spread(model)],
@@ -153,6 +154,13 @@ def _pod_spec(serving: Serving) -> Manifest:
         "volumes": pod.volumes(uri, pull_policy=serving.pull_policy, config_map=name),
     }
     return live_cap.add(spec, serving.live_cap, model.triton_name)
+
+
+def _on_linux(model: InferenceModel) -> Manifest:
+    """Keep pods off nodes of other systems, unless the owner has a word on systems."""
+    placement = model.spec.placement
+    stated = {*placement.node_selector, *(each.key for each in placement.node_affinity)}
+    return {} if names.LABEL_OS in stated else {"nodeSelector": {names.LABEL_OS: names.OS}}
 
 
 def _node_affinity(serving: Serving) -> Manifest:

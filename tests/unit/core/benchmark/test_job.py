@@ -120,6 +120,7 @@ def test_the_pod_runs_on_the_chosen_node_alone():
     assert term == {
         "matchFields": [{"key": "metadata.name", "operator": "In", "values": ["node-7"]}]
     }
+    assert pod()["nodeSelector"] == {"kubernetes.io/os": "linux"}
 
 
 def test_the_pod_tolerates_what_the_runtime_does():
