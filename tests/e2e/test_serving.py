@@ -12,9 +12,21 @@ from tests.e2e import models
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
+#: As OpenShift assigns it to a namespace: no image has such a user.
+ASSIGNED_USER = 1_000_650_000
+SETTINGS = {
+    "labels": {"team": "e2e"},
+    "annotations": {"sidecar.istio.io/inject": "false"},
+    "priorityClassName": "system-cluster-critical",
+    "securityContext": {"runAsUser": ASSIGNED_USER, "runAsGroup": 0, "fsGroup": ASSIGNED_USER},
+    "env": [{"name": "OMP_NUM_THREADS", "value": "$(HOME)"}],
+}
+
+
 @pytest.fixture(scope="module")
 def served(ferryman, namespace):
-    installation.apply(ferryman, models.model("digits", batching=models.fixed(8)))
+    wanted = models.model("digits", batching=models.fixed(8), pod=SETTINGS)
+    installation.apply(ferryman, wanted)
     return models.wait_ready(ferryman, "digits")
 
 
@@ -88,6 +100,22 @@ def test_everything_it_runs_is_owned_and_locked_down(ferryman, served):
     assert pod["securityContext"]["runAsNonRoot"] is True
     for container in pod["containers"]:
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+def test_its_pod_has_what_its_owner_adds_and_serves_under_any_user(ferryman, served):
+    (pod,) = models.pods(ferryman, "digits")
+    (triton,) = pod["spec"]["containers"]
+    where = f"--namespace={models.NAMESPACE}"
+    exec_in = ("exec", pod["metadata"]["name"], where, "--container=triton", "--")
+    user = ferryman.kubectl(*exec_in, "id", "-u")
+    variable = ferryman.kubectl(*exec_in, "sh", "-c", 'printf %s "$OMP_NUM_THREADS"')
+
+    assert pod["metadata"]["labels"]["team"] == "e2e"
+    assert pod["metadata"]["annotations"]["sidecar.istio.io/inject"] == "false"
+    assert pod["spec"]["priorityClassName"] == "system-cluster-critical"
+    assert triton["securityContext"]["readOnlyRootFilesystem"] is True
+    assert int(user) == ASSIGNED_USER
+    assert variable == "$(HOME)", "values are literal"
 
 
 def test_an_idle_model_causes_no_writes(ferryman, served):

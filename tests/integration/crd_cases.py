@@ -123,6 +123,113 @@ PROFILE: Final = _object(
 )
 
 
+#: Of `spec.pod` in models and runtimes: title, change, value, path, words.
+POD: Final[tuple[tuple[str, str, Any, str, str], ...]] = (
+    (
+        "a label of Ferryman's",
+        "labels",
+        {"serving.ferryman.dev/model": "other"},
+        "labels",
+        "choose other keys",
+    ),
+    (
+        "a label by which Ferryman is found",
+        "labels",
+        {"app.kubernetes.io/name": "other"},
+        "labels",
+        "labels of serving.ferryman.dev/ and app.kubernetes.io/",
+    ),
+    (
+        "a label of the Deployment's controller",
+        "labels",
+        {"pod-template-hash": "0"},
+        "labels",
+        "pod-template-hash are set by Ferryman and Kubernetes",
+    ),
+    ("a key that no label can have", "labels", {"a key": "x"}, "labels", "must be labels' keys"),
+    ("a value that no label can have", "labels", {"a": "x y"}, "labels[a]", "label's value"),
+    (
+        "too many labels",
+        "labels",
+        {f"l{number}": "" for number in range(17)},
+        "labels",
+        "at most 16 items",
+    ),
+    (
+        "an annotation of Ferryman's",
+        "annotations",
+        {"serving.ferryman.dev/max-batch-size": "9"},
+        "annotations",
+        "annotations of serving.ferryman.dev/",
+    ),
+    (
+        "a key that no annotation can have",
+        "annotations",
+        {"a/b/c": ""},
+        "annotations",
+        "must be annotations' keys",
+    ),
+    (
+        "an annotation that is too long",
+        "annotations",
+        {"a": "x" * 4097},
+        "annotations.a",
+        "4096",
+    ),
+    (
+        "an account that no object can be called",
+        "serviceAccountName",
+        "Vision_Team",
+        "serviceAccountName",
+        "must be an object's name",
+    ),
+    (
+        "a pull secret twice",
+        "imagePullSecrets",
+        [{"name": "a"}, {"name": "a"}],
+        "imagePullSecrets[1]",
+        "Duplicate value",
+    ),
+    ("a priority without a name", "priorityClassName", "", "priorityClassName", "at least 1"),
+    (
+        "root",
+        "securityContext",
+        {"runAsUser": 0},
+        "securityContext.runAsUser",
+        "greater than or equal to 1",
+    ),
+    (
+        "a user where the namespace assigns one",
+        "securityContext",
+        {"user": "Namespace", "runAsUser": 1000},
+        "securityContext.user",
+        "or state user Fixed",
+    ),
+    (
+        "a policy for a group that is not stated",
+        "securityContext",
+        {"fsGroupChangePolicy": "Always"},
+        "securityContext.fsGroupChangePolicy",
+        "state fsGroup",
+    ),
+    (
+        "a capability",
+        "securityContext",
+        {"privileged": True},
+        "securityContext.privileged",
+        "unknown field",
+    ),
+    (
+        "a variable of Ferryman's",
+        "env",
+        [{"name": "FERRYMAN_CONTROL_KEY", "value": "mine"}],
+        "env[0].name",
+        "Ferryman's own: choose another",
+    ),
+    ("a variable's name with a dash", "env", [{"name": "A-B"}], "env[0].name", "digits and '_'"),
+)
+
+
 def _model(title: str, change: dict[str, Any], path: str, words: str) -> Case:
     return Case(title, change, path, words, MODEL)
 
@@ -496,7 +603,15 @@ MODELS: Final = (
         "spec.bacthing",
         "unknown field",
     ),
+    *(
+        _model(title, {f"spec/pod/{change}": value}, f"spec.pod.{path}", words)
+        for title, change, value, path, words in POD
+    ),
 )
+
+
+def _of_runtimes_pods(title: str, change: str, value: object, path: str, words: str) -> Case:
+    return Case(title, {f"spec/pod/{change}": value}, f"spec.pod.{path}", words, RUNTIME)
 
 
 def _runtime(title: str, change: dict[str, Any], path: str, words: str) -> Case:
@@ -512,6 +627,7 @@ def _runtime(title: str, change: dict[str, Any], path: str, words: str) -> Case:
 
 _GPU = RUNTIME["spec"]["processors"][0]
 RUNTIMES: Final = (
+    *(_of_runtimes_pods(*each) for each in POD if not each[1].startswith("env")),
     Case(
         "two entries for one class",
         {"spec/processors": [_GPU, _GPU]},

@@ -135,6 +135,7 @@ def test_the_smallest_model_gets_the_defaults_of_the_types(api):
     for empty in (filled["model"], filled["placement"]):  # empty lists and maps are not stored
         for key in [key for key, value in empty.items() if value in ({}, [])]:
             del empty[key]
+    del filled["pod"]  # nor is what is empty as a whole
     assert created["spec"] == filled
 
 
@@ -203,6 +204,26 @@ def test_what_a_pod_may_select_and_tolerate_a_model_may(api):
     assert found.node_selector == placement["nodeSelector"]
     assert found.node_affinity[1].values == ()
     assert [each.operator for each in found.tolerations] == ["Exists", "Exists", "Equal"]
+
+
+def test_all_that_pods_may_get_is_accepted(api):
+    pod = {
+        "labels": {"team": "vision", "example.com/tier": ""},
+        "annotations": {"sidecar.istio.io/inject": "false"},
+        "serviceAccountName": "vision.team",
+        "imagePullSecrets": [{"name": "registry"}, {"name": "registry.2"}],
+        "priorityClassName": "high",
+        "securityContext": {"runAsUser": 1_000_650_000, "runAsGroup": 0, "fsGroup": 0},
+    }
+    model = api.create(changed(MODEL, {"spec/pod": {**pod, "env": [{"name": "OMP_NUM_THREADS"}]}}))
+    runtime = api.create(changed(RUNTIME, {"spec/pod": pod}))
+
+    for created in (model, runtime):
+        found = created["spec"]["pod"]
+        assert {key: found[key] for key in pod if key != "securityContext"} == {
+            key: value for key, value in pod.items() if key != "securityContext"
+        }
+        assert found["securityContext"] == {**pod["securityContext"], "user": "Fixed"}
 
 
 def test_null_means_the_default_or_nothing(api):

@@ -6,6 +6,8 @@ import re
 import pytest
 import yaml
 
+from ferryman.api.inference_runtime import InferenceRuntime
+from ferryman.api.pod_settings import PodSecurity
 from hack.cluster import binaries
 from hack.cluster.shell import ClusterError, run
 from hack.images.recipes import RECIPES
@@ -104,6 +106,30 @@ def test_pods_go_to_linux_nodes_unless_told_otherwise(part, setting, expected):
     pod = objects[kind, f"ferryman-{part}"]["spec"]["template"]["spec"]
 
     assert pod.get("nodeSelector") == expected
+
+
+def test_the_user_of_operator_and_agent_can_be_left_to_the_namespace():
+    def users(*arguments):
+        pods = [
+            item["spec"]["template"]["spec"]
+            for item in render_chart(*arguments)
+            if item["kind"] in {"Deployment", "DaemonSet"}
+        ]
+        assert all(pod["securityContext"]["runAsNonRoot"] for pod in pods)
+        return {pod["securityContext"].get("runAsUser") for pod in pods}
+
+    null = "podSecurityContext.runAsUser=null,podSecurityContext.runAsGroup=null"
+    assert users() == {65532}
+    assert users("--set", null) == {None}
+    assert users("--set", "podSecurityContext=null") == {None}
+
+
+def test_a_shipped_runtime_says_what_its_values_say_of_pods():
+    user = "runtimes.triton-cpu.pod.securityContext.user=Namespace"
+    runtimes = by_identity(render_chart("--set", user))["ConfigMap", "ferryman-runtimes"]["data"]
+    runtime = InferenceRuntime.model_validate(yaml.safe_load(runtimes["triton-cpu.yaml"]))
+
+    assert runtime.spec.pod.security_context == PodSecurity(user="Namespace")
 
 
 def images(objects: list[dict]) -> set[str]:

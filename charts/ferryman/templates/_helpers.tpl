@@ -27,7 +27,8 @@ capabilities: {drop: [ALL]}
 
 {{- define "ferryman.podSecurity" -}}
 runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
+{{- with .Values.podSecurityContext }}
+{{ toYaml . }}
+{{- end }}
 seccompProfile: {type: RuntimeDefault}
 {{- end -}}

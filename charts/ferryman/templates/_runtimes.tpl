@@ -26,6 +26,9 @@ triton.yaml: |
     labels: {app.kubernetes.io/part-of: ferryman}
   spec:
     imagePullPolicy: IfNotPresent
+    {{- with .pod }}
+    pod: {{- toYaml . | nindent 6 }}
+    {{- end }}
     processors:
       - class: gpu
         image: {{ .image | quote }}
@@ -60,6 +63,9 @@ triton-cpu.yaml: |
     labels: {app.kubernetes.io/part-of: ferryman}
   spec:
     imagePullPolicy: IfNotPresent
+    {{- with .pod }}
+    pod: {{- toYaml . | nindent 6 }}
+    {{- end }}
     processors:
       - class: cpu
         image: {{ .image | default (printf "%s/triton-cpu:2.51" $registry) | quote }}

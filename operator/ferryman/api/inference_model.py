@@ -12,6 +12,7 @@ from ferryman.api.crd import rules as carry
 from ferryman.api.inference_model_status import InferenceModelStatus
 from ferryman.api.model_source import ModelSource
 from ferryman.api.objectives import Objectives
+from ferryman.api.pod_settings import ModelPodSettings
 from ferryman.api.scalars import Name, ProcessorClass, Quantities
 from ferryman.api.scheduling import NodeRequirement, NodeSelector, Tolerations
 
@@ -101,6 +102,9 @@ class InferenceModelSpec(ApiType):
     has waited as long for a node of the chosen type, another type gets its turn."""
     resources: ResourceRequirements | None = None
     """Instead of the runtime's own resources for the chosen processor class."""
+    pod: ModelPodSettings = Field(default_factory=ModelPodSettings)
+    """Besides what the runtime says of pods: entries are added, and of the same name the model's
+    count."""
     batching: BatchingSpec = BatchingSpec()
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from ferryman.api import resources, rules
 from ferryman.api.base import ApiType, Metadata
@@ -10,6 +10,7 @@ from ferryman.api.crd import Resource, keyed_by, matches
 from ferryman.api.crd import rules as carry
 from ferryman.api.inference_model import ResourceRequirements
 from ferryman.api.model_source import FormatName, ModelSource
+from ferryman.api.pod_settings import Environment, PodSettings
 from ferryman.api.scalars import ProcessorClass
 from ferryman.api.scheduling import Tolerations
 
@@ -19,26 +20,6 @@ Image = Annotated[
 Argument = Annotated[
     str, Field(min_length=1, max_length=1024, json_schema_extra=carry(*rules.ARGUMENT))
 ]
-
-
-class EnvironmentVariable(ApiType):
-    """A literal environment variable."""
-
-    model_config = ConfigDict(json_schema_extra=carry(*rules.ENVIRONMENT))
-
-    name: Annotated[
-        str,
-        Field(
-            max_length=128,
-            **matches(
-                r"^[A-Za-z_][A-Za-z0-9_]*$",
-                "must be a variable's name: letters, digits and '_', not beginning with a digit",
-            ),
-        ),
-    ]
-    """The variable's name."""
-    value: Annotated[str, Field(max_length=2048)] = ""
-    """Its value, taken literally."""
 
 
 class RuntimeLiveCap(ApiType):
@@ -82,9 +63,7 @@ class RuntimeProcessor(ApiType):
     """The extended resource of one device, for example ``nvidia.com/gpu``; absent for CPUs."""
     resources: ResourceRequirements = ResourceRequirements()
     """Requests and limits of the Triton container, unless the model states its own."""
-    env: Annotated[
-        tuple[EnvironmentVariable, ...], Field(max_length=64, json_schema_extra=keyed_by("name"))
-    ] = ()
+    env: Environment = ()
     """Environment of the Triton container."""
     args: Annotated[tuple[Argument, ...], Field(max_length=64)] = ()
     """Further arguments of tritonserver."""
@@ -115,6 +94,9 @@ class InferenceRuntimeSpec(ApiType):
     """Triton per processor class; one entry each."""
     benchmark: ReferenceBenchmark | None = None
     """Absent: node types are not measured under this runtime and are no candidates for it."""
+    pod: PodSettings = Field(default_factory=PodSettings)
+    """For the pods of every model that the runtime serves. Benchmarks take labels, annotations and
+    security context of it."""
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     """When the node pulls Triton's image and model images."""
 

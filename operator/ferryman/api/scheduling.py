@@ -10,7 +10,7 @@ from ferryman.api.crd import Rule, matches
 from ferryman.api.crd import rules as carry
 
 #: The grammar of label keys and taint keys: a DNS subdomain that may be absent, and a name.
-_KEY: Final = (
+LABEL_KEY: Final = (
     r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
 )
 _KEY_WORDS: Final = "for example topology.kubernetes.io/zone"
@@ -48,12 +48,14 @@ _REQUIREMENT: Final = (
     ),
 )
 _SELECTOR: Final = (
-    Rule(f"self.all(k, k.matches('{_KEY}'))", f"keys must be labels' keys, {_KEY_WORDS}"),
+    Rule(f"self.all(k, k.matches('{LABEL_KEY}'))", f"keys must be labels' keys, {_KEY_WORDS}"),
 )
 
 LabelKey = Annotated[
     str,
-    Field(min_length=1, max_length=317, **matches(_KEY, f"must be a label's key, {_KEY_WORDS}")),
+    Field(
+        min_length=1, max_length=317, **matches(LABEL_KEY, f"must be a label's key, {_KEY_WORDS}")
+    ),
 ]
 LabelValue = Annotated[
     str,

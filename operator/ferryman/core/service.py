@@ -103,6 +103,7 @@ def _serve_placed(inputs: Inputs, runtime: InferenceRuntime, node_type: str) -> 
         live_cap=offered.source,
         control_key=inputs.control_key,
         operator_namespace=inputs.operator_namespace,
+        runtime_pod=runtime.spec.pod,
     )
     actuation = decision.actuation
     if actuation is not None:

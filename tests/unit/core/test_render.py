@@ -12,7 +12,8 @@ from ferryman.api import names
 from ferryman.api.batching import Batching
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import PlacementSpec, ResourceRequirements
-from ferryman.api.inference_runtime import EnvironmentVariable, RuntimeLiveCap
+from ferryman.api.inference_runtime import RuntimeLiveCap
+from ferryman.api.pod_settings import EnvironmentVariable
 from ferryman.api.scheduling import NodeRequirement, Toleration
 from ferryman.core import render
 from ferryman.core.errors import RejectedError

@@ -9,7 +9,7 @@ from typing import Any, Final
 from ferryman.api import names, quantity
 from ferryman.api.inference_runtime import InferenceRuntime, ReferenceBenchmark, RuntimeProcessor
 from ferryman.core.benchmark.schedule import CLIENT_MIB, CLIENT_MILLICORES, Measurement
-from ferryman.core.render import pod
+from ferryman.core.render import pod, settings
 
 Manifest = dict[str, Any]
 
@@ -57,7 +57,7 @@ def job(
             "activeDeadlineSeconds": benchmark.time_limit_seconds + PULL_SLACK_S,
             "ttlSecondsAfterFinished": KEEP_FINISHED_S,
             "template": {
-                "metadata": {"labels": _labels(measurement)},
+                "metadata": settings.metadata(runtime.spec.pod, _labels(measurement), {}),
                 "spec": _pod(
                     measurement,
                     entry,
@@ -65,6 +65,7 @@ def job(
                     image=image,
                     pull_policy=runtime.spec.image_pull_policy,
                     config=encode(_config(benchmark, entry)),
+                    security=pod.pod_security(runtime.spec.pod.security_context),
                 ),
             },
         },
@@ -109,6 +110,7 @@ def _pod(
     image: str,
     pull_policy: str,
     config: str,
+    security: Manifest,
 ) -> Manifest:
     source = benchmark.model.for_processor(measurement.processor)
     layout = pod.layout_container(
@@ -129,7 +131,7 @@ def _pod(
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 5,
-        "securityContext": pod.pod_security(),
+        "securityContext": security,
         "nodeSelector": {names.LABEL_OS: names.OS},
         "affinity": _only_on(measurement.node),
         **pod.tolerations(entry.tolerations),

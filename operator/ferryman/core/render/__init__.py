@@ -7,15 +7,16 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ferryman.api import names
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import RuntimeLiveCap, RuntimeProcessor
 from ferryman.api.model_source import ModelSource, TritonConfig
+from ferryman.api.pod_settings import ModelPodSettings, PodSettings
 from ferryman.core.placement import taints
-from ferryman.core.render import live_cap, network, pod
+from ferryman.core.render import live_cap, network, pod, settings
 
 Manifest = dict[str, Any]
 EncodeConfig = Callable[[Mapping[str, Any]], str]
@@ -40,6 +41,8 @@ class Serving:
     operator_namespace: str
     live_cap: RuntimeLiveCap | None = None
     """What pods are made for, whether the configuration uses it or not."""
+    runtime_pod: PodSettings = field(default_factory=PodSettings)
+    """What the runtime's owner adds to pods."""
 
 
 def object_name(model: InferenceModel) -> str:
@@ -112,6 +115,7 @@ def _owner(model: InferenceModel) -> Manifest:
 
 def _deployment_spec(serving: Serving) -> Manifest:
     model = serving.model
+    chosen = settings.merged(serving.runtime_pod, model.spec.pod)
     return {
         "replicas": model.spec.replicas,
         "revisionHistoryLimit": 2,
@@ -122,16 +126,15 @@ def _deployment_spec(serving: Serving) -> Manifest:
         },
         "selector": {"matchLabels": selector(model)},
         "template": {
-            "metadata": {
-                "labels": _labels(model),
-                "annotations": {ANNOTATION_CONFIG_HASH: _hash(serving.untuned_config)},
-            },
-            "spec": _pod_spec(serving),
+            "metadata": settings.metadata(
+                chosen, _labels(model), {ANNOTATION_CONFIG_HASH: _hash(serving.untuned_config)}
+            ),
+            "spec": _pod_spec(serving, chosen),
         },
     }
 
 
-def _pod_spec(serving: Serving) -> Manifest:
+def _pod_spec(serving: Serving, chosen: ModelPodSettings) -> Manifest:
     model, uri = serving.model, serving.source.storage_uri
     name = object_name(model)
     common: dict[str, Any] = {
@@ -139,12 +142,14 @@ def _pod_spec(serving: Serving) -> Manifest:
         "resources": model.spec.resources,
         "pull_policy": serving.pull_policy,
     }
-    triton = pod.triton_container(model.triton_name, serving.entry, control_secret=name, **common)
+    entry = serving.entry.with_(env=settings.environment(serving.entry.env, chosen.env))
+    triton = pod.triton_container(model.triton_name, entry, control_secret=name, **common)
     spec = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": pod.TERMINATION_GRACE_S,
-        "securityContext": pod.pod_security(),
+        "securityContext": pod.pod_security(chosen.security_context),
+        **settings.identity(chosen),
         **_on_linux(model),
         "affinity": {"nodeAffinity": _node_affinity(serving)},
         **pod.tolerations(taints.tolerations(model, serving.entry)),

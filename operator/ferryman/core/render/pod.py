@@ -12,6 +12,7 @@ from ferryman.api import names
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import ResourceRequirements
 from ferryman.api.inference_runtime import RuntimeProcessor
+from ferryman.api.pod_settings import PodSecurity
 from ferryman.api.scheduling import Toleration
 from ferryman.core.errors import RejectedError
 
@@ -99,7 +100,7 @@ def triton_container(
         "imagePullPolicy": pull_policy,
         "command": ["tritonserver"],
         "args": [*_arguments(model_name, restricted=control_secret is not None), *entry.args],
-        "env": [*_control_key(control_secret), *(variable.as_dict() for variable in entry.env)],
+        "env": [*_control_key(control_secret), *(variable.as_literal() for variable in entry.env)],
         "ports": [
             {"name": "http", "containerPort": names.PORT_HTTP, "protocol": "TCP"},
             {"name": "grpc", "containerPort": names.PORT_GRPC, "protocol": "TCP"},
@@ -182,14 +183,12 @@ def volumes(
     ]
 
 
-def pod_security() -> Manifest:
+def pod_security(chosen: PodSecurity | None = None) -> Manifest:
     """Return the pod's securityContext: a plain user, the default system call filter."""
-    return {
-        "runAsNonRoot": True,
-        "runAsUser": _USER_ID,
-        "runAsGroup": _USER_ID,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
+    stated = chosen or PodSecurity()
+    ours = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    users = {} if stated.user == "Namespace" else {"runAsUser": _USER_ID, "runAsGroup": _USER_ID}
+    return {**users, **stated.as_security_context(), **ours}
 
 
 def resource_block(entry: RuntimeProcessor, resources: ResourceRequirements | None) -> Manifest:

@@ -7,6 +7,7 @@ from ferryman.api import names
 from ferryman.api.inference_model import ResourceRequirements
 from ferryman.api.inference_runtime import ReferenceBenchmark
 from ferryman.api.model_source import ModelFormat, Variant
+from ferryman.api.pod_settings import PodSecurity, PodSettings
 from ferryman.api.scheduling import Toleration
 from ferryman.core.benchmark.job import describe, job, job_name
 from ferryman.core.benchmark.schedule import Measurement
@@ -121,6 +122,25 @@ def test_the_pod_runs_on_the_chosen_node_alone():
         "matchFields": [{"key": "metadata.name", "operator": "In", "values": ["node-7"]}]
     }
     assert pod()["nodeSelector"] == {"kubernetes.io/os": "linux"}
+
+
+def test_the_pod_is_labelled_and_annotated_as_the_runtime_asks_and_runs_as_its_user():
+    asked = PodSettings(
+        labels={"team": "platform"},
+        annotations={"sidecar.istio.io/inject": "false"},
+        service_account_name="serving",
+        priority_class_name="high",
+        security_context=PodSecurity(user="Namespace"),
+    )
+    served = RUNTIME.with_(spec=RUNTIME.spec.with_(pod=asked))
+    template = render(served=served)["spec"]["template"]
+
+    assert template["metadata"]["labels"]["team"] == "platform"
+    assert template["metadata"]["labels"][names.LABEL_COMPONENT] == "benchmark"
+    assert template["metadata"]["annotations"] == {"sidecar.istio.io/inject": "false"}
+    assert "runAsUser" not in template["spec"]["securityContext"]
+    assert template["spec"]["serviceAccountName"] == "ferryman-benchmark", "it lives elsewhere"
+    assert "priorityClassName" not in template["spec"], "a benchmark gives way to what serves"
 
 
 def test_the_pod_tolerates_what_the_runtime_does():
