@@ -1,6 +1,6 @@
-"""Compile the live cap, Triton's batching strategy library of livecap/, for tests and images.
+"""Compile Triton's libraries of livecap/, the live cap and the drain, for tests and images.
 
-    python -m hack.livecap FOLDER     # writes FOLDER/batchstrategy.so
+    python -m hack.livecap FOLDER     # writes FOLDER/batchstrategy.so and FOLDER/drain.so
 
 The same compiler makes the same bytes from the same source, wherever the work tree lies.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parents[1] / "livecap"
 LIBRARY = "batchstrategy.so"  # the name under which Triton looks for it in a model's folder
+DRAIN = "drain.so"  # preloaded into tritonserver
 COMPILE_TIMEOUT_S = 120
 
 WARNINGS = (
@@ -27,7 +28,7 @@ HARDENING = (
     *("-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack"),
 )
 #: `nodelete`: Triton may close the library while its scheduler thread is still inside it.
-SHARED = ("-shared", "-fPIC", "-fvisibility=hidden", "-Wl,-z,nodelete", "-Wl,-soname," + LIBRARY)
+SHARED = ("-shared", "-fPIC", "-fvisibility=hidden", "-Wl,-z,nodelete")
 REPRODUCIBLE = ("-ffile-prefix-map=.=livecap", "-fno-ident", "-s")
 
 
@@ -38,13 +39,22 @@ def compiler() -> Path | None:
 
 
 def build(folder: Path) -> Path:
-    """Compile the library into `folder` and return its path.
+    """Compile the live cap into `folder` and return its path.
 
     Raises RuntimeError where there is no compiler, or with what the compiler said.
     """
-    target = folder.resolve() / LIBRARY
+    return _build_shared(folder, "livecap.c", LIBRARY)
+
+
+def build_drain(folder: Path) -> Path:
+    """Compile the drain into `folder` and return its path; raises as `build` does."""
+    return _build_shared(folder, "drain.c", DRAIN)
+
+
+def _build_shared(folder: Path, source: str, name: str) -> Path:
+    target = folder.resolve() / name
     folder.mkdir(parents=True, exist_ok=True)
-    _compile("-O2", *HARDENING, *SHARED, *REPRODUCIBLE, "livecap.c", "-o", target)
+    _compile("-O2", *HARDENING, *SHARED, f"-Wl,-soname,{name}", *REPRODUCIBLE, source, "-o", target)
     return target
 
 
@@ -55,6 +65,22 @@ def build_harness(folder: Path, sanitizer: str) -> Path:
     _compile(
         *options, "-fno-sanitize-recover=all", "-pthread", "livecap.c", "harness.c", "-o", target
     )
+    return target
+
+
+def build_drain_harness(folder: Path, source: str | None = None) -> Path:
+    """Compile the program that drives the drain as libevent does, under sanitizers of gcc's.
+
+    `source` stands in for drain.c: a test breaks it on purpose.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "drain.c").write_text(source or (SOURCES / "drain.c").read_text())
+    harness = folder.resolve() / "drain_harness.c"
+    harness.write_text((SOURCES / "drain_harness.c").read_text())
+    options = ("-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined")
+    target = folder.resolve() / "drain-harness"
+    unused = ("-Wno-unused-function", "-Wno-unused-parameter")  # in what was broken
+    _compile(*options, "-fno-sanitize-recover=all", "-pthread", *unused, harness, "-o", target)
     return target
 
 
@@ -85,10 +111,11 @@ def _run(*command: str | Path) -> str:
 
 
 def main() -> None:
-    """Compile the library into the folder named on the command line."""
+    """Compile both libraries into the folder named on the command line."""
     parser = argparse.ArgumentParser(prog="python -m hack.livecap", description=__doc__)
     parser.add_argument("folder", type=Path)
-    print(build(parser.parse_args().folder))
+    folder = parser.parse_args().folder
+    print(build(folder), build_drain(folder), sep="\n")
 
 
 if __name__ == "__main__":

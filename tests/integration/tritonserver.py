@@ -20,7 +20,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -53,11 +53,13 @@ class TritonServer:
         args: Sequence[str] = (),
         control_key: str | None = None,
         models: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         """Prepare to serve `model_repository`, loading `models` at the start."""
         self.model_repository = Path(model_repository)
         self.control_key = control_key
         self._args = [*args, *(f"--load-model={name}" for name in models)]
+        self._own_environment = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._scratch = Path()
         self._lease: PortLease | None = None
@@ -160,6 +162,14 @@ class TritonServer:
                 raise TimeoutError(f"tritonserver not ready after {timeout} s:\n{self.log}")
             time.sleep(POLL_S)
 
+    def terminate(self, timeout: float = STOP_TIMEOUT_S) -> int:
+        """Ask the process to end, as a kubelet does; return its exit status once it has."""
+        assert self._process is not None, "the server was not started"
+        self._process.terminate()
+        status = self._process.wait(timeout)
+        self._process = None
+        return status
+
     def stop(self) -> None:
         """End the process that `start` began, gently and then firmly, and remove its files."""
         self._end()
@@ -215,6 +225,7 @@ class TritonServer:
             "TRITON_CPU_HOME": str(home),
             "TMPDIR": str(self._scratch),
             "LD_LIBRARY_PATH": str(python_libraries),
+            **self._own_environment,
         }
         return environment
 
