@@ -64,7 +64,7 @@ test-integration: $(READY) ## Run the tests on a real kube-apiserver and on real
 OPERATOR_TESTS := $(patsubst %,tests/integration/test_%.py,agent_publish crds explain \
   installation load_command models nodes operator operator_lifecycle operator_live_cap \
   rendered_objects)
-LOAD_TESTS := $(patsubst %,tests/integration/test_%.py,live_cap live_cap_cases real_bench \
+LOAD_TESTS := $(patsubst %,tests/integration/test_%.py,drain live_cap live_cap_cases real_bench \
   triton_live_changes tune)
 
 .PHONY: test-operator

@@ -20,8 +20,9 @@ from hack.images.wheels import INSTALLER_LOCK, REPOSITORY, wheelhouse
 from hack.version import VERSION
 
 WHEEL_TIMEOUT_S = 300
-#: What the live cap is compiled from, here and not in a container: no build downloads a compiler.
-LIVE_CAP = ("livecap/livecap.c", "hack/livecap.py")
+#: What Triton's libraries are compiled from, here and not in a container: no build downloads a
+#: compiler.
+LIBRARIES = ("livecap/livecap.c", "livecap/drain.c", "hack/livecap.py")
 IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*")
 
 
@@ -43,7 +44,7 @@ class Recipe(ABC):
 
 @dataclass(frozen=True)
 class PythonImage(Recipe):
-    """An image built from a Dockerfile of the repository, a wheelhouse and the live cap."""
+    """An image built from a Dockerfile of the repository, a wheelhouse and Triton's libraries."""
 
     dockerfile: str
     lock: str
@@ -51,18 +52,19 @@ class PythonImage(Recipe):
     own_wheel_sources: tuple[str, ...] = ()
 
     def digest(self) -> str:
-        """Cover the Dockerfile, the locks, all sources, and the compiler of the live cap."""
-        parts = (self.dockerfile, self.lock, *self.sources, *self.own_wheel_sources, *LIVE_CAP)
+        """Cover the Dockerfile, the locks, all sources, and the compiler of the libraries."""
+        parts = (self.dockerfile, self.lock, *self.sources, *self.own_wheel_sources, *LIBRARIES)
         files = [INSTALLER_LOCK, *(REPOSITORY / part for part in parts)]
         return cache.digest(files, self.tag, livecap.version())
 
     def fill(self, context: Path) -> Path:
-        """Put the sources, all wheels and the live cap where the Dockerfile expects them."""
+        """Put the sources, all wheels and the libraries where the Dockerfile expects them."""
         for part in (self.lock, *self.sources):
             _copy(REPOSITORY / part, context / part)
         wheels = context / "build" / "wheels" / self.name
         shutil.copytree(wheelhouse(REPOSITORY / self.lock), wheels)
         livecap.build(context / "build" / "livecap")
+        livecap.build_drain(context / "build" / "livecap")
         if self.own_wheel_sources:
             build_own_wheel(self.own_wheel_sources, wheels.with_name("own"))
         return REPOSITORY / self.dockerfile

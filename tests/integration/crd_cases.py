@@ -665,6 +665,18 @@ RUNTIMES: Final = (
         ".resourceName",
         "leave it out for CPUs",
     ),
+    _runtime(
+        "a drain library that is not an absolute path",
+        {"drain": {"library": "drain.so"}},
+        ".drain.library",
+        "must be the absolute path of a file",
+    ),
+    _runtime(
+        "a connection that is renewed all the time",
+        {"drain": {"grpcConnectionAgeSeconds": 0}},
+        ".drain.grpcConnectionAgeSeconds",
+        "should be greater than or equal to 1",
+    ),
     _runtime("a live cap without a library", {"liveCap": {}}, ".liveCap.library", "Required value"),
     _runtime(
         "a live cap with a relative path",

@@ -8,7 +8,7 @@ import pytest
 
 from ferryman.api.batching import Batching, BatchingSpec, TrendSettings
 from ferryman.api.inference_model_status import BatchingStatus
-from ferryman.api.inference_runtime import RuntimeLiveCap
+from ferryman.api.inference_runtime import RuntimeDrain, RuntimeLiveCap
 from ferryman.clients import pbtxt
 from ferryman.core.plan import Environment, plan, record_outcome, record_started
 from ferryman.core.snapshot import ServingState
@@ -66,7 +66,10 @@ def decided(name, uid, uri="oci://registry.example/m:1", node_type="cpu-small", 
     )
     pods = (factories.pod(),)
     cap = RuntimeLiveCap(library="/usr/lib/batchstrategy.so", image="ferryman:1")
-    entries = [factories.runtime_processor(each, live_cap=cap) for each in ("cpu", "gpu")]
+    drain = RuntimeDrain(library="/usr/lib/drain.so", image="f:1", grpc_connection_age_seconds=9)
+    entries = [
+        factories.runtime_processor(each, live_cap=cap, drain=drain) for each in ("cpu", "gpu")
+    ]
     return plan(
         factories.snapshot(
             model=model,

@@ -42,6 +42,9 @@ triton.yaml: |
         {{- with .liveCap }}
         liveCap: {{- toYaml . | nindent 10 }}
         {{- end }}
+        {{- with .drain }}
+        drain: {{- toYaml . | nindent 10 }}
+        {{- end }}
       - class: cpu
         image: {{ .image | quote }}
         backends: {onnx: onnxruntime, pytorch: pytorch, openvino: openvino, python: python}
@@ -49,6 +52,9 @@ triton.yaml: |
         resources: {{- toYaml .cpu | nindent 10 }}
         {{- with .liveCap }}
         liveCap: {{- toYaml . | nindent 10 }}
+        {{- end }}
+        {{- with .drain }}
+        drain: {{- toYaml . | nindent 10 }}
         {{- end }}
     {{- include "ferryman.runtimeBenchmark" (dict "benchmark" .benchmark "registry" $registry) | nindent 4 }}
 {{- end }}
@@ -74,6 +80,9 @@ triton-cpu.yaml: |
         resources: {{- toYaml .cpu | nindent 10 }}
         {{- with .liveCap }}
         liveCap: {{- toYaml . | nindent 10 }}
+        {{- end }}
+        {{- with .drain }}
+        drain: {{- toYaml . | nindent 10 }}
         {{- end }}
     {{- include "ferryman.runtimeBenchmark" (dict "benchmark" .benchmark "registry" $registry) | nindent 4 }}
 {{- end }}

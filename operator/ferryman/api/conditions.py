@@ -112,6 +112,10 @@ class Reason(StrEnum):
     OWN_STRATEGY = "OwnStrategy"
     QUEUE_DELAY = "QueueDelay"
     SHAPE_TENSORS = "ShapeTensors"
+    # Pods that end
+    DRAINS = "Drains"
+    DRAINS_IN_PART = "DrainsInPart"
+    NO_DRAIN = "NoDrain"
 
 
 class Condition(ApiType):

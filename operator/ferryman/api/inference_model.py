@@ -100,6 +100,8 @@ class InferenceModelSpec(ApiType):
     progress_deadline_seconds: Annotated[int, Field(ge=30, le=86_400)] = 600
     """After so long without one more ready replica the model counts as stalled. Where a pod
     has waited as long for a node of the chosen type, another type gets its turn."""
+    longest_request_seconds: Annotated[int, Field(ge=1, le=3_600)] = 2
+    """How long a request may take: a pod that ends goes on answering for as long at least."""
     resources: ResourceRequirements | None = None
     """Instead of the runtime's own resources for the chosen processor class."""
     pod: ModelPodSettings = Field(default_factory=ModelPodSettings)

@@ -180,6 +180,19 @@ class ServiceTimes(ApiType):
     """By batch size, ascending from 1."""
 
 
+class DrainStatus(ApiType):
+    """Whether clients that keep their connections leave pods before they end."""
+
+    http: bool
+    """Whether those over HTTP do."""
+    grpc: bool
+    """Whether those over gRPC do."""
+    reason: ReasonWord
+    """Why, or why not, in one word."""
+    message: Message
+    """The same for people."""
+
+
 class InferenceModelStatus(ApiType):
     """What the operator reports."""
 
@@ -202,6 +215,8 @@ class InferenceModelStatus(ApiType):
     placement: PlacementStatus | None = None
     batching: BatchingStatus = BatchingStatus()
     observed: ObservedStatus | None = None
+    drain: DrainStatus | None = None
+    """Absent while nothing is served."""
     service_times: Annotated[
         tuple[ServiceTimes, ...],
         Field(max_length=16, json_schema_extra=keyed_by("nodeType", "processor")),

@@ -22,22 +22,42 @@ Argument = Annotated[
 ]
 
 
+FilePath = Annotated[
+    str,
+    Field(
+        max_length=512,
+        **matches(
+            r"^(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$",
+            "must be the absolute path of a file, of letters, digits and ._- only",
+        ),
+    ),
+]
+
+
 class RuntimeLiveCap(ApiType):
     """The library through which a serving pod's batch size bound changes without a reload."""
 
-    library: Annotated[
-        str,
-        Field(
-            max_length=512,
-            **matches(
-                r"^(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$",
-                "must be the absolute path of a file, of letters, digits and ._- only",
-            ),
-        ),
-    ]
+    library: FilePath
     """The library's path in the runtime's image, or in ``image``."""
     image: Image | None = None
     """The image to copy it from, where the runtime's own lacks it; it must have ``cp``."""
+
+
+class RuntimeDrain(ApiType):
+    """How clients that keep their connections leave a serving pod before it ends.
+
+    Each part is stated where it was tested with the image; what is left out is said in the
+    status of the models.
+    """
+
+    library: FilePath | None = None
+    """The drain library, for HTTP: its path in the runtime's image, or in ``image``."""
+    image: Image | None = None
+    """The image to copy it from, where the runtime's own lacks it; it must have ``cp``."""
+    grpc_connection_age_seconds: Annotated[int, Field(ge=1, le=3_600)] | None = None
+    """For gRPC: connections are renewed when they are so old, and so leave a pod that ends. The
+    image's tritonserver must know ``--grpc-max-connection-age``. A pod's end takes a tenth
+    longer than this."""
 
 
 class RuntimeProcessor(ApiType):
@@ -71,6 +91,8 @@ class RuntimeProcessor(ApiType):
     """Taints of the nodes that have this class, for serving pods and for benchmarks."""
     live_cap: RuntimeLiveCap | None = None
     """Absent: every change of the batch size bound is a reload."""
+    drain: RuntimeDrain | None = None
+    """Absent: a pod that ends may fail requests of clients that keep their connections."""
 
 
 class ReferenceBenchmark(ApiType):

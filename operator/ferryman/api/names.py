@@ -53,7 +53,17 @@ PARAMETER_STRATEGY: Final = "TRITON_BATCH_STRATEGY_PATH"
 PARAMETER_LIVE_CAP_FILE: Final = "FERRYMAN_LIVE_CAP_FILE"
 PARAMETER_LIVE_CAP_START: Final = "FERRYMAN_LIVE_CAP_START"
 
-#: Triton's ports: HTTP for clients, gRPC for the operator alone, metrics for scrapers.
+#: The drain in a serving pod (docs/ending-pods.md): the volume of its library, where it is not in
+#: Triton's own image, and of the flag that says that the pod ends.
+CONTAINER_DRAIN: Final = "drain"
+DRAIN_LIBRARY: Final = "drain.so"
+VOLUME_DRAIN: Final = "drain"
+PATH_DRAIN: Final = "/drain"
+DRAIN_FLAG: Final = f"{PATH_DRAIN}/ending"
+DRAIN_FILE_ENV: Final = "FERRYMAN_DRAIN_FILE"
+DRAIN_WINDOW_ENV: Final = "FERRYMAN_DRAIN_WINDOW_MS"
+
+#: Triton's ports: HTTP and gRPC for clients, metrics for scrapers.
 PORT_HTTP: Final = 8000
 PORT_GRPC: Final = 8001
 PORT_METRICS: Final = 8002

@@ -169,6 +169,7 @@ def _status(inputs: Inputs, service: Service) -> InferenceModelStatus:
         target=target(model.spec.objectives),
         placement=inputs.placement,
         batching=service.batching,
+        drain=service.drain,
         observed=inputs.observation.status,
         service_times=_service_times(inputs, service),
     )

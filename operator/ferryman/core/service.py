@@ -9,7 +9,7 @@ from typing import Any
 from ferryman.api.batching import Batching
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import InferenceModel
-from ferryman.api.inference_model_status import BatchingStatus, PlacementStatus
+from ferryman.api.inference_model_status import BatchingStatus, DrainStatus, PlacementStatus
 from ferryman.api.inference_runtime import InferenceRuntime, RuntimeProcessor
 from ferryman.api.model_source import ModelSource, TritonConfig
 from ferryman.core import render
@@ -18,7 +18,7 @@ from ferryman.core.batching.changes import Actuation
 from ferryman.core.errors import RejectedError
 from ferryman.core.manifests import Manifest
 from ferryman.core.observation.window import Window
-from ferryman.core.render import EncodeConfig
+from ferryman.core.render import EncodeConfig, ending
 from ferryman.core.snapshot import Snapshot
 from ferryman.core.status.observed import Observation
 from ferryman.core.triton import config as triton_config
@@ -51,12 +51,13 @@ class Service:
     objects: tuple[Manifest, ...] = ()
     actuation: Actuation | None = None
     rejection: RejectedError | None = None
+    drain: DrainStatus | None = None
 
 
 def serve(inputs: Inputs) -> Service:
     """Return what is to serve; nothing to apply where that cannot be decided."""
     model, runtime = inputs.snapshot.model, inputs.snapshot.runtime
-    unchanged = Service(model.status.batching, inputs.state)
+    unchanged = Service(model.status.batching, inputs.state, drain=model.status.drain)
     if runtime is None:
         name = model.spec.runtime_ref.name
         missing = f"there is no InferenceRuntime {name}: create it, or name another in runtimeRef"
@@ -115,7 +116,9 @@ def _serve_placed(inputs: Inputs, runtime: InferenceRuntime, node_type: str) -> 
         )
     objects = render.render(serving, encode)
     status = decision.status.with_(live_cap=live_cap.status(found))
-    return Service(status, decision.state, objects, actuation)
+    times = ending.ending(entry.drain, model.spec.longest_request_seconds)
+    drain = ending.status(times, runtime.name)
+    return Service(status, decision.state, objects, actuation, drain=drain)
 
 
 def _config(

@@ -163,7 +163,7 @@ def _sidecar(triton: Manifest) -> Manifest:
     Its model control is open, so no other pod may reach it. That rules out the kubelet's
     probes: the client waits for readiness itself.
     """
-    left_out = {"startupProbe", "livenessProbe", "readinessProbe", "lifecycle", "ports"}
+    left_out = {"startupProbe", "livenessProbe", "readinessProbe", "ports"}
     kept = {key: value for key, value in triton.items() if key not in left_out}
     loopback = [f"--{api}-address=127.0.0.1" for api in ("http", "grpc", "metrics")]
     return {**kept, "args": [*kept["args"], *loopback], "restartPolicy": "Always"}

@@ -16,7 +16,7 @@ from ferryman.api.inference_runtime import RuntimeLiveCap, RuntimeProcessor
 from ferryman.api.model_source import ModelSource, TritonConfig
 from ferryman.api.pod_settings import ModelPodSettings, PodSettings
 from ferryman.core.placement import taints
-from ferryman.core.render import live_cap, network, pod, settings
+from ferryman.core.render import ending, live_cap, network, pod, settings
 
 Manifest = dict[str, Any]
 EncodeConfig = Callable[[Mapping[str, Any]], str]
@@ -147,7 +147,6 @@ def _pod_spec(serving: Serving, chosen: ModelPodSettings) -> Manifest:
     spec = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": pod.TERMINATION_GRACE_S,
         "securityContext": pod.pod_security(chosen.security_context),
         **settings.identity(chosen),
         **_on_linux(model),
@@ -158,7 +157,9 @@ def _pod_spec(serving: Serving, chosen: ModelPodSettings) -> Manifest:
         "containers": [triton],
         "volumes": pod.volumes(uri, pull_policy=serving.pull_policy, config_map=name),
     }
-    return live_cap.add(spec, serving.live_cap, model.triton_name)
+    drain = serving.entry.drain
+    times = ending.ending(drain, model.spec.longest_request_seconds)
+    return ending.add(live_cap.add(spec, serving.live_cap, model.triton_name), drain, times)
 
 
 def _on_linux(model: InferenceModel) -> Manifest:

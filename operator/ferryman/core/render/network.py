@@ -8,41 +8,31 @@ Manifest = dict[str, Any]
 
 
 def service_spec(selector: dict[str, str]) -> Manifest:
-    """Return the Service's spec: HTTP for clients; gRPC and metrics are not exposed."""
+    """Return the Service's spec: HTTP and gRPC for clients; metrics are not exposed."""
+    ports = {"http": names.PORT_HTTP, "grpc": names.PORT_GRPC}
     return {
         "type": "ClusterIP",
         "selector": selector,
         "ports": [
-            {
-                "name": "http",
-                "port": names.PORT_HTTP,
-                "targetPort": names.PORT_HTTP,
-                "protocol": "TCP",
-            }
+            {"name": name, "port": port, "targetPort": port, "protocol": "TCP"}
+            for name, port in ports.items()
         ],
     }
 
 
 def network_policy_spec(selector: dict[str, str], operator_namespace: str) -> Manifest:
-    """Return the NetworkPolicy's spec: clients on HTTP, only the operator on gRPC.
+    """Return the NetworkPolicy's spec: clients on HTTP and on gRPC, metrics for our namespace.
 
-    Anything in the operator's namespace may read metrics. The pods open no connections: egress
-    is governed and has no rule. (An empty list of rules would be a new generation of the object
-    at every apply.)
+    What changes a server is kept from clients by its key, on both ports. The pods open no
+    connections: egress is governed and has no rule. (An empty list of rules would be a new
+    generation of the object at every apply.)
     """
     namespace = {"matchLabels": {"kubernetes.io/metadata.name": operator_namespace}}
-    operator = {
-        "matchLabels": {names.LABEL_NAME: names.MANAGED_BY, names.LABEL_COMPONENT: "operator"}
-    }
     return {
         "podSelector": {"matchLabels": selector},
         "policyTypes": ["Ingress", "Egress"],
         "ingress": [
-            {"ports": [_port(names.PORT_HTTP)]},
-            {
-                "from": [{"namespaceSelector": namespace, "podSelector": operator}],
-                "ports": [_port(names.PORT_GRPC)],
-            },
+            {"ports": [_port(names.PORT_HTTP), _port(names.PORT_GRPC)]},
             {"from": [{"namespaceSelector": namespace}], "ports": [_port(names.PORT_METRICS)]},
         ],
     }

@@ -18,11 +18,6 @@ from ferryman.core.errors import RejectedError
 
 Manifest = dict[str, Any]
 
-#: Seconds that a pod goes on serving after its deletion began, so that endpoints drain.
-DRAIN_S: Final = 5
-#: Seconds that tritonserver then waits for requests in flight.
-EXIT_TIMEOUT_S: Final = 20
-TERMINATION_GRACE_S: Final = 30
 #: tritonserver answers only once the model is loaded: large models may take an hour.
 STARTUP_PERIOD_S: Final = 2
 STARTUP_FAILURES: Final = 1800
@@ -110,7 +105,6 @@ def triton_container(
         "startupProbe": _probe("/v2/health/live", STARTUP_PERIOD_S, STARTUP_FAILURES),
         "livenessProbe": _probe("/v2/health/live", 10, 6),
         "readinessProbe": _probe(f"/v2/models/{model_name}/ready", 5, 3),
-        "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN_S}}},
         "securityContext": _container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
@@ -235,7 +229,6 @@ def _arguments(model_name: str, *, restricted: bool) -> list[str]:
         "--model-control-mode=explicit",
         f"--load-model={model_name}",
         "--exit-on-error=false",
-        f"--exit-timeout-secs={EXIT_TIMEOUT_S}",
         "--allow-vertex-ai=false",
         "--allow-sagemaker=false",
         "--metrics-config=summary_latencies=true",
