@@ -9,8 +9,11 @@ import time
 from contextlib import asynccontextmanager
 
 import aiohttp
+import grpc
 import numpy as np
 import pytest
+from google.protobuf import message_factory
+from tritonclient.grpc import service_pb2
 
 from ferryman.api.batching import Batching
 from ferryman.api.names import CONTROL_KEY_NAME, RESTRICTED_APIS
@@ -360,3 +363,58 @@ async def test_a_pod_that_does_not_answer_costs_no_more_than_the_deadline():
         finally:
             await client.close()
     assert 0.9 < time.monotonic() - started < 4.5
+
+
+#: What clients may call over gRPC; every other method of the service changes or tells too much.
+CALLED = {
+    "ServerLive",
+    "ServerReady",
+    "ModelReady",
+    "ServerMetadata",
+    "ModelMetadata",
+    "ModelInfer",
+    "ModelStreamInfer",
+    "ModelStatistics",
+}
+SERVICE = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+HEADER = f"triton-grpc-protocol-{CONTROL_KEY_NAME}"
+
+
+def call_grpc(server, method, metadata=()):
+    """Call a method with an empty message about the model; return how it was answered."""
+    request = message_factory.GetMessageClass(method.input_type)()
+    for field in ("name", "model_name"):
+        if field in method.input_type.fields_by_name:
+            setattr(request, field, "sleeper")
+    with grpc.insecure_channel(server.grpc_url) as channel:
+        call = channel.stream_stream if method.client_streaming else channel.unary_unary
+        path = f"/{SERVICE.full_name}/{method.name}"
+        sent = iter([request.SerializeToString()])
+        try:
+            if method.client_streaming:
+                list(call(path)(sent, timeout=10, metadata=metadata))
+            else:
+                call(path)(next(sent), timeout=10, metadata=metadata)
+        except grpc.RpcError as error:
+            return error.code(), error.details()
+    return grpc.StatusCode.OK, ""
+
+
+@pytest.mark.parametrize("method", list(SERVICE.methods), ids=lambda method: method.name)
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        pytest.param((), id="without a key"),
+        pytest.param(((HEADER, "wrong"),), id="with a wrong key"),
+        pytest.param(((CONTROL_KEY_NAME, KEY),), id="with the key under another name"),
+    ],
+)
+def test_over_grpc_a_client_without_the_key_may_infer_and_look(server, method, metadata):
+    code, details = call_grpc(server, method, metadata)
+    refused = code == grpc.StatusCode.UNAVAILABLE and "protocol is restricted" in details
+    assert refused is (method.name not in CALLED), (code, details)
+
+
+def test_over_grpc_the_key_opens_what_is_restricted(server):
+    code, _ = call_grpc(server, SERVICE.methods_by_name["RepositoryIndex"], ((HEADER, KEY),))
+    assert code == grpc.StatusCode.OK
