@@ -202,7 +202,7 @@ async def test_a_schedule_of_ones_own_is_kept_to():
 )
 async def test_connections(new_connections, opened):
     clients = set()
-    async with fake(after(0), clients) as url:
+    async with fake(after(0), clients=clients) as url:
         result = await run(url, rate_per_s=40, duration_s=0.5, new_connections=new_connections)
 
     assert result.summary.figures.failed == 0
