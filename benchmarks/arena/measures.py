@@ -16,6 +16,7 @@ from ferryman.api.batching import Batching
 from ferryman.core.simulator.figures import CONVERGED, Floats, windows_to_converge
 from ferryman.core.simulator.scenario import Scenario
 from ferryman.core.simulator.tuned_run import Change, Run
+from ferryman.core.tuners import needs
 
 #: Changes that are kept one by one; of all of them their number by actuator is.
 MAX_CHANGES: Final = 12
@@ -135,7 +136,11 @@ def _shortage(run: Run) -> dict[str, Any] | None:
     if found is None:
         return None
     later = [change for change in run.changes if change.begun_at_s > found.at_s]
-    return {"window": found.window, "replicas": found.replicas, "changesAfter": len(later)}
+    return {
+        "window": found.window,
+        "replicas": needs.number(found.needs),
+        "changesAfter": len(later),
+    }
 
 
 def _rounded(value: float | None) -> float | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from ferryman.actuation.events import ChangeBegun, ChangeEnded, Decided, Entry, Observed
 from ferryman.api.batching import Batching
 from ferryman.core.simulator.tuned_run import CapacityShortage, Change
+from ferryman.core.tuners.needs import Enough
 
 
 @dataclass
@@ -44,10 +45,10 @@ class Logbook:
 
     def _decided(self, event: Decided, at_s: float) -> None:
         self.decision_ms = max(self.decision_ms, event.took_ms)
-        replicas = event.step.needs_replicas
-        if replicas is not None:
-            first = self.shortage or CapacityShortage(event.number, at_s, replicas)
-            self.shortage = replace(first, replicas=replicas)
+        needs = event.step.needs
+        if not isinstance(needs, Enough):
+            first = self.shortage or CapacityShortage(event.number, at_s, needs)
+            self.shortage = replace(first, needs=needs)
 
     def _ended(self, event: ChangeEnded, at_s: float) -> None:
         self.applied = event.applied

@@ -35,6 +35,7 @@ from ferryman.core.simulator.scenario import Scenario
 from ferryman.core.snapshot import LiveCapView, PodView, ServingState
 from ferryman.core.triton import config as triton_config
 from ferryman.core.triton import live_cap
+from ferryman.core.tuners.needs import ENOUGH, Enough, Replicas, Unattainable
 from ferryman.core.tuners.select import TuneDecision, TunerState
 from tests.factories import NOW, at, model, window
 
@@ -163,7 +164,7 @@ class Drawer:
                 self.of(*REASONS),
                 "why",
                 NEXT,
-                self.of(None, 3),
+                self.of(ENOUGH, Enough(1), Replicas(3), Unattainable("too slow")),
                 self.of(None, UNFOLLOWED),
             ),
             spec=BatchingSpec(

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ferryman.api.base import ApiType, Message, Time
 from ferryman.api.batching import MAX_BATCH_SIZE, Actuator, Batching
@@ -77,6 +77,8 @@ class PlacementStatus(ApiType):
     """Where kube-scheduler found no node for the pods lately, the newest first."""
 
 
+#: Of earlier versions, in place of a number: none would do; more than 100 would be needed.
+_CODES: Final = (0, 101)
 ChangeOutcome = Literal["InProgress", "Applied", "Refused", "RolledBack", "Interrupted"]
 
 
@@ -112,6 +114,15 @@ class LiveCapStatus(ApiType):
     """The same for people."""
 
 
+class FewerReplicas(ApiType):
+    """That fewer replicas would do, and since when windows say so."""
+
+    replicas: Annotated[int, Field(ge=1)]
+    """The largest number that a window asked for since."""
+    since: Time
+    """RFC 3339: when a window first asked for fewer."""
+
+
 class BatchingStatus(ApiType):
     """What is applied and how it came about."""
 
@@ -122,7 +133,15 @@ class BatchingStatus(ApiType):
     recommended: Batching | None = None
     """With mode Recommend: what Auto would apply."""
     needed_replicas: Annotated[int, Field(ge=0)] | None = None
-    """Replicas that would meet the objectives, while no batching of these can; 0: no number."""
+    """Replicas that would meet the objectives, while no batching of those asked for can; absent
+    where no number would."""
+    unattainable: Message | None = None
+    """Why no number of replicas would meet the objectives; absent where one would."""
+    desired_replicas: Annotated[int, Field(ge=1)] | None = None
+    """Replicas that the objectives need at the demand of now: what an autoscaler follows; absent
+    until a window has ended, and where nothing is tuned."""
+    fewer_replicas: FewerReplicas | None = None
+    """What desiredReplicas goes down to if windows go on to agree; absent while they do not."""
     reason: ReasonWord = ""
     """The latest decision in one word."""
     message: Message = ""
@@ -133,6 +152,12 @@ class BatchingStatus(ApiType):
     """RFC 3339 times of the last hour's reloads: what the budget counts."""
     live_cap: LiveCapStatus | None = None
     """Absent where the runtime states none."""
+
+    @field_validator("needed_replicas")
+    @classmethod
+    def _is_a_number(cls, stated: int | None) -> int | None:
+        """Read the codes of earlier versions as no number."""
+        return None if stated in _CODES else stated
 
 
 class ObservedStatus(ApiType):

@@ -13,6 +13,7 @@ from ferryman.core.simulator.figures import Figures, windows_to_converge
 from ferryman.core.simulator.oracle import Static
 from ferryman.core.simulator.scenario import Scenario
 from ferryman.core.simulator.tuned_run import CapacityShortage, Run
+from ferryman.core.tuners import needs
 from ferryman.core.wording import describe
 
 #: Wide enough where the output is no terminal.
@@ -81,7 +82,8 @@ def _shortage(shortage: CapacityShortage | None) -> dict[str, Any] | None:
     return {
         "window": shortage.window,
         "atSeconds": shortage.at_s,
-        "replicas": shortage.replicas,
+        "replicas": needs.number(shortage.needs),
+        "unattainable": needs.unattainable(shortage.needs),
     }
 
 
@@ -143,6 +145,5 @@ def _story(compared: Comparison) -> str:
         else f"within 5 % of the oracle after {after} of {compared.scenario.windows} windows"
     )
     short = compared.run.shortage
-    words = needs_words(short.replicas if short else None)
-    lacking = "" if short is None else f"; NeedsCapacity: objectives missed, {words}"
+    lacking = f"; NeedsCapacity: objectives missed, {needs_words(short.needs)}" if short else ""
     return f"{compared.algorithm}: {converged}; changes: {changes}{lacking}"

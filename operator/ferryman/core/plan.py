@@ -158,6 +158,7 @@ def _status(inputs: Inputs, service: Service) -> InferenceModelStatus:
         rejection=service.rejection,
         observation=inputs.observation,
         needed_replicas=service.batching.needed_replicas,
+        unattainable=service.batching.unattainable,
     )
     return InferenceModelStatus(
         observed_generation=model.metadata.generation,

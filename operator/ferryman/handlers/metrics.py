@@ -8,6 +8,7 @@ from ferryman.api.batching import Actuator
 from ferryman.api.conditions import ConditionType, find
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import InferenceModelStatus
+from ferryman.core.batching import desired
 from ferryman.core.batching.actuators import ACTUATORS
 from ferryman.handlers.cache import Key
 
@@ -76,7 +77,13 @@ class Metrics:
         )
         self.needed_replicas = Gauge(
             "ferryman_model_needed_replicas",
-            "Replicas that would meet the objectives; absent while those asked for can, or none.",
+            "The former name of desired_replicas, while more are needed than there are to be.",
+            _MODEL,
+            registry=registry,
+        )
+        self.desired_replicas = Gauge(
+            "ferryman_model_desired_replicas",
+            "Replicas that the objectives need at the demand of now: for autoscalers.",
             _MODEL,
             registry=registry,
         )
@@ -112,7 +119,9 @@ class Metrics:
         _set(self.inferences, key, observed.inferences_per_second if observed else None)
         _set(self.rejected, key, float(observed.rejected_requests) if observed else None)
         needed = status.batching.needed_replicas
-        _set(self.needed_replicas, key, float(needed) if needed else None)
+        _set(self.needed_replicas, key, None if needed is None else float(needed))
+        wanted = desired.shown(status.batching, model.spec.replicas)
+        _set(self.desired_replicas, key, float(wanted))
         _set(self.target_ms, key, float(latency.target_milliseconds) if latency else None)
         met = find(status.conditions, ConditionType.OBJECTIVES_MET)
         _set(self.objectives_met, key, _MET.get(met.status) if met else None)
@@ -138,6 +147,7 @@ class Metrics:
             self.inferences,
             self.rejected,
             self.needed_replicas,
+            self.desired_replicas,
             self.objectives_met,
         )
 

@@ -47,6 +47,12 @@ def test_what_is_absent_is_not_written_as_null():
     assert "utilisation" not in Processor(processor_class="cpu", product="x").as_dict()
 
 
+@pytest.mark.parametrize(("stated", "read"), [(0, None), (101, None), (3, 3), (100, 100)])
+def test_the_codes_of_earlier_versions_are_read_as_no_number_of_replicas(stated, read):
+    status = InferenceModelStatus.model_validate({"batching": {"neededReplicas": stated}})
+    assert status.batching.needed_replicas == read
+
+
 @pytest.mark.parametrize("number", [0, -1, float("nan"), float("inf"), 1e308])
 def test_a_point_of_the_performance_table_must_be_a_sane_number(number):
     sane = {"batch_size": 1, "latency_p50_milliseconds": 1, "latency_p99_milliseconds": 1}

@@ -24,6 +24,7 @@ from ferryman.clients.load.report import Outcome, Record
 from ferryman.core.batching.step import Step
 from ferryman.core.simulator.oracle import Static
 from ferryman.core.simulator.tuned_run import Run
+from ferryman.core.tuners.needs import ENOUGH, Replicas
 from hack.models import sleeper
 
 FOUR, EIGHT = Batching(max_batch_size=4), Batching(max_batch_size=8)
@@ -112,15 +113,15 @@ def ended(outcome, applied):
 
 def test_changes_and_shortage_are_kept_in_the_words_of_a_simulated_run():
     logbook = Logbook(FOUR)
-    for number, replicas in ((1, None), (2, 3), (3, 2)):
-        step = Step("Stay", FOUR, None, "NeedsCapacity", "", None, replicas)
+    for number, needs in ((1, ENOUGH), (2, Replicas(3)), (3, Replicas(2))):
+        step = Step("Stay", FOUR, None, "NeedsCapacity", "", None, needs)
         logbook(entry(10.0 * number, Decided(number, FOUR, step, 5.0 * number)))
     logbook(entry(31.0, ChangeBegun(FOUR, EIGHT, "Reload", "Faster", "")))
     logbook(entry(33.0, ended("Applied", EIGHT)))
     changes, shortage = logbook.shifted(-0.5)
     [change] = changes
     assert (change.begun_at_s, change.at_s, change.after) == (30.5, 32.5, EIGHT)
-    assert (shortage.window, shortage.at_s, shortage.replicas) == (2, 19.5, 2)
+    assert (shortage.window, shortage.at_s, shortage.needs) == (2, 19.5, Replicas(2))
     assert (logbook.applied, logbook.decision_ms) == (EIGHT, 15.0)
 
 

@@ -6,6 +6,7 @@ import yaml
 
 from ferryman.api.conditions import Reason
 from ferryman.cli import main, simulate
+from ferryman.core.tuners.needs import Replicas, Unattainable
 from ferryman.core.tuners.select import TuneDecision
 
 EXAMPLE = Path("tests/data/scenario.yaml")
@@ -79,18 +80,33 @@ def test_the_live_cap_changes_the_bound(tmp_path, capsys):
     assert answer(capsys, "--scenario", path)["algorithm"]["changesByActuator"] == {"LiveCap": 2}
 
 
-def test_a_lack_of_capacity_is_told(tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize(
+    ("needs", "words", "fields"),
+    [
+        pytest.param(
+            Replicas(3),
+            "3 replicas would meet them",
+            {"replicas": 3, "unattainable": None},
+            id="a number",
+        ),
+        pytest.param(
+            Unattainable("it is too slow"),
+            "it is too slow",
+            {"replicas": None, "unattainable": "it is too slow"},
+            id="or why there is none",
+        ),
+    ],
+)
+def test_a_lack_of_capacity_is_told(tmp_path, capsys, monkeypatch, needs, words, fields):
     def lacking(_spec, _objectives, applied, _window, state):
-        return TuneDecision(applied, Reason.NEEDS_CAPACITY, "too much", state, needs_replicas=3)
+        return TuneDecision(applied, Reason.NEEDS_CAPACITY, "too much", state, needs=needs)
 
     monkeypatch.setattr(simulate, "tune", lacking)
     path = written(tmp_path, windows=3)
     assert ferryman("--scenario", path) == 0
-    assert (
-        "; NeedsCapacity: objectives missed, 3 replicas would meet them" in capsys.readouterr().out
-    )
+    assert f"; NeedsCapacity: objectives missed, {words}" in capsys.readouterr().out
     found = answer(capsys, "--scenario", path)["algorithm"]["needsCapacity"]
-    assert found == {"window": 1, "atSeconds": 5.0, "replicas": 3}
+    assert found == {"window": 1, "atSeconds": 5.0, **fields}
 
 
 @pytest.mark.parametrize("algorithm", [name for name in simulate.ALGORITHMS if name != "Fixed"])

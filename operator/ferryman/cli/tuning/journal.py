@@ -20,6 +20,7 @@ from ferryman.actuation.events import (
     Silence,
 )
 from ferryman.core.observation.window import Window
+from ferryman.core.tuners import needs
 
 _DIGITS = 3
 
@@ -133,7 +134,8 @@ def _decided(event: Decided) -> dict[str, Any]:
         "actuator": done.actuator,
         "reason": str(done.reason),
         "message": done.message,
-        "needsReplicas": done.needs_replicas,
+        "needsReplicas": needs.number(done.needs),
+        "unattainable": needs.unattainable(done.needs),
         "tookMilliseconds": round(event.took_ms, _DIGITS),
     }
 

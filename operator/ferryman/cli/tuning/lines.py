@@ -16,7 +16,7 @@ from ferryman.actuation.events import (
 from ferryman.api.batching import Batching
 from ferryman.api.objectives import Objectives
 from ferryman.core.observation.window import Window
-from ferryman.core.tuners.guarded.improvement import MAX_REPLICAS
+from ferryman.core.tuners.needs import Needs, Replicas, Unattainable
 from ferryman.core.wording import describe
 
 
@@ -42,13 +42,11 @@ def met_words(met: bool | None) -> str:  # noqa: FBT001  a fact, not a switch
     return {True: "met", False: "missed", None: "no traffic"}[met]
 
 
-def needs_words(replicas: int | None) -> str:
+def needs_words(needs: Needs) -> str:
     """Return how many servers would be needed, in words; '' where this one is enough."""
-    if replicas is None:
-        return ""
-    if replicas > MAX_REPLICAS:
-        return f"not even {MAX_REPLICAS} replicas would meet them"
-    return f"{replicas} replicas would meet them" if replicas else "no number of replicas could"
+    if isinstance(needs, Unattainable):
+        return needs.why
+    return f"{needs.count} replicas would meet them" if isinstance(needs, Replicas) else ""
 
 
 def ms(value: float | None) -> str:
@@ -121,7 +119,7 @@ def _observed(event: Observed) -> str:
 def _decided(event: Decided) -> str:
     done = event.step
     wish = "" if done.batching == event.applied else f" {describe(done.batching)}"
-    needs = needs_words(done.needs_replicas)
+    needs = needs_words(done.needs)
     return f"{done.verb.lower()}{wish}: {done.reason}, {done.message}{needs and f' ({needs})'}"
 
 

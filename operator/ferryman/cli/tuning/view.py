@@ -143,7 +143,7 @@ def _decision(decided: Decided) -> Text:
         (f"{done.verb.lower()}{wish}", "bold"),
         f"  {done.reason}\n            {done.message}",
     )
-    needs = tune_lines.needs_words(done.needs_replicas)
+    needs = tune_lines.needs_words(done.needs)
     if needs:
         text.append(f"\n            {needs}", style="yellow")
     return text

@@ -28,6 +28,10 @@ MAX_CONVERGENCES_PER_HOUR: Final = 3
 _HOUR: Final = timedelta(hours=1)
 #: Changes that are not the tuner's.
 _NOT_TUNED: Final = (Reason.SPEC_CHANGED, Reason.DRIFTED)
+#: Where nothing is tuned nothing says what is needed.
+_UNSAID: Final = dict.fromkeys(
+    ("needed_replicas", "unattainable", "desired_replicas", "fewer_replicas")
+)
 #: What may explain the batching of a model with mode Fixed.
 _FIXED_REASONS: Final = (
     Reason.MODE_FIXED,
@@ -63,7 +67,7 @@ def decide(
         status = batching.with_(
             applied=stated,
             recommended=None,
-            needed_replicas=None,
+            **_UNSAID,
             reason=str(fixed.reason),
             message=fixed.message,
         )
@@ -106,8 +110,9 @@ def _as_overlaid(serving: ServingState, overlay: TritonConfig) -> ServingState:
 def _with_needs(batching: BatchingStatus, model: InferenceModel) -> BatchingStatus:
     """Forget how many replicas are needed once there are to be so many, or nothing is tuned."""
     needed, spec = batching.needed_replicas, model.spec
-    stays = needed == 0 or (needed is not None and needed > spec.replicas)
-    if needed is None or (stays and spec.batching.mode != "Fixed"):
+    if spec.batching.mode == "Fixed":
+        return batching.with_(**_UNSAID)
+    if needed is None or needed > spec.replicas:
         return batching
     return batching.with_(needed_replicas=None)
 

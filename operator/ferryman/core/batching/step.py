@@ -16,6 +16,7 @@ from ferryman.api.inference_model_status import BatchingStatus
 from ferryman.core.batching.actuators import ACTUATORS, InEffect, Server, cheapest
 from ferryman.core.batching.changes import interruption, refusal, why_not_again
 from ferryman.core.batching.guardrails import ROLLBACKS, refuse_reload
+from ferryman.core.tuners.needs import ENOUGH, Needs
 from ferryman.core.tuners.protocol import Decision
 from ferryman.core.wording import describe
 
@@ -68,7 +69,7 @@ class Step:
     message: str
     state: Any
     """What the algorithm is to be handed with the next window."""
-    needs_replicas: int | None = None
+    needs: Needs = ENOUGH
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def step(word: Decision, context: StepContext, *, state: object) -> Step:
     actuator = None if wanted == context.applied else context.actuator(wanted)
 
     def answer(verb: Verb, reason: str, message: str, remembered: object) -> Step:
-        return Step(verb, wanted, actuator, reason, message, remembered, word.needs_replicas)
+        return Step(verb, wanted, actuator, reason, message, remembered, word.needs)
 
     followed = wanted == word.batching.canonical()
     unless_followed = word.state if word.if_refused is None else word.if_refused

@@ -4,8 +4,11 @@ from dataclasses import replace
 from typing import Final
 
 from ferryman.api.conditions import Reason
+from ferryman.core.batching import desired
 from ferryman.core.batching.context import BatchingContext, BatchingDecision
 from ferryman.core.batching.step import UNDECIDED, Step
+from ferryman.core.tuners import needs
+from ferryman.core.tuners.protocol import Decision
 from ferryman.core.tuners.select import tune
 
 #: These explain more than the collecting of values, or the learning, that follows them.
@@ -28,7 +31,7 @@ def let_tuner_step(situation: BatchingContext) -> BatchingDecision | None:
         return None
     word = tune(spec, situation.model.spec.objectives, applied, window, situation.state)
     taken = situation.step(word, guardrails=spec.guardrails, recommend=spec.mode == "Recommend")
-    situation = _with_needs(situation, taken)
+    situation = _with_needs(situation, word)
     if taken.verb == "Recommend":
         return _recommend(situation, taken)
     in_force = taken.actuator is None or taken.reason in UNDECIDED
@@ -36,12 +39,16 @@ def let_tuner_step(situation: BatchingContext) -> BatchingDecision | None:
     return _stay(situation, taken) if stays else situation.carry_out(taken)
 
 
-def _with_needs(situation: BatchingContext, taken: Step) -> BatchingContext:
-    """Take down the replicas that the tuner asks for; too few requests to judge say nothing."""
-    needed = taken.needs_replicas
-    if taken.reason == Reason.OBSERVING or needed == situation.batching.needed_replicas:
+def _with_needs(situation: BatchingContext, word: Decision) -> BatchingContext:
+    """Take down what the tuner says is needed; too few requests to judge say nothing."""
+    if word.reason == Reason.OBSERVING:
         return situation
-    return replace(situation, batching=situation.batching.with_(needed_replicas=needed))
+    batching = situation.batching.with_(
+        needed_replicas=needs.number(word.needs), unattainable=needs.unattainable(word.needs)
+    )
+    present = situation.model.spec.replicas
+    batching = desired.after_window(batching, word.needs, present, situation.now)
+    return replace(situation, batching=batching)
 
 
 def _stay(situation: BatchingContext, taken: Step) -> BatchingDecision:

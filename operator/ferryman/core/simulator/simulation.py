@@ -28,6 +28,7 @@ from ferryman.core.simulator.tuned_run import CapacityShortage, Change, Run, Tun
 from ferryman.core.snapshot import LiveCapView, ServingState
 from ferryman.core.triton import live_cap
 from ferryman.core.triton.config import LiveCap
+from ferryman.core.tuners.needs import Enough
 from ferryman.core.tuners.protocol import Decision
 
 #: Counters are read this often, as by the operator.
@@ -158,10 +159,10 @@ def _observed(
 
 def _noted(standing: Standing, taken: Step, now_s: float) -> Standing:
     """Remember when the algorithm first said that replicas are lacking, and how many last."""
-    if taken.needs_replicas is None:
+    if isinstance(taken.needs, Enough):
         return standing
-    first = standing.shortage or CapacityShortage(standing.windows, now_s, taken.needs_replicas)
-    return replace(standing, shortage=replace(first, replicas=taken.needs_replicas))
+    first = standing.shortage or CapacityShortage(standing.windows, now_s, taken.needs)
+    return replace(standing, shortage=replace(first, needs=taken.needs))
 
 
 def _step(

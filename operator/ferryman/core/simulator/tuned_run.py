@@ -5,6 +5,7 @@ from typing import Any
 
 from ferryman.api.batching import Actuator, Batching
 from ferryman.core.simulator.figures import Figures, Served
+from ferryman.core.tuners.needs import Replicas, Unattainable
 from ferryman.core.tuners.protocol import Algorithm
 
 
@@ -32,8 +33,8 @@ class CapacityShortage:
     window: int
     """The number of windows that had ended when it first said so."""
     at_s: float
-    replicas: int
-    """With so many it could be done, as it said last."""
+    needs: Replicas | Unattainable
+    """What it would take, as it said last."""
 
 
 @dataclass(frozen=True, slots=True)

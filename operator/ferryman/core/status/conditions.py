@@ -23,7 +23,6 @@ from ferryman.core.status.readiness import (
     placement_reason,
     why_not_loaded,
 )
-from ferryman.core.tuners.guarded.improvement import MAX_REPLICAS
 
 Status = Literal["True", "False", "Unknown"]
 
@@ -160,15 +159,10 @@ def _needs_capacity(view: View) -> Iterator[_Finding]:
     needed, wanted = view.needed_replicas, view.model.spec.replicas
     if asks_for_none(view):
         return
-    if needed == 0:
+    if view.unattainable is not None:
         message = (
-            "no batching meets the objectives, however many replicas there are: relax them, or "
-            "allow a faster class of processors"
-        )
-    elif needed is not None and needed > MAX_REPLICAS:
-        message = (
-            f"no batching meets the objectives, nor would {MAX_REPLICAS} replicas: relax them, or "
-            "allow a faster class of processors"
+            f"no batching meets the objectives, and {view.unattainable}: relax them, or allow a "
+            "faster class of processors"
         )
     elif needed is not None and needed > wanted:
         message = (

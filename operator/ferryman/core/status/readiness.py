@@ -40,6 +40,8 @@ class View:
     observation: Observation
     needed_replicas: int | None = None
     """Replicas that the tuner asks for, because no batching of the present ones will do."""
+    unattainable: str | None = None
+    """Why no number of replicas would do, where none would."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.objectives import Objectives
 from ferryman.core.observation.window import Window
+from ferryman.core.tuners.needs import ENOUGH, Needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,9 @@ class Decision:
     """Why, for people."""
     state: Any
     """What the algorithm wants to remember."""
-    needs_replicas: int | None = None
-    """Replicas with which the objectives could be met, where no configuration of these can;
-    0 where no number of them could. None while nothing more is needed; it outlives a few good
-    windows, so that demand around the capacity makes no noise."""
+    needs: Needs = ENOUGH
+    """What it takes to meet the objectives. That more is needed outlives a few good windows, so
+    that demand around the capacity makes no noise."""
     if_refused: Any = None
     """What to remember if the change must wait; without it, what was remembered before."""
 

@@ -8,6 +8,7 @@ from ferryman.api.conditions import Reason
 from ferryman.core.tuners.guarded.demand import Demand
 from ferryman.core.tuners.guarded.drift import DriftDetector
 from ferryman.core.tuners.guarded.service_time import ServiceTimes
+from ferryman.core.tuners.needs import Needs
 from ferryman.core.tuners.protocol import Decision
 
 #: Fewer requests than this say nothing about a percentile.
@@ -50,11 +51,26 @@ class Evaluation:
     """What a full batch took."""
     reason: Reason
     message: str
-    needs_replicas: int | None
+    needs: Needs
     windows: int = 0
     """Windows since."""
     patience: int = 1
     """Windows after which it is repeated although nothing changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """The latest answer to how many replicas would still be enough."""
+
+    pods: int
+    """How many served."""
+    rate_per_s: float
+    """What clients asked of all of them."""
+    service_ms: float
+    """What a full batch took."""
+    replicas: int
+    windows: int = 0
+    """Windows that it was the answer in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +93,7 @@ class Learned:
     missed_at_s: float | None = None
     """When a window last missed an objective."""
     evaluation: Evaluation | None = None
+    sizing: Sizing | None = None
     economised_at_s: float | None = None
     """When a change was last made only to save device time."""
 

@@ -30,6 +30,7 @@ from ferryman.cli.tuning.output import Scene
 from ferryman.clients.triton_survey import Survey
 from ferryman.core.batching.step import Step
 from ferryman.core.observation.objectives import judge
+from ferryman.core.tuners.needs import Replicas, Unattainable
 from tests import factories
 
 OLD, NEW = Batching(max_batch_size=8), Batching(max_batch_size=16, instances=2)
@@ -47,7 +48,7 @@ EVENTS = (
     Reading(3.0, 420),
     Silence("no answer", 4.0),
     Observed(1, OLD, WINDOW, judge(OBJECTIVES, WINDOW)),
-    Decided(1, OLD, step(needs_replicas=3), 1.5),
+    Decided(1, OLD, step(needs=Replicas(3)), 1.5),
     ChangeBegun(OLD, NEW, "Reload", "Saturated", "the queue grows"),
     ChangeEnded(OLD, NEW, "Reload", "Saturated", "Applied", "the queue grows", NEW, 1.4),
     Moved(NEW, OLD),
@@ -97,6 +98,7 @@ def test_a_decision_and_a_change_say_what_how_why_and_what_came_of_it():
         "Reload",
     )
     assert (decision["reason"], decision["needsReplicas"]) == ("Saturated", 3)
+    assert decision["unattainable"] is None
     assert (change["before"], change["after"]) == (OLD.as_dict(), NEW.as_dict())
     assert (change["outcome"], change["tookSeconds"]) == ("Applied", 1.4)
 
@@ -140,23 +142,24 @@ def test_each_event_has_its_line(number, words):
 
 
 def test_to_stay_is_not_told_as_a_wish():
-    event = Decided(1, OLD, step(OLD, "Stay", needs_replicas=0), 1.0)
+    event = Decided(
+        1, OLD, step(OLD, "Stay", needs=Unattainable("a batch of one is too slow")), 1.0
+    )
     words = tune_lines.line(Entry(factories.NOW, 1.0, event))
 
-    assert words.endswith("stay: Saturated, the queue grows (no number of replicas could)")
+    assert words.endswith("stay: Saturated, the queue grows (a batch of one is too slow)")
 
 
 @pytest.mark.parametrize(
-    ("replicas", "words"),
+    ("needs", "words"),
     [
         (None, ""),
-        (0, "no number of replicas could"),
-        (7, "7 replicas would meet them"),
-        (101, "not even 100 replicas would meet them"),
+        (Unattainable("a batch of one is too slow"), "a batch of one is too slow"),
+        (Replicas(7), "7 replicas would meet them"),
     ],
 )
-def test_what_is_missing_is_told_in_replicas(replicas, words):
-    assert tune_lines.needs_words(replicas) == words
+def test_what_is_missing_is_told_in_replicas(needs, words):
+    assert tune_lines.needs_words(needs) == words
 
 
 def test_a_window_without_traffic_has_no_figures():

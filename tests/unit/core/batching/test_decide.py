@@ -7,7 +7,12 @@ from ferryman.api.batching import (
     BatchingSpec,
 )
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model_status import BatchingChange, BatchingStatus, InferenceModelStatus
+from ferryman.api.inference_model_status import (
+    BatchingChange,
+    BatchingStatus,
+    FewerReplicas,
+    InferenceModelStatus,
+)
 from ferryman.core.batching import decide as batching
 from ferryman.core.snapshot import ServingState
 from ferryman.core.tuners.select import TunerState
@@ -311,7 +316,6 @@ def test_initial_with_preferred_sizes_and_a_queue_policy_is_followed():
     ("fields", "overlay", "needed", "after"),
     [
         pytest.param({}, {}, 3, 3, id="as the tuner said last"),
-        pytest.param({}, {}, 0, 0, id="no number would do"),
         pytest.param({"replicas": 3}, {}, 3, None, id="there are to be so many"),
         pytest.param(
             {"spec": BatchingSpec(mode="Fixed", initial=EIGHT)}, {}, 3, None, id="nothing is tuned"
@@ -322,6 +326,26 @@ def test_initial_with_preferred_sizes_and_a_queue_policy_is_followed():
 def test_needed_replicas_last_while_they_are_needed(fields, overlay, needed, after):
     status = BatchingStatus(applied=EIGHT, needed_replicas=needed)
     assert decide(status, overlay=overlay, **fields).status.needed_replicas == after
+
+
+@pytest.mark.parametrize(
+    ("fields", "overlay", "stays"),
+    [
+        pytest.param({"replicas": 9}, {}, True, id="as windows said last, however many there are"),
+        pytest.param(
+            {"spec": BatchingSpec(mode="Fixed", initial=EIGHT)}, {}, False, id="nothing is tuned"
+        ),
+        pytest.param({}, {"max_batch_size": 0}, False, id="nothing can be tuned"),
+    ],
+)
+def test_what_windows_said_of_replicas_lasts_while_batching_is_tuned(fields, overlay, stays):
+    said = {
+        "unattainable": "a batch of one takes too long",
+        "desired_replicas": 4,
+        "fewer_replicas": FewerReplicas(replicas=3, since=at(-60)),
+    }
+    found = decide(BatchingStatus(applied=EIGHT, **said), overlay=overlay, **fields).status
+    assert {name: getattr(found, name) for name in said} == (said if stays else dict.fromkeys(said))
 
 
 # The live cap

@@ -11,6 +11,7 @@ from ferryman.core.batching.actuators import Server
 from ferryman.core.batching.changes import Actuation
 from ferryman.core.batching.step import Rules, StepContext, step
 from ferryman.core.triton import config as triton_config
+from ferryman.core.tuners.needs import Replicas
 from ferryman.core.tuners.protocol import Decision
 from ferryman.core.tuners.select import TuneDecision, TunerState
 from tests.factories import NOW
@@ -62,9 +63,9 @@ def test_where_triton_has_nothing_to_compare_with_other_instances_are_a_reload()
 
 
 def test_what_is_in_force_stays():
-    done = decide(word(APPLIED, Reason.MET, needs_replicas=3))
+    done = decide(word(APPLIED, Reason.MET, needs=Replicas(3)))
 
-    assert (done.verb, done.actuator, done.state, done.needs_replicas) == ("Stay", None, AFTER, 3)
+    assert (done.verb, done.actuator, done.state, done.needs) == ("Stay", None, AFTER, Replicas(3))
 
 
 def test_a_batching_that_reads_as_what_is_in_force_stays():

@@ -9,6 +9,7 @@ from ferryman.core.batching import tuning
 from ferryman.core.batching.context import BatchingContext
 from ferryman.core.batching.tuning import let_tuner_step
 from ferryman.core.snapshot import ServingState
+from ferryman.core.tuners.needs import ENOUGH, Replicas, Unattainable
 from ferryman.core.tuners.select import TuneDecision, TunerState
 from tests import factories
 from tests.factories import NOW, at, capped_pod, pod
@@ -174,14 +175,22 @@ def test_a_recommendation_changes_nothing_but_the_status():
 
 def test_the_same_recommendation_keeps_its_words():
     before = BatchingStatus(
-        applied=EIGHT, recommended=SIX, reason=Reason.RECOMMENDED, message="as before"
+        applied=EIGHT,
+        recommended=SIX,
+        reason=Reason.RECOMMENDED,
+        message="as before",
+        desired_replicas=1,
     )
     assert step(SLOW, mode="Recommend", status=before).status == before
 
 
 def test_a_recommendation_lasts_while_values_are_collected():
     before = BatchingStatus(
-        applied=EIGHT, recommended=SIX, reason=Reason.RECOMMENDED, message="as before"
+        applied=EIGHT,
+        recommended=SIX,
+        reason=Reason.RECOMMENDED,
+        message="as before",
+        desired_replicas=1,
     )
     collecting = step(SLOW, mode="Recommend", status=before, state=TunerState(trajectory=(8,)))
     assert collecting.status == before
@@ -234,30 +243,50 @@ def test_while_service_times_are_learnt(said, before, reason):
 )
 def test_figures_that_drift_write_nothing_while_nothing_changes(said, reason):
     said(reason=reason, message="p99 41.7 ms predicted")
-    before = BatchingStatus(applied=EIGHT, reason=reason, message="p99 41.2 ms predicted")
+    before = BatchingStatus(
+        applied=EIGHT, reason=reason, message="p99 41.2 ms predicted", desired_replicas=1
+    )
     assert step({}, status=before, steady=True).status == before
     assert step({}, status=before, steady=False).status.message == "p99 41.7 ms predicted"
+
+
+BOUND_TO_MISS = Unattainable("a batch of one takes too long")
 
 
 @pytest.mark.parametrize(
     ("before", "reason", "says", "after"),
     [
-        pytest.param(None, Reason.NEEDS_CAPACITY, 3, 3, id="asked for"),
-        pytest.param(3, Reason.NEEDS_CAPACITY, 0, 0, id="no number would do"),
-        pytest.param(3, Reason.MET, None, None, id="no longer asked for"),
-        pytest.param(3, Reason.NO_TRAFFIC, None, None, id="nothing is asked of the model"),
-        pytest.param(3, Reason.OBSERVING, None, 3, id="too few requests say nothing"),
+        pytest.param(None, Reason.NEEDS_CAPACITY, Replicas(3), (3, None), id="asked for"),
+        pytest.param(
+            3, Reason.NEEDS_CAPACITY, BOUND_TO_MISS, (None, BOUND_TO_MISS.why), id="none would do"
+        ),
+        pytest.param(3, Reason.MET, ENOUGH, (None, None), id="no longer asked for"),
+        pytest.param(3, Reason.NO_TRAFFIC, ENOUGH, (None, None), id="nothing is asked of it"),
+        pytest.param(3, Reason.OBSERVING, ENOUGH, (3, None), id="too few requests say nothing"),
     ],
 )
 def test_needed_replicas_are_those_that_the_tuner_says(said, before, reason, says, after):
-    said(reason=reason, needs_replicas=says)
-    found = step({}, status=BatchingStatus(applied=EIGHT, needed_replicas=before))
-    assert found.status.needed_replicas == after
+    said(reason=reason, needs=says)
+    found = step({}, status=BatchingStatus(applied=EIGHT, needed_replicas=before)).status
+    assert (found.needed_replicas, found.unattainable) == after
+
+
+@pytest.mark.parametrize(
+    ("reason", "says", "desired"),
+    [
+        pytest.param(Reason.NEEDS_CAPACITY, Replicas(3), 3, id="more: at once"),
+        pytest.param(Reason.MET, ENOUGH, 1, id="enough: those there are"),
+        pytest.param(Reason.OBSERVING, Replicas(3), None, id="too few requests say nothing"),
+    ],
+)
+def test_the_replicas_for_an_autoscaler_follow_what_the_tuner_says(said, reason, says, desired):
+    said(reason=reason, needs=says)
+    assert step({}).status.desired_replicas == desired
 
 
 @pytest.mark.parametrize("mode", ["Auto", "Recommend"])
 def test_needed_replicas_are_said_beside_a_change(said, mode):
-    said(SIX, Reason.SATURATED, needs_replicas=2)
+    said(SIX, Reason.SATURATED, needs=Replicas(2))
     assert step({}, mode=mode).status.needed_replicas == 2
 
 

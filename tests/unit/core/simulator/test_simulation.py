@@ -12,6 +12,7 @@ from ferryman.core.simulator import loads, oracle, simulation
 from ferryman.core.simulator.figures import windows_to_converge
 from ferryman.core.simulator.scenario import Scenario
 from ferryman.core.simulator.tuned_run import Tuned
+from ferryman.core.tuners.needs import ENOUGH, Replicas
 from ferryman.core.tuners.protocol import Decision
 from ferryman.core.tuners.select import TunerState, tune
 
@@ -322,11 +323,11 @@ def test_arrivals_are_told_second_by_second():
 
 def test_a_lack_of_capacity_is_noted_when_it_was_first_told():
     def lacking(number, applied, _state):
-        return says(applied, needs_replicas=None if number < 3 else number)
+        return says(applied, needs=ENOUGH if number < 3 else Replicas(number))
 
     ran, _ = scripted(scenario(windows=6), lacking)
     assert ran.shortage is not None
-    assert (ran.shortage.window, ran.shortage.at_s, ran.shortage.replicas) == (3, 15.0, 6)
+    assert (ran.shortage.window, ran.shortage.at_s, ran.shortage.needs) == (3, 15.0, Replicas(6))
     assert run(scenario()).shortage is None
 
 

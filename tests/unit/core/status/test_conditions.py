@@ -52,6 +52,7 @@ def view(
     steady=True,
     before=(),
     needed=None,
+    unattainable=None,
     rejected=0,
     **model,
 ):
@@ -65,6 +66,7 @@ def view(
         rejection=rejection,
         observation=Observation(ObservedStatus(rejected_requests=rejected), verdict, steady),
         needed_replicas=needed,
+        unattainable=unattainable,
     )
 
 
@@ -279,8 +281,11 @@ REJECT = {"batching": BatchingSpec(on_overload="Reject")}
             {"needed": 3, "replicas": 2}, "no batching of 2 replicas meets", id="of two replicas"
         ),
         pytest.param({"needed": 3, "replicas": 3}, None, id="there are to be three already"),
-        pytest.param({"needed": 0}, "however many replicas", id="no number would do"),
-        pytest.param({"needed": 101}, "nor would 100 replicas", id="none that was tried would do"),
+        pytest.param(
+            {"unattainable": "a batch of one takes too long"},
+            "no batching meets the objectives, and a batch of one takes too long: relax them, or",
+            id="no number would do: why",
+        ),
         pytest.param({"needed": 3, "replicas": 0}, None, id="the model is scaled to zero"),
         pytest.param(
             {"rejected": 5, **REJECT}, "requests are rejected because", id="requests are rejected"

@@ -13,6 +13,7 @@ from ferryman.core.tuners.guarded import learning
 from ferryman.core.tuners.guarded.prediction import Goal
 from ferryman.core.tuners.guarded.reach import Reach
 from ferryman.core.tuners.guarded.search import SearchContext
+from ferryman.core.tuners.needs import ENOUGH, Needs
 from ferryman.core.tuners.state import Learned, Trial, TuneDecision, TunerState
 
 #: Utilisation from which a model counts as saturated: offered rate by capacity.
@@ -105,12 +106,12 @@ class TuningContext:
         learned = replace(self.learned, **changes)  # type: ignore[arg-type]  # names of Learned
         return replace(self, state=replace(self.state, learned=learned))
 
-    def hold(self, reason: Reason, message: str, *, needs: int | None = None) -> TuneDecision:
+    def hold(self, reason: Reason, message: str, *, needs: Needs = ENOUGH) -> TuneDecision:
         """Stay."""
         return TuneDecision(self.applied, reason, message, self.state, needs)
 
     def change(
-        self, batching: Batching, reason: Reason, message: str, *, needs: int | None = None
+        self, batching: Batching, reason: Reason, message: str, *, needs: Needs = ENOUGH
     ) -> TuneDecision:
         """Go to another configuration, and have the effect verified."""
         window = self.window

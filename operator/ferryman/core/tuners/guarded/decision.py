@@ -21,6 +21,7 @@ from ferryman.core.tuners.guarded import (
     learning,
     memory,
     search,
+    sizing,
     verification,
 )
 from ferryman.core.tuners.guarded.context import TuningContext
@@ -52,7 +53,8 @@ def decide(
     if window.requests + window.failures:
         taught = memory.cleared(taught, applied.max_batch_size)
     case = TuningContext(spec, objectives, applied, window, replace(state, learned=taught), verdict)
-    return memory.too_large(case, known) or _unknown(case) or _known(case)
+    answer = memory.too_large(case, known) or _unknown(case) or _known(case)
+    return sizing.sized(case, answer)
 
 
 def _unknown(case: TuningContext) -> TuneDecision | None:

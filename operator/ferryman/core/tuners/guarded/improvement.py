@@ -13,6 +13,7 @@ from ferryman.core.tuners.guarded import overload, search
 from ferryman.core.tuners.guarded.context import TuningContext
 from ferryman.core.tuners.guarded.prediction import Prediction
 from ferryman.core.tuners.guarded.search import SearchContext, SearchResult
+from ferryman.core.tuners.needs import ENOUGH, MAX_REPLICAS, Needs, Replicas, Unattainable
 from ferryman.core.tuners.state import Evaluation, TuneDecision
 from ferryman.core.wording import describe
 
@@ -29,8 +30,9 @@ SAME_RATE: Final = 0.15
 SAME_SERVICE: Final = 0.05
 #: A search is repeated although nothing changed after one window, two, four, … at most these.
 MOST_PATIENCE: Final = 32
-#: More replicas than this are not asked for.
-MAX_REPLICAS: Final = 100
+_TOO_SLOW: Final = (
+    "even a batch of one takes longer than the target allows, however many replicas there are"
+)
 
 
 def improve(case: TuningContext) -> TuneDecision:
@@ -41,9 +43,10 @@ def improve(case: TuningContext) -> TuneDecision:
     question = case.question()
     found = search.answer(question, economical=False)
     needs, message = _needs(case, question, found)
-    reason = Reason.NO_BETTER if needs is None else Reason.NEEDS_CAPACITY
+    enough = needs == ENOUGH
+    reason = Reason.NO_BETTER if enough else Reason.NEEDS_CAPACITY
     if _worth_changing(question, found, saturated=case.saturated):
-        reason = Reason.PREDICTED_TO_MEET if needs is None else reason
+        reason = Reason.PREDICTED_TO_MEET if enough else reason
         return case.change(found.best.batching, reason, message, needs=needs)
     return _noted(case, reason, message, needs).hold(reason, message, needs=needs)
 
@@ -65,9 +68,9 @@ def economise(case: TuningContext) -> TuneDecision:
         return case.hold(Reason.MET, met)
     found = search.answer(case.question(), economical=True)
     if not found.best.meets or found.saves < WORTH_SAVING:
-        return _noted(case, Reason.MET, met, None).hold(Reason.MET, met)
+        return _noted(case, Reason.MET, met).hold(Reason.MET, met)
     if latest is None:
-        return _noted(case, Reason.CHEAPER, met, None).hold(Reason.MET, met)
+        return _noted(case, Reason.CHEAPER, met).hold(Reason.MET, met)
     message = (
         f"{describe(found.best.batching)} needs {found.saves:.0%} less device time: "
         f"{_foretold(case, found.best)}"
@@ -115,21 +118,20 @@ def _worth_changing(question: SearchContext, found: SearchResult, *, saturated: 
     )
 
 
-def _needs(
-    case: TuningContext, question: SearchContext, found: SearchResult
-) -> tuple[int | None, str]:
-    """Return the replicas that are needed, if the best configuration is not enough, and why."""
+def _needs(case: TuningContext, question: SearchContext, found: SearchResult) -> tuple[Needs, str]:
+    """Return what is needed, if the best configuration is not enough, and why."""
     if found.best.reaches:
-        return None, f"{case.verdict.message}; predicted: {_foretold(case, found.best)}"
+        return ENOUGH, f"{case.verdict.message}; predicted: {_foretold(case, found.best)}"
     best = f"the best configuration, {describe(found.best.batching)}, is predicted to miss"
     count = search.replicas_needed(question, case.window.pods, MAX_REPLICAS)
     if count is not None:
-        return count, f"{case.verdict.message}; {best}; {count} replicas would do"
+        return Replicas(count), f"{case.verdict.message}; {best}; {count} replicas would do"
     (alone_ms,) = question.curve_ms(found.best.batching.instances, 1)
     if alone_ms + question.goal.overhead_ms <= question.goal.target_ms:
-        return MAX_REPLICAS + 1, f"{case.verdict.message}; {best}, as would {MAX_REPLICAS} replicas"
+        message = f"{case.verdict.message}; {best}, as would {MAX_REPLICAS} replicas"
+        return Unattainable(f"{MAX_REPLICAS} replicas would not meet them either"), message
     remedy = f"no number of replicas helps: a batch of one takes {alone_ms:.1f} ms"
-    return 0, f"{case.verdict.message}; {best}, and {remedy}"
+    return Unattainable(_TOO_SLOW), f"{case.verdict.message}; {best}, and {remedy}"
 
 
 def _foretold(case: TuningContext, prediction: Prediction) -> str:
@@ -155,10 +157,12 @@ def _close(one: float, other: float, tolerance: float) -> bool:
 
 def _repeated(case: TuningContext, latest: Evaluation) -> TuneDecision:
     older = case.knowing(evaluation=replace(latest, windows=latest.windows + 1))
-    return older.hold(latest.reason, latest.message, needs=latest.needs_replicas)
+    return older.hold(latest.reason, latest.message, needs=latest.needs)
 
 
-def _noted(case: TuningContext, reason: Reason, message: str, needs: int | None) -> TuningContext:
+def _noted(
+    case: TuningContext, reason: Reason, message: str, needs: Needs = ENOUGH
+) -> TuningContext:
     """Return the case with the search remembered."""
     evaluation = Evaluation(
         batching=case.applied,
@@ -166,7 +170,7 @@ def _noted(case: TuningContext, reason: Reason, message: str, needs: int | None)
         service_ms=case.service_ms,
         reason=reason,
         message=message,
-        needs_replicas=needs,
+        needs=needs,
         patience=_patience(case, reason),
     )
     return case.knowing(evaluation=evaluation)

@@ -233,18 +233,23 @@ def _instances(least: int, most: int) -> Iterable[int]:
     return sorted({least, *range(least, min(most, 4) + 1), *doubled, most})
 
 
+def meets_somehow(question: SearchContext) -> bool:
+    """Whether some bound, with some number of instances, meets the objectives."""
+    limits = question.reach.limits.instances
+    counts = _instances(limits.min, limits.max)
+    return any(safest(question, instances).meets for instances in counts)
+
+
 def replicas_needed(question: SearchContext, pods: int, most: int) -> int | None:
     """Return how many pods would meet the objectives, or None where the most could not.
 
     Each pod gets its share of the load, as random requests of it; by doubling and bisection.
     """
-    limits = question.reach.limits.instances
-    counts = _instances(limits.min, limits.max)
 
     def suffices(count: int) -> bool:
         goal = replace(question.goal, least_per_s=question.goal.least_per_s * pods / count)
         share = replace(question, load=question.load.share(pods / count), goal=goal)
-        return any(safest(share, instances).meets for instances in counts)
+        return meets_somehow(share)
 
     return _least(suffices, pods + 1, most) if pods < most else None
 

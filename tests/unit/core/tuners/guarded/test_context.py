@@ -4,6 +4,7 @@ import pytest
 
 from ferryman.api.conditions import Reason
 from ferryman.core.tuners.guarded.context import SATURATED
+from ferryman.core.tuners.needs import Replicas
 from ferryman.core.tuners.state import Evaluation, Learned, Trial
 from tests.factories import objectives, window
 from tests.unit.core.tuners.guarded.pods import bound, knowing, limits, shown, spec, trial
@@ -86,22 +87,22 @@ def test_the_question_says_all_that_decides():
 
 def test_to_hold_is_to_stay_with_what_is_known():
     given = the_case()
-    decision = given.hold(Reason.MET, "fine", needs=3)
+    decision = given.hold(Reason.MET, "fine", needs=Replicas(3))
     assert (decision.batching, decision.reason, decision.message) == (bound(8), Reason.MET, "fine")
-    assert (decision.state, decision.needs_replicas) == (given.state, 3)
+    assert (decision.state, decision.needs) == (given.state, Replicas(3))
     assert decision.if_refused is None
 
 
 def test_a_change_is_put_on_trial_against_the_window_before_it():
     seen = window(mean_latency_ms=17.0, inferences_per_s=321.0, arrived=((1.0, 100),))
     given = the_case(seen=seen, evaluation=EVALUATION)
-    decision = given.change(bound(16), Reason.PREDICTED_TO_MEET, "better", needs=2)
+    decision = given.change(bound(16), Reason.PREDICTED_TO_MEET, "better", needs=Replicas(2))
     learned = decision.state.learned
     assert learned.trial == Trial(
         bound(8), bound(16), 17.0, 321.0, given.learned.service, seen.ended_at_s
     )
     assert learned.evaluation is None
-    assert decision.needs_replicas == 2
+    assert decision.needs == Replicas(2)
 
 
 def test_a_change_that_must_wait_leaves_what_the_window_taught():

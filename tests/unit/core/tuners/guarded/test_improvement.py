@@ -19,6 +19,7 @@ from ferryman.core.tuners.guarded.improvement import (
 )
 from ferryman.core.tuners.guarded.prediction import Prediction
 from ferryman.core.tuners.guarded.search import SearchResult
+from ferryman.core.tuners.needs import ENOUGH, Replicas, Unattainable
 from ferryman.core.tuners.state import Evaluation
 from tests.factories import objectives, window
 from tests.unit.core.tuners.guarded.pods import CONVEX, bound, knowing, shown, spec, trial
@@ -55,7 +56,7 @@ def evaluation(case, **fields):
         "service_ms": case.service_ms,
         "reason": Reason.NO_BETTER,
         "message": "as before",
-        "needs_replicas": None,
+        "needs": ENOUGH,
         "patience": 4,
         **fields,
     }
@@ -82,7 +83,7 @@ def test_an_under_batched_model_gets_a_larger_bound():
     decision = improve(missed())
     assert decision.reason == Reason.PREDICTED_TO_MEET
     assert decision.batching.max_batch_size > 8
-    assert decision.needs_replicas is None
+    assert decision.needs == ENOUGH
     assert decision.state.learned.trial.after == decision.batching
     assert "predicted: p99" in decision.message
 
@@ -100,7 +101,7 @@ def test_beyond_any_configuration_it_takes_the_best_and_says_how_many_replicas_w
     decision = improve(missed(rate_per_s=OVERLOAD))
     assert decision.reason == Reason.NEEDS_CAPACITY
     assert decision.batching.max_batch_size == 32
-    assert decision.needs_replicas == 3
+    assert decision.needs == Replicas(3)
     assert "3 replicas would do" in decision.message
 
 
@@ -108,15 +109,15 @@ def test_already_there_it_stays_and_says_so():
     given = missed(SLACK, OVERLOAD, service=knowing((1, 8, 32)))
     decision = improve(given)
     assert (decision.reason, decision.batching) == (Reason.NEEDS_CAPACITY, SLACK)
-    assert decision.needs_replicas == 3
+    assert decision.needs == Replicas(3)
     noted = decision.state.learned.evaluation
-    assert (noted.reason, noted.needs_replicas) == (Reason.NEEDS_CAPACITY, 3)
+    assert (noted.reason, noted.needs) == (Reason.NEEDS_CAPACITY, Replicas(3))
 
 
 def test_a_target_shorter_than_a_batch_of_one_is_met_by_no_number_of_replicas():
     seen = shown(bound(4), 100)
     decision = improve(the_case(bound(4), seen, wanted=objectives(5)))
-    assert decision.needs_replicas == 0
+    assert isinstance(decision.needs, Unattainable)
     assert "no number of replicas helps: a batch of one takes 6.0 ms" in decision.message
 
 
@@ -126,13 +127,13 @@ def test_a_demand_for_more_replicas_than_are_asked_for_is_not_called_hopeless():
     crowded = replace(seen, arrived=((1.0, crowd),), offered_inferences_per_s=crowd)
     decision = improve(the_case(bound(8), crowded))
     assert "no number of replicas helps" not in decision.message
-    assert decision.needs_replicas == MAX_REPLICAS + 1
+    assert decision.needs == Unattainable("100 replicas would not meet them either")
 
 
 def test_a_throughput_that_one_pod_cannot_reach_asks_for_more_of_them():
     seen = replace(shown(SLACK, 2500), latency_ms=20.0)
     decision = improve(the_case(SLACK, seen, wanted=objectives(None, 2000)))
-    assert decision.needs_replicas == 3
+    assert decision.needs == Replicas(3)
 
 
 def test_a_window_that_is_bad_by_chance_changes_nothing():
@@ -148,7 +149,7 @@ def test_the_same_answer_is_good_for_twice_as_many_windows_each_time(searches):
         before = len(searches)
         decision = improve(given)
         assert decision.reason == Reason.NEEDS_CAPACITY
-        assert decision.needs_replicas == 3
+        assert decision.needs == Replicas(3)
         waits.append(len(searches) - before)
         given = later(given, decision)
     searched = [number for number, made in enumerate(waits) if made]
@@ -287,21 +288,21 @@ def test_an_objective_that_only_just_holds_is_not_put_at_risk_for_device_time():
 def test_a_shortage_outlives_a_few_good_windows_but_no_more_than_its_search(history_s, searches):
     """Demand around the capacity is met in one window and missed in the next."""
     given = met(history_s=history_s)
-    short = evaluation(given, reason=Reason.NEEDS_CAPACITY, needs_replicas=3, patience=2)
+    short = evaluation(given, reason=Reason.NEEDS_CAPACITY, needs=Replicas(3), patience=2)
     given, asked_for = given.knowing(evaluation=short), []
     for _ in range(3):
         decision = economise(given)
         assert (decision.reason, decision.message) == (Reason.MET, given.verdict.message)
-        asked_for.append(decision.needs_replicas)
+        asked_for.append(decision.needs)
         given = later(given, decision)
-    assert asked_for == [3, 3, None]
+    assert asked_for == [Replicas(3), Replicas(3), ENOUGH]
     assert bool(searches) is bool(history_s)
 
 
 def test_a_shortage_that_was_about_another_demand_is_not_reported():
     given = met()
-    other = evaluation(given, needs_replicas=3, rate_per_s=given.rate_per_s * (1 + 2 * SAME_RATE))
-    assert economise(given.knowing(evaluation=other)).needs_replicas is None
+    other = evaluation(given, needs=Replicas(3), rate_per_s=given.rate_per_s * (1 + 2 * SAME_RATE))
+    assert economise(given.knowing(evaluation=other)).needs == ENOUGH
 
 
 # The queue policy

@@ -1,0 +1,92 @@
+"""How many replicas would still meet the objectives, while they are met.
+
+Asked under a demand that is ``HEADROOM`` times what it is: fewer are said to be enough only if
+they would stay so when demand rises a little. What it takes to ask is a search for each number
+that is tried, so an answer is good for some windows while nothing changed.
+"""
+
+from dataclasses import replace
+from math import ceil
+from typing import Final
+
+from ferryman.core.tuners.guarded import search
+from ferryman.core.tuners.guarded.context import TuningContext
+from ferryman.core.tuners.guarded.demand import Demand
+from ferryman.core.tuners.needs import ENOUGH, Enough
+from ferryman.core.tuners.state import Sizing, TuneDecision
+
+HEADROOM: Final = 1.2
+#: A rate or a service time that changed by less is the same.
+SAME: Final = 0.05
+#: An answer is good for so many windows.
+GOOD_FOR: Final = 8
+_MS_PER_S: Final = 1e3
+
+
+def sized(case: TuningContext, decision: TuneDecision) -> TuneDecision:
+    """Return the decision with the number of replicas that would still be enough, if they are."""
+    learned = decision.state.learned
+    told = case.verdict.met and learned.service.points and learned.demand.rate_per_s > 0
+    if not told or decision.needs != ENOUGH:
+        return decision
+    latest = learned.sizing
+    if latest is None or not _still_true(case, latest):
+        latest = Sizing(
+            pods=case.window.pods,
+            rate_per_s=learned.demand.rate_per_s,
+            service_ms=case.service_ms,
+            replicas=_fewest(case),
+        )
+    learned = replace(learned, sizing=replace(latest, windows=latest.windows + 1))
+    state = replace(decision.state, learned=learned)
+    return replace(decision, needs=Enough(latest.replicas), state=state)
+
+
+def _still_true(case: TuningContext, latest: Sizing) -> bool:
+    return (
+        latest.pods == case.window.pods
+        and latest.windows < GOOD_FOR
+        and _close(case.learned.demand.rate_per_s, latest.rate_per_s)
+        and _close(case.service_ms, latest.service_ms)
+    )
+
+
+def _close(one: float, other: float) -> bool:
+    return abs(one - other) <= SAME * other
+
+
+def _fewest(case: TuningContext) -> int:
+    """Return the least number that suffices, by bisection; the present one if no other does."""
+    pods = case.window.pods
+    low, high = min(_least_by_capacity(case), pods) - 1, pods
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _suffices(case, middle) else (middle, high)
+    return high
+
+
+def _suffices(case: TuningContext, count: int) -> bool:
+    """Whether so many pods would meet the objectives with the best of their configurations."""
+    demand = _raised(case.learned.demand)
+    question = case.question()
+    goal = replace(question.goal, least_per_s=question.goal.least_per_s * case.window.pods / count)
+    asked = replace(
+        question,
+        load=demand.load(count),
+        goal=goal,
+        latest_per_s=demand.latest_per_s / count,
+    )
+    return search.meets_somehow(asked)
+
+
+def _least_by_capacity(case: TuningContext) -> int:
+    """Return a number below which capacity alone would not do, whatever the configuration."""
+    question = case.question()
+    instances, sizes = question.reach.limits.instances.max, question.reach.sizes
+    curve = question.curve_ms(instances, sizes[-1])
+    most_per_s = max(instances * size / curve[size - 1] for size in sizes) * _MS_PER_S
+    return max(1, ceil(_raised(case.learned.demand).rate_per_s / most_per_s))
+
+
+def _raised(demand: Demand) -> Demand:
+    return Demand(tuple((seconds, count * HEADROOM) for seconds, count in demand.readings))
