@@ -203,10 +203,16 @@ def running_sum():
     return graph(nodes, inputs, outputs)
 
 
-@pytest.mark.parametrize("strategy", ["direct", "oldest"])
-def test_sequences_have_control_inputs_and_states_of_their_own(served, strategy):
+@pytest.mark.parametrize(
+    ("strategy", "instances"),
+    [
+        pytest.param("direct", ONE_INSTANCE, id="direct: the batch has empty places"),
+        pytest.param("oldest", "", id="oldest: on two instances"),
+    ],
+)
+def test_sequences_have_control_inputs_and_states_of_their_own(served, strategy, instances):
     name = f"sequence-{strategy}"
-    served.add(name, running_sum(), ONNX + SEQUENCE.format(strategy=strategy))  # two instances
+    served.add(name, running_sum(), ONNX + SEQUENCE.format(strategy=strategy) + instances)
 
     def send(number, value, *, start=False, end=False):
         answer = served.infer(name, x=row(value), sequence=(number, start, end))
