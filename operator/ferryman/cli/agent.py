@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from ferryman.clients.cluster import Node
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
+#: What Kubernetes calls by another name than the kernel.
+_ARCHITECTURES = {
+    "x86_64": "amd64",
+    "aarch64": "arm64",
+    "armv7l": "arm",
+    "i686": "386",
+    "loongarch64": "loong64",
+}
 #: XID errors have three.
 _DIGITS = 6
 
@@ -122,9 +130,7 @@ def _machine(args: argparse.Namespace) -> "Node":
     from ferryman.clients.cluster import Node  # noqa: PLC0415  `benchmark` does without
 
     memory = args.memory or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    architecture = {"x86_64": "amd64", "aarch64": "arm64"}.get(
-        platform.machine(), platform.machine()
-    )
+    architecture = _ARCHITECTURES.get(platform.machine(), platform.machine())
     return Node(
         platform.node(),
         "",

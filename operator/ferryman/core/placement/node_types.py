@@ -102,9 +102,16 @@ def _processors(name: str, twins: Sequence[NodeView]) -> Iterable[ProcessorSumma
             ),
             utilisation=_spread([one.utilisation for _, one in own]),
             memory_utilisation=_spread([one.memory_utilisation for _, one in own]),
-            unavailable=tuple(f"{node}: {one.unavailable}" for node, one in own if one.unavailable),
+            unavailable=tuple(_unavailable(node, one) for node, one in own if one.unavailable),
             benchmarks=_tables(name, kind, twins),
         )
+
+
+def _unavailable(node: str, one: Processor) -> str:
+    """Say why a node's processors are out of use, and how many of them where others are left."""
+    out = one.unavailable_count
+    part = f"{out} of {one.count}, " if out is not None and out < one.count else ""
+    return f"{node}: {part}{one.unavailable}"
 
 
 def _spread(values: Sequence[float | None]) -> Spread:

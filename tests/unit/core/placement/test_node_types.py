@@ -69,6 +69,13 @@ def test_a_processor_that_is_out_is_told_with_its_node():
     assert cpu.processor.unavailable is None
 
 
+def test_one_device_of_eight_that_is_out_of_use_is_told_as_one():
+    gpus = processor("gpu", count=8, unavailable="GPU 3 is lost", unavailable_count=1)
+    ((gpu,),) = (kind.processors for kind in summarise([node("a", processors=[gpus])]))
+    assert gpu.unavailable == ("a: 1 of 8, GPU 3 is lost",)
+    assert gpu.processor.unavailable_count is None
+
+
 def test_each_class_has_the_newest_table_of_every_runtime():
     old, new = benchmark(1.0, measured_at=at(-9)), benchmark(2.0, measured_at=at(-1))
     other, before = benchmark(runtime="other"), benchmark(node_type="cpu-large")
