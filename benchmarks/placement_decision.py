@@ -16,10 +16,11 @@ from benchmarks import scale
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import InferenceRuntime
 from ferryman.core.placement.choose import choose
+from ferryman.core.placement.prices import NO_PRICES
 from ferryman.core.snapshot import NodeView, Snapshot
-from ferryman.handlers import gather
 from ferryman.handlers.cache import Cache
-from ferryman.handlers.reservations import Amount, Load
+from ferryman.handlers.gather import Nodes
+from ferryman.handlers.reservations import Reservations
 from tests.integration.operator_process import now as heartbeat
 
 MODELS: Final = 60
@@ -62,7 +63,7 @@ def told(found: dict[str, Any]) -> str:
 
 def _views(size: scale.Size, rng: np.random.Generator) -> tuple[NodeView, ...]:
     """Return nodes that are in use and carry some models already, as the operator sees them."""
-    nodes, profiles, loads = {}, {}, {}
+    nodes, profiles, reservations = {}, {}, Reservations()
     for name, kind in scale.nodes(size):
         node = scale.node(name, kind)
         node["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
@@ -72,5 +73,8 @@ def _views(size: scale.Size, rng: np.random.Generator) -> tuple[NodeView, ...]:
         status = scale.profile(kind, float(rng.beta(2, 5)))
         nodes[name] = [node]
         profiles[name] = [{"metadata": metadata, "status": status}]
-        loads[name] = Load(Amount(cpu_millicores, memory_bytes))
-    return gather.node_views(Cache({"nodes": nodes, "profiles": profiles}), loads)
+        requests = {"cpu": f"{cpu_millicores}m", "memory": memory_bytes}
+        spec = {"nodeName": name, "containers": [{"resources": {"requests": requests}}]}
+        reservations.update((name, ""), [{"spec": spec, "status": {"phase": "Running"}}])
+    cache = Cache({"nodes": nodes, "profiles": profiles})
+    return Nodes(cache, reservations, NO_PRICES).views((), now_s=0.0)

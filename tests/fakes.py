@@ -199,12 +199,14 @@ class FakeKubernetes:
         self.statuses.append(copy.deepcopy(dict(status)))
         return copy.deepcopy(self.put("models", {**body, "status": copy.deepcopy(dict(status))}))
 
-    async def apply_benchmarks(self, profile, benchmarks):
+    async def apply_benchmarks(self, profile, benchmarks, price_per_hour):
         self._written("apply", "NodeProfile/status")
         body = self.objects.get(("profiles", "", profile))
         if body is None:
             raise NotFoundError("not found", status=404)
         status = {**body.get("status", {}), "benchmarks": list(benchmarks)}
+        status.pop("pricePerHour", None)
+        status |= {} if price_per_hour is None else {"pricePerHour": price_per_hour}
         return copy.deepcopy(self.put("profiles", {**body, "status": status}))
 
     async def label_node(self, name, uid, labels):

@@ -178,6 +178,9 @@ class NodeProfileStatus(ApiType):
         Field(max_length=32, json_schema_extra=keyed_by("class", "runtime")),
     ] = ()
     """Load performance tables, one per processor class and runtime."""
+    price_per_hour: Annotated[float, Field(ge=0, le=1e12)] | None = None
+    """What a node of this type costs, as the installation says, in any currency; absent where it
+    does not. A node's label serving.ferryman.dev/price-per-hour comes first."""
     notes: Annotated[tuple[Annotated[str, Field(max_length=512)], ...], Field(max_length=16)] = ()
     """What the agent could not see, and why."""
 

@@ -1,7 +1,6 @@
 """``ferryman explain``: why a model is where it is, and how it is doing.
 
-It decides by the very function that the operator decides by, from the same snapshot, and
-changes nothing.
+It runs the very ``plan`` that the operator runs, from the same snapshot, and carries nothing out.
 """
 
 import argparse
@@ -18,7 +17,12 @@ from ferryman.cli.errors import GatherError
 from ferryman.cli.explain_view import Explanation
 from ferryman.cli.files import snapshot_file
 from ferryman.cli.files.snapshot_file import SnapshotError
-from ferryman.core.placement.choose import choose, score
+from ferryman.cli.prices import price
+from ferryman.clients import pbtxt
+from ferryman.core.batching.restored_state import recalled
+from ferryman.core.placement.choose import score
+from ferryman.core.placement.prices import priced
+from ferryman.core.plan import Environment, plan
 from ferryman.core.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -31,8 +35,8 @@ EXIT_USAGE = 2
 PLAIN_WIDTH = 200
 
 DESCRIPTION = """\
-Show where a model was placed, the workload of every node type as of now, why each of the others
-was not chosen or could not be, and how batching and objectives stand.
+Show where a model is placed, why, why each other node type was not chosen or could not be, what a
+fresh decision would say of them now, and how batching and objectives stand.
 
 Reads the cluster that kubectl would, or a snapshot file (docs/snapshot-format.md); in a file the
 decision is repeated exactly, wherever and whenever.
@@ -52,6 +56,16 @@ def add_parser(commands: "Subparsers") -> None:
     add("-n", "--namespace", metavar="NS", help="default: that of the kubeconfig's context")
     add("--context", metavar="NAME", help="a context of the kubeconfig instead of the current one")
     add("--snapshot", type=Path, metavar="FILE", help="decide from this file, without a cluster")
+    add(
+        "--price",
+        action="append",
+        default=[],
+        type=price,
+        metavar="NODETYPE=PRICE",
+        dest="prices",
+        help="what a node of a type costs per hour (may be repeated; a node's label comes first); "
+        "default: what the operator published, or the file has",
+    )
     add("--save-snapshot", type=Path, metavar="FILE", help="write what was read to a YAML file")
     add("-o", "--output", choices=("table", "json"), default="table", help="default: table")
 
@@ -77,12 +91,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def explain(snapshot: Snapshot, now: datetime) -> Explanation:
-    """Decide as the operator would, and add what a fresh decision would say."""
-    return Explanation(
-        model=snapshot.model,
-        placement=choose(snapshot, now),
-        candidates=score(snapshot, now),
+    """Decide as the operator does, and add what a fresh decision would say."""
+    # What is to serve is planned as well, and neither shown nor applied: no key, no namespace.
+    decided = plan(
+        snapshot,
+        window=None,
+        state=recalled(snapshot.model),
+        now=now,
+        encode=pbtxt.encode,
+        control_key="",
+        environment=Environment(operator_namespace=""),
     )
+    return Explanation(snapshot.model, decided.status.placement, today=score(snapshot, now))
 
 
 def _snapshot(args: argparse.Namespace) -> tuple[Snapshot, datetime]:
@@ -92,7 +112,7 @@ def _snapshot(args: argparse.Namespace) -> tuple[Snapshot, datetime]:
     found, warnings = snapshot_file.read(args.snapshot)
     for warning in warnings:
         print(f"ferryman explain: {warning}", file=sys.stderr)
-    return found, found.now or now
+    return priced(found, dict(args.prices)), found.now or now
 
 
 def _gathered(args: argparse.Namespace) -> Snapshot:
@@ -100,7 +120,7 @@ def _gathered(args: argparse.Namespace) -> Snapshot:
     from ferryman.cli.gather import gather_snapshot  # noqa: PLC0415
 
     try:
-        return gather_snapshot(args.namespace, args.model, args.context)
+        return gather_snapshot(args.namespace, args.model, args.context, dict(args.prices))
     except GatherError as error:
         raise SnapshotError(str(error)) from error
 

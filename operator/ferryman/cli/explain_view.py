@@ -20,24 +20,44 @@ SHOWN_CHANGES = 3
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A model, where it is placed, and what a fresh decision would say of every candidate."""
+    """A model, where it is placed as its status says it, and what a fresh decision would say."""
 
     model: InferenceModel
-    placement: PlacementStatus
-    candidates: tuple[CandidateStatus, ...]
+    placement: PlacementStatus | None
+    """As the operator reports it; None of a model that goes before it was placed."""
+    today: tuple[CandidateStatus, ...]
+    """Every candidate as a fresh decision would list it now."""
+
+    @property
+    def candidates(self) -> tuple[CandidateStatus, ...]:
+        """Every candidate as the decision that stands listed it."""
+        return () if self.placement is None else self.placement.candidates
 
     @property
     def fresh_choice(self) -> CandidateStatus | None:
         """What would be chosen now, if that differs from where the model is."""
-        best = next((candidate for candidate in self.candidates if candidate.chosen), None)
+        best = next((candidate for candidate in self.today if candidate.chosen), None)
         if best is None or self.is_place(best):
             return None
         return best
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether the model was placed there before."""
+        before = self.model.status.placement
+        return (
+            before is not None
+            and self.placement is not None
+            and before.since is not None
+            and (before.since == self.placement.since)
+        )
+
     def is_place(self, candidate: CandidateStatus) -> bool:
         """Whether the model is placed there."""
-        place = (self.placement.node_type, self.placement.processor)
-        return (candidate.node_type, candidate.processor) == place
+        return self.placement is not None and (candidate.node_type, candidate.processor) == (
+            self.placement.node_type,
+            self.placement.processor,
+        )
 
 
 def as_json(explanation: Explanation) -> dict[str, Any]:
@@ -48,8 +68,9 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
     return {
         "namespace": namespace,
         "name": name,
-        "placement": explanation.placement.as_dict(),
+        "placement": explanation.placement.as_dict() if explanation.placement else None,
         "candidates": [candidate.as_dict() for candidate in explanation.candidates],
+        "today": [candidate.as_dict() for candidate in explanation.today],
         "objectives": model.spec.objectives.as_dict(),
         "observed": observed.as_dict() if observed else None,
         "batching": model.status.batching.as_dict(),
@@ -68,7 +89,9 @@ def _parts(explanation: Explanation) -> Iterator[Table | Text]:
     yield Text(f"{namespace}/{name}", style="bold")
     yield _facts(_placement_facts(explanation))
     if explanation.candidates:
-        yield _candidates(explanation)
+        yield _candidates(explanation, explanation.candidates, "Candidates")
+    if explanation.today and explanation.today != explanation.candidates:
+        yield _candidates(explanation, explanation.today, "Candidates as of now")
     yield _facts(_tuning_facts(explanation.model))
     if explanation.model.status.batching.changes:
         yield _changes(explanation.model)
@@ -87,25 +110,30 @@ def _facts(facts: Iterable[tuple[str, str]]) -> Table:
 
 def _placement_facts(explanation: Explanation) -> Iterator[tuple[str, str]]:
     placement, best = explanation.placement, explanation.fresh_choice
+    if placement is None:
+        yield "Placed on", "nothing: the model is being deleted"
+        return
     if placement.node_type:
         product = f", {placement.product}" if placement.product else ""
         yield "Placed on", f"{placement.node_type} ({placement.processor}{product})"
     else:
         yield "Placed on", "nothing"
     yield "Why", f"{placement.reason}: {placement.message}"
+    if placement.since and explanation.is_kept:
+        yield "Since", f"{placement.since}; a placement is kept"
     if placement.node_type and best is not None:
         yield "Today", f"a fresh decision would choose {best.node_type} ({best.processor})"
 
 
-def _candidates(explanation: Explanation) -> Table:
-    table = Table(title="Candidates as of now", title_justify="left")
+def _candidates(explanation: Explanation, listed: Iterable[CandidateStatus], title: str) -> Table:
+    table = Table(title=title, title_justify="left")
     for column in ("", "NODE TYPE", "PROCESSOR", "NODE"):
         table.add_column(column, no_wrap=bool(column))
     for column in ("BENCHMARK", "MEMORY", "UTILISATION", "WORKLOAD"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("REASON", no_wrap=True)
     table.add_column("WHY", overflow="fold")
-    for candidate in explanation.candidates:
+    for candidate in listed:
         here = explanation.is_place(candidate)
         table.add_row(*_cells(candidate, here=here), style="green" if here else None)
     return table

@@ -6,7 +6,7 @@ only Triton itself is not asked.
 
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kubernetes import client, config
@@ -17,11 +17,14 @@ from urllib3.exceptions import HTTPError
 
 from ferryman.api import names
 from ferryman.api.inference_model import InferenceModel
+from ferryman.api.node_profile import NodeProfile
 from ferryman.cli.errors import GatherError
 from ferryman.core import manifests
+from ferryman.core.placement.prices import NO_PRICES, published
 from ferryman.core.snapshot import NodeView, Snapshot
 from ferryman.handlers import cache, gather
-from ferryman.handlers.reservations import Ledger
+from ferryman.handlers.gather import Nodes
+from ferryman.handlers.reservations import Reservations
 
 Manifest = dict[str, Any]
 Trim = Callable[[manifests.Manifest], manifests.Manifest]
@@ -30,16 +33,22 @@ TIMEOUT_S = 10
 _NOT_FOUND = 404
 
 
-def gather_snapshot(namespace: str | None, name: str, context: str | None) -> Snapshot:
+def gather_snapshot(
+    namespace: str | None,
+    name: str,
+    context: str | None,
+    prices: Mapping[str, float] = NO_PRICES,
+) -> Snapshot:
     """Return the snapshot of an InferenceModel.
 
-    Without a namespace that of the kubeconfig's context is used. Raises GatherError when there
-    is no such model, no cluster, or no permission.
+    Without a namespace that of the kubeconfig's context is used; ``prices`` stand instead of
+    those that the operator published. Raises GatherError when there is no such model, no cluster,
+    or no permission.
     """
     cluster = connect(context)
     namespace = namespace or _default_namespace(context)
     try:
-        return _gather(cluster, namespace, name)
+        return _gather(cluster, namespace, name, prices)
     except HTTPError as error:
         raise GatherError(f"the API server does not answer: {error}") from error
 
@@ -54,11 +63,10 @@ def gather_nodes(context: str | None) -> tuple[NodeView, ...]:
         indices = _common_indices(cluster)
     except HTTPError as error:
         raise GatherError(f"the API server does not answer: {error}") from error
-    loads = _ledger(indices).loads((), now_s=0.0)
-    return gather.node_views(cache.Cache(indices), loads)
+    return _nodes(indices, NO_PRICES).views((), now_s=0.0)
 
 
-def _gather(cluster: "Cluster", namespace: str, name: str) -> Snapshot:
+def _gather(cluster: "Cluster", namespace: str, name: str, prices: Mapping[str, float]) -> Snapshot:
     model = cluster.model(namespace, name)
     indices = {
         **_common_indices(cluster),
@@ -66,10 +74,9 @@ def _gather(cluster: "Cluster", namespace: str, name: str) -> Snapshot:
         "runtimes": _index(cluster.custom_objects("inferenceruntimes"), cache.trim_runtime),
         "deployments": _by_model(cluster.deployments(namespace, name), cache.trim_deployment),
     }
-    loads = _ledger(indices).loads((model.key,), now_s=0.0)
-    seen = cache.Cache(indices)
-    serving = gather.serving(seen, model.key, {})
-    return gather.snapshot(seen, model, gather.node_views(seen, loads), serving)
+    nodes = _nodes(indices, prices)
+    serving = gather.serving(nodes.cache, model.key, {})
+    return gather.snapshot(nodes.cache, model, nodes.views((model.key,), now_s=0.0), serving)
 
 
 def _common_indices(cluster: "Cluster") -> dict[str, dict[Any, Any]]:
@@ -81,11 +88,14 @@ def _common_indices(cluster: "Cluster") -> dict[str, dict[Any, Any]]:
     }
 
 
-def _ledger(indices: dict[str, dict[Any, Any]]) -> Ledger:
-    ledger = Ledger()
+def _nodes(indices: dict[str, dict[Any, Any]], prices: Mapping[str, float]) -> Nodes:
+    """Return the nodes with what all pods reserve, priced as the operator does or as told."""
+    stored, reservations = cache.Cache(indices), Reservations()
     for key, own in indices["pods"].items():
-        ledger.update(key, own)
-    return ledger
+        reservations.update(key, own)
+    read = (stored.parse(NodeProfile, manifest) for manifest in stored.profiles())
+    known = published(profile.status for profile in read if profile is not None)
+    return Nodes(stored, reservations, {**known, **prices})
 
 
 def _index(objects: list[Manifest], trim: Trim) -> dict[Any, Any]:

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ferryman.cli.prices import price
+
 if TYPE_CHECKING:
     SubParsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
 
@@ -54,7 +56,7 @@ def add_parser(subparsers: "SubParsers") -> None:
         "--price",
         action="append",
         default=[],
-        type=_price,
+        type=price,
         metavar="NODETYPE=PRICE",
         dest="prices",
         help="what a node of a type costs per hour, for the policy Cheapest (may be repeated; "
@@ -71,18 +73,6 @@ def add_parser(subparsers: "SubParsers") -> None:
     parser.add_argument(
         "--log-level", default="info", choices=("debug", "info", "warning", "error")
     )
-
-
-def _price(text: str) -> tuple[str, float]:
-    """Return a node type and its price."""
-    node_type, _, price = text.rpartition("=")
-    try:
-        value = float(price)
-    except ValueError:
-        value = -1.0
-    if not node_type or not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no NODETYPE=PRICE, for example gpu-a10=1.2")
-    return node_type, value
 
 
 def run(args: argparse.Namespace) -> int:

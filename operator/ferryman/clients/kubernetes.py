@@ -82,8 +82,10 @@ class Kubernetes(Protocol):
         """Replace the status of an InferenceModel; NotFoundError or ConflictError if gone."""
         ...
 
-    async def apply_benchmarks(self, profile: str, benchmarks: Sequence[Manifest]) -> Json:
-        """Replace the load performance tables of a NodeProfile."""
+    async def apply_benchmarks(
+        self, profile: str, benchmarks: Sequence[Manifest], price_per_hour: float | None
+    ) -> Json:
+        """Replace the load performance tables of a NodeProfile, and the price of its type."""
         ...
 
     async def label_node(self, name: str, uid: str, labels: Mapping[str, str]) -> Json:
@@ -175,13 +177,16 @@ class KubernetesApi:
         path = f"{path}/inferencemodels/{about.name}/status"
         return await self._apply(path, body, names.FIELD_MANAGER, kind=f"{about.kind}/status")
 
-    async def apply_benchmarks(self, profile: str, benchmarks: Sequence[Manifest]) -> Json:
-        """Apply the tables beside the agent's part of the same status."""
+    async def apply_benchmarks(
+        self, profile: str, benchmarks: Sequence[Manifest], price_per_hour: float | None
+    ) -> Json:
+        """Apply tables and price beside the agent's part of the same status."""
+        price = {} if price_per_hour is None else {"pricePerHour": price_per_hour}
         body = {
             "apiVersion": names.API_VERSION,
             "kind": "NodeProfile",
             "metadata": {"name": profile},
-            "status": {"benchmarks": list(benchmarks)},
+            "status": {"benchmarks": list(benchmarks), **price},
         }
         path = f"/apis/{names.API_VERSION}/nodeprofiles/{profile}/status"
         return await self._apply(

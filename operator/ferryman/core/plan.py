@@ -27,7 +27,9 @@ from ferryman.core.batching.changes import (
 )
 from ferryman.core.manifests import Manifest
 from ferryman.core.observation.window import Window
+from ferryman.core.placement import reservations
 from ferryman.core.placement.choose import choose
+from ferryman.core.placement.reservations import Reservation
 from ferryman.core.render import EncodeConfig
 from ferryman.core.service import Inputs, Service, serve
 from ferryman.core.snapshot import Snapshot
@@ -76,6 +78,11 @@ class Plan:
     """To be recorded as started, carried out and recorded; then reconcile again at once."""
     events: tuple[Event, ...] = ()
     requeue_after_s: float | None = None
+    reservation: Reservation | None = None
+    """What the model will take of nodes; None where none is found, or none were compared."""
+    is_new_place: bool = False
+    """Whether it goes elsewhere. That is written down first, and nothing is applied: other models
+    that wait for a place come before its objects."""
 
 
 def plan(
@@ -96,7 +103,8 @@ def plan(
     """
     model = snapshot.model
     if model.metadata.deletion_timestamp is not None:
-        return Plan(model.status, state)
+        gone = _reservation(snapshot, model.status.placement, replicas=0)
+        return Plan(model.status, state, reservation=gone)
     inputs = Inputs(
         snapshot=snapshot,
         window=window,
@@ -105,23 +113,14 @@ def plan(
         encode=encode,
         control_key=control_key,
         operator_namespace=environment.operator_namespace,
-        placement=_settled(model.status.placement, choose(snapshot, now)),
+        placement=choose(snapshot, now),
         observation=observe(model, window),
     )
     service = serve(inputs)
     if service.actuation is not None and refusal(model) is not None:
         # Objects come first: nothing that serves is touched before the API server takes them.
         service = replace(service, actuation=None, state=state)
-    status = _status(inputs, service)
-    paused = interruption(service.batching, now) is not None
-    return Plan(
-        status=status,
-        state=service.state,
-        objects=service.objects,
-        actuation=service.actuation,
-        events=events.of_transition(model.status, status),
-        requeue_after_s=_requeue_after_s(status, service, now, paused=paused),
-    )
+    return _with_service(inputs, service)
 
 
 def target(objectives: Objectives) -> str:
@@ -135,16 +134,38 @@ def target(objectives: Objectives) -> str:
     return ", ".join(parts)
 
 
-def _settled(previous: PlacementStatus | None, chosen: PlacementStatus) -> PlacementStatus:
-    """Keep the account of a decision while it stands: its words, its time, its node.
+def _with_service(inputs: Inputs, service: Service) -> Plan:
+    model, status = inputs.snapshot.model, _status(inputs, service)
+    is_new = _is_new_place(model.status.placement, inputs.placement)
+    paused = interruption(service.batching, inputs.now) is not None
+    # Of a model that is not deployed, since its specification is in doubt, no pod will come.
+    replicas = model.spec.replicas if service.objects else 0
+    return Plan(
+        status=status,
+        state=service.state,
+        objects=() if is_new else service.objects,
+        actuation=None if is_new else service.actuation,
+        events=events.of_transition(model.status, status),
+        requeue_after_s=0.0
+        if is_new
+        else _requeue_after_s(status, service, inputs.now, paused=paused),
+        reservation=_reservation(inputs.snapshot, inputs.placement, replicas=replicas),
+        is_new_place=is_new,
+    )
 
-    The preferred node above all: another one would change the Deployment and roll its pods.
-    """
-    if previous is None or previous.node_type is None:
-        return chosen
-    if (previous.node_type, previous.processor) != (chosen.node_type, chosen.processor):
-        return chosen
-    return previous.with_(candidates=chosen.candidates, unschedulable=chosen.unschedulable)
+
+def _is_new_place(before: PlacementStatus | None, found: PlacementStatus) -> bool:
+    if found.node_type is None:
+        return False
+    return before is None or before.node_type != found.node_type
+
+
+def _reservation(
+    snapshot: Snapshot, found: PlacementStatus | None, *, replicas: int
+) -> Reservation | None:
+    if snapshot.placement_is_valid or found is None or found.node_type is None:
+        return None
+    return reservations.expected(snapshot, found, replicas)
 
 
 def _status(inputs: Inputs, service: Service) -> InferenceModelStatus:

@@ -1,6 +1,6 @@
 """What is to serve: the objects, the batching, and a change of it on pods that run."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -19,7 +19,7 @@ from ferryman.core.errors import RejectedError
 from ferryman.core.manifests import Manifest
 from ferryman.core.observation.window import Window
 from ferryman.core.render import EncodeConfig, ending
-from ferryman.core.snapshot import Snapshot
+from ferryman.core.snapshot import PodView, Snapshot
 from ferryman.core.status.observed import Observation
 from ferryman.core.triton import config as triton_config
 from ferryman.core.triton import live_cap
@@ -109,16 +109,25 @@ def _serve_placed(inputs: Inputs, runtime: InferenceRuntime, node_type: str) -> 
     actuation = decision.actuation
     if actuation is not None:
         after = cap(actuation.after)
-        actuation = replace(
-            actuation,
-            config_pbtxt=encode(config(actuation.after, after)),
-            config_has_live_cap=isinstance(after, LiveCap),
-        )
+        text = encode(config(actuation.after, after))
+        if _made_for(actuation.pods, render.config_hash(serving)):
+            actuation = replace(
+                actuation, config_pbtxt=text, config_has_live_cap=isinstance(after, LiveCap)
+            )
     objects = render.render(serving, encode)
     status = decision.status.with_(live_cap=live_cap.status(found))
     times = ending.ending(entry.drain, model.spec.longest_request_seconds)
     drain = ending.status(times, runtime.name)
     return Service(status, decision.state, objects, actuation, drain=drain)
+
+
+def _made_for(pods: Iterable[PodView], config_hash: str) -> bool:
+    """Whether the pods were made for the configuration of those to come.
+
+    While another processor class or configuration is rolled out, the pods of before could not
+    serve with it: each is then given its own with the new batching.
+    """
+    return all(pod.config_hash in {"", config_hash} for pod in pods)
 
 
 def _config(

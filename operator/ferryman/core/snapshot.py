@@ -62,6 +62,8 @@ class PodView(ApiType):
     """The configuration that Triton has in force in this pod; None when it does not answer."""
     instances_known: bool = True
     """False when its instance groups differ, so that ``batching.instances`` says nothing."""
+    config_hash: str = ""
+    """Of the configuration that the pod was made for, without what is tuned; "" if unknown."""
     takes_live_cap: bool = False
     """Whether the pod was made for a live cap: it has the volume that the bound is read from."""
     live_cap: LiveCapView | None = None
@@ -110,5 +112,5 @@ class Snapshot(ApiType):
     nodes: tuple[NodeView, ...] = ()
     serving: ServingState = ServingState()
     advice: Advice | None = None
-    placement_stands: bool = False
+    placement_is_valid: bool = False
     """Nothing that bears on the placement has changed since nodes were compared: none are here."""

@@ -25,7 +25,7 @@ from ferryman.handlers.health import Health
 from ferryman.handlers.metrics import Metrics
 from ferryman.handlers.reconcile import Clocks
 from ferryman.handlers.servers import Connect
-from ferryman.handlers.session import Outside, Scope
+from ferryman.handlers.session import Dependencies, Scope
 from ferryman.handlers.work_queue import Backoff
 
 _log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class Supervisor:
         for manifest in _shipped(self.options.runtimes):
             await _apply_runtime(self.kubernetes, manifest)
         namespace = self.options.scope.operator_namespace
-        outside = Outside(
+        dependencies = Dependencies(
             self.kubernetes,
             connect_to_triton(time.monotonic),
             Clocks(now=lambda: datetime.now(UTC), seconds=time.monotonic),
@@ -115,7 +115,9 @@ class Supervisor:
             self.metrics,
             await self.kubernetes.ensure_master_key(namespace),
         )
-        await session.run(outside, self.options.scope, self._login, self.stop, self._own_signals)
+        await session.run(
+            dependencies, self.options.scope, self._login, self.stop, self._own_signals
+        )
         if not self.stop.is_set():
             raise RuntimeError("kopf ended without an error and without being told to")
 

@@ -21,19 +21,21 @@ PERIOD_S: Final = 600.0
 #: A deletion that is on its way must have arrived after this.
 CONFIRM_AFTER_S: Final = 10.0
 
-#: Index and uid of an object that is in an index but not in the cluster.
-Ghost = tuple[str, str]
+#: Index and uid of an object that is in an index but not in the cluster any more.
+StaleObject = tuple[str, str]
 
 
-async def wait_for_ghosts(kubernetes: Kubernetes, indices: Mapping[str, Index]) -> set[Ghost]:
+async def wait_for_stale_objects(
+    kubernetes: Kubernetes, indices: Mapping[str, Index]
+) -> set[StaleObject]:
     """Compare now and then; return the objects that are in the indices alone."""
     while True:
         await asyncio.sleep(PERIOD_S)
         try:
-            suspects = await _ghosts(kubernetes, indices)
+            suspects = await _stale_objects(kubernetes, indices)
             if suspects:
                 await asyncio.sleep(CONFIRM_AFTER_S)
-                suspects &= await _ghosts(kubernetes, indices)
+                suspects &= await _stale_objects(kubernetes, indices)
         except KubernetesError as error:
             _log.info("the comparison waits for the API server", extra={"why": str(error)})
         else:
@@ -41,10 +43,10 @@ async def wait_for_ghosts(kubernetes: Kubernetes, indices: Mapping[str, Index]) 
                 return suspects
 
 
-async def _ghosts(kubernetes: Kubernetes, indices: Mapping[str, Index]) -> set[Ghost]:
-    found: set[Ghost] = set()
+async def _stale_objects(kubernetes: Kubernetes, indices: Mapping[str, Index]) -> set[StaleObject]:
+    found: set[StaleObject] = set()
     for index, watched in WATCHED.items():
-        # First what we have, then what there is: what is created in between is no ghost.
+        # First what we have, then what there is: what is created in between is not stale.
         kept = {
             str(body["metadata"].get("uid", ""))
             for bodies in list(indices[index].values())

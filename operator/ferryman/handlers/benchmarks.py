@@ -1,6 +1,8 @@
-"""Reference benchmarks: start the Jobs that are due, collect results, publish them, label nodes.
+"""Reference benchmarks: start the Jobs that are due, collect results, label nodes.
 
-What is due, and which profile gets which table, is decided in ``core.benchmarking``.
+What the operator knows of nodes is published in their profiles: load performance tables, prices.
+
+What is due, and which profile gets which table, is decided in ``core.benchmark``.
 """
 
 import asyncio
@@ -25,7 +27,6 @@ from ferryman.core.benchmark import tables as benchmark_tables
 from ferryman.core.benchmark.schedule import Measurement
 from ferryman.core.benchmark.shortage import ResourceShortage
 from ferryman.core.manifests import Manifest
-from ferryman.handlers import gather
 from ferryman.handlers.benchmark_jobs import (
     BenchmarkJob,
     read,
@@ -33,7 +34,7 @@ from ferryman.handlers.benchmark_jobs import (
     why_without_result,
 )
 from ferryman.handlers.cache import Cache, trim_node, trim_profile
-from ferryman.handlers.reservations import Ledger
+from ferryman.handlers.gather import Nodes
 
 _log = logging.getLogger(__name__)
 
@@ -54,13 +55,13 @@ class Settings:
 
 
 class Benchmarks:
-    """Looks at runtimes, profiles and Jobs every few seconds, and after events."""
+    """Polls runtimes, profiles and Jobs every few seconds, and after events."""
 
     def __init__(
         self,
         kubernetes: Kubernetes,
         cache: Cache,
-        ledger: Ledger,
+        nodes: Nodes,
         settings: Settings,
         *,
         now: Callable[[], datetime],
@@ -68,30 +69,30 @@ class Benchmarks:
     ) -> None:
         self._kubernetes = kubernetes
         self._cache = cache
-        self._ledger = ledger
+        self._nodes = nodes
         self._settings = settings
         self._now = now
         self._seconds = seconds
         self._wanted = asyncio.Event()
 
-    def look_soon(self) -> None:
-        """Look again soon: a runtime, profile or node changed."""
+    def poll_soon(self) -> None:
+        """Poll again soon: a runtime, profile or node changed."""
         self._wanted.set()
 
     async def run(self) -> None:
-        """Look until cancelled; what fails is tried again at the next look."""
+        """Poll until cancelled; what fails is tried again at the next poll."""
         while True:
             try:
-                await self.look()
+                await self.poll()
             except KubernetesError as error:
                 extra = {"why": str(error), "fault": error.fault}
                 _log.warning("benchmarks wait for the API server", extra=extra)
-            except Exception:  # noqa: BLE001  logged with its trace; the next look may succeed
+            except Exception:  # noqa: BLE001  logged with its trace; the next poll may succeed
                 _log.exception("the look at the benchmarks failed")
             await asyncio.sleep(LEAST_PAUSE_S)
             await self._pause()
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Label nodes, collect finished Jobs, publish tables, start what is due."""
         profiles = self._profiles()
         await self._label_nodes(profiles)
@@ -206,20 +207,17 @@ class Benchmarks:
         profiles: Sequence[NodeProfile],
         measured: Sequence[Benchmark],
     ) -> list[NodeProfile]:
-        """Write the tables that differ; return the profiles as they are then."""
-        wanted = benchmark_tables.tables(runtimes, profiles, measured)
-        await _few_at_once([partial(self._write, *each) for each in wanted.items()])
-        return [
-            profile.with_(status=profile.status.with_(benchmarks=wanted[name]))
-            if (name := profile.metadata.name) in wanted
-            else profile
-            for profile in profiles
-        ]
+        """Write the tables and prices that differ; return the profiles as they are then."""
+        wanted = benchmark_tables.published(runtimes, profiles, measured, self._nodes.prices)
+        differing = [new for new, old in zip(wanted, profiles, strict=True) if new is not old]
+        await _few_at_once([partial(self._write, profile) for profile in differing])
+        return wanted
 
-    async def _write(self, name: str, tables: tuple[Benchmark, ...]) -> None:
+    async def _write(self, profile: NodeProfile) -> None:
+        name, status = profile.metadata.name, profile.status
         try:
             answer = await self._kubernetes.apply_benchmarks(
-                name, [table.as_dict() for table in tables]
+                name, [table.as_dict() for table in status.benchmarks], status.price_per_hour
             )
         except (ConflictError, NotFoundError) as error:
             _log.info("the profile went away", extra={"node": name, "why": str(error)})
@@ -235,7 +233,7 @@ class Benchmarks:
     ) -> None:
         if not self._measures(runtimes):
             return
-        nodes = gather.node_views(self._cache, self._ledger.loads((), self._seconds()))
+        nodes = self._nodes.views((), self._seconds())
         by_name = {runtime.name: runtime for runtime in runtimes}
         due = benchmarking.due(runtimes, profiles, nodes, running, self._now(), shortages=shortages)
         created = [await self._create(m, by_name[m.runtime], profiles) for m in due]

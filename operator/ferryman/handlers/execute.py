@@ -5,13 +5,12 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from ferryman.actuation.actuate import actuate
 from ferryman.api import names
-from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import InferenceModelStatus
 from ferryman.clients.kubernetes import Kubernetes, ObjectReference
@@ -21,9 +20,8 @@ from ferryman.core.batching.actuators import ACTUATORS
 from ferryman.core.batching.changes import Actuation
 from ferryman.core.manifests import Manifest
 from ferryman.core.plan import Plan, record_outcome, record_started
-from ferryman.core.render import ANNOTATION_CONFIG_HASH
 from ferryman.core.snapshot import PodView
-from ferryman.core.status import conditions
+from ferryman.core.status import apply_problems, conditions
 from ferryman.core.status.events import Event, of_outcome
 from ferryman.core.status.readiness import NotReady
 from ferryman.handlers.cache import (
@@ -46,6 +44,10 @@ class NameTakenError(PermanentError):
     """An object of a name that is to be ours is there, and somebody else's."""
 
     fault: Fault = "user"
+
+    def __init__(self, problem: NotReady) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +160,7 @@ class Executor:
         if plan.actuation is None:
             await self._write_status(model, status)
             return
-        actuation = self._loadable(model.key, plan.actuation, plan.objects)
-        await self._change(model, status, actuation, server, on_change)
+        await self._change(model, status, plan.actuation, server, on_change)
 
     async def write_raw_status(self, about: ObjectReference, status: Manifest) -> None:
         """Write a status of an object that cannot be read as a whole."""
@@ -199,10 +200,8 @@ class Executor:
         found = await asyncio.gather(*map(self._kubernetes.find, unknown))
         for manifest, there in zip(unknown, found, strict=True):
             if there is not None and not _is_ours(there, manifest):
-                raise NameTakenError(
-                    f"{manifest['kind']} {manifest['metadata']['name']} exists and is not "
-                    "Ferryman's: rename the model, or remove that object"
-                )
+                name = manifest["metadata"]["name"]
+                raise NameTakenError(apply_problems.name_taken(manifest["kind"], name))
 
     async def _report(
         self, model: InferenceModel, status: InferenceModelStatus, error: PermanentError
@@ -216,19 +215,6 @@ class Executor:
         if refused != status:
             await self._write_status(model, refused)
             await self._post(model, (Event("Warning", problem.reason, problem.message),))
-
-    def _loadable(self, key: Key, actuation: Actuation, objects: Sequence[Manifest]) -> Actuation:
-        """Leave the configuration out where a pod was made for another one than pods to come.
-
-        While another processor class or configuration is rolled out, the pods of before could
-        not serve with it: each is given its own with the new batching.
-        """
-        coming = {_made_for(m["spec"]["template"]) for m in objects if m["kind"] == "Deployment"}
-        addressed = {pod.name for pod in actuation.pods}
-        pods = [p for p in self._cache.pods(key) if p["metadata"]["name"] in addressed]
-        if {_made_for(pod) for pod in pods} - {None} <= coming:
-            return actuation
-        return replace(actuation, config_pbtxt="", config_has_live_cap=False)
 
     async def _change(
         self,
@@ -298,15 +284,8 @@ def _is_ours(there: Manifest, manifest: Manifest) -> bool:
 
 def _problem(error: PermanentError) -> NotReady:
     if isinstance(error, NameTakenError):
-        return NotReady(Reason.NAME_TAKEN, str(error), stalled=True)
-    message = f"the API server refuses an object that is to serve the model: {error}"
-    return NotReady(Reason.APPLY_REFUSED, message, stalled=True)
-
-
-def _made_for(pod: Manifest) -> str | None:
-    """Return the hash of the configuration that a pod, or a template's pods, start with."""
-    found: str | None = (pod["metadata"].get("annotations") or {}).get(ANNOTATION_CONFIG_HASH)
-    return found
+        return error.problem
+    return apply_problems.apply_refused(str(error))
 
 
 def _described(model: InferenceModel) -> dict[str, Any]:

@@ -1,24 +1,22 @@
 """Gather: from what the watches keep and what Triton says to one frozen snapshot."""
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 
-from ferryman.api import names
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import InferenceRuntime
 from ferryman.api.node_profile import NodeProfile, NodeProfileStatus
 from ferryman.api.statistics import ServerModel
 from ferryman.core.manifests import Manifest, condition
+from ferryman.core.placement.prices import price_per_hour
+from ferryman.core.placement.reservations import NodeLoad
 from ferryman.core.pods.state import serving_state
 from ferryman.core.snapshot import Advice, NodeView, ServingState, Snapshot
 from ferryman.handlers.cache import Cache, Key
-from ferryman.handlers.reservations import Load
+from ferryman.handlers.reservations import Reservations
 
 #: The effects that keep pods away which do not tolerate them.
 _REPELLING = ("NoSchedule", "NoExecute")
-#: By node type: nobody said what a node costs.
-NO_PRICES: Mapping[str, float] = {}
-_PRICE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 def snapshot(
@@ -41,7 +39,7 @@ def snapshot(
         nodes=nodes or (),
         serving=serving,
         advice=advice,
-        placement_stands=nodes is None,
+        placement_is_valid=nodes is None,
     )
 
 
@@ -50,15 +48,23 @@ def serving(cache: Cache, key: Key, server_models: Mapping[str, ServerModel]) ->
     return serving_state(cache.deployment(key), cache.pods(key), server_models)
 
 
-def node_views(
-    cache: Cache, loads: Mapping[str, Load], prices: Mapping[str, float] = NO_PRICES
-) -> tuple[NodeView, ...]:
-    """Return every node by name, with its profile and what this operator's models reserve there."""
-    parts = (cache.revision, prices)
-    views = cache.made("views", parts, lambda: _views(cache, prices))
-    return tuple(
-        _loaded(cache, view, loads[view.name]) if view.name in loads else view for view in views
-    )
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """All nodes as placement sees them, for whoever looks: they are made once for all."""
+
+    cache: Cache
+    reservations: Reservations
+    prices: Mapping[str, float]
+    """By node type, per hour."""
+
+    def views(self, apart_from: Collection[Key], now_s: float) -> tuple[NodeView, ...]:
+        """Return every node by name, with its profile and what models other than these reserve."""
+        cache, loads = self.cache, self.reservations.loads(apart_from, now_s)
+        parts = (cache.revision, self.prices)
+        views = cache.made("views", parts, lambda: _views(cache, self.prices))
+        return tuple(
+            _loaded(cache, view, loads[view.name]) if view.name in loads else view for view in views
+        )
 
 
 def _views(cache: Cache, prices: Mapping[str, float]) -> tuple[NodeView, ...]:
@@ -74,7 +80,7 @@ def _kept_view(cache: Cache, node: Manifest, prices: Mapping[str, float]) -> Nod
     return cache.made(f"view of {name}", parts, lambda: _node_view(node, status, prices))
 
 
-def _loaded(cache: Cache, view: NodeView, load: Load) -> NodeView:
+def _loaded(cache: Cache, view: NodeView, load: NodeLoad) -> NodeView:
     """Return a node with what it carries, likewise."""
     return cache.made(
         f"load of {view.name}",
@@ -106,20 +112,10 @@ def _node_view(
         ready=_is_ready(node),
         labels=labels,
         taints=tuple(_taints(node["spec"].get("taints", ()))),
-        price_per_hour=_price(labels, status, prices),
+        price_per_hour=price_per_hour(labels, status.node_type if status else "", prices),
         allocatable=dict(node["status"].get("allocatable", {})),
         profile=status,
     )
-
-
-def _price(
-    labels: Mapping[str, str], status: NodeProfileStatus | None, prices: Mapping[str, float]
-) -> float | None:
-    """Return the node's price: by its label if that is one, else that of its node type."""
-    text = labels.get(names.LABEL_PRICE, "")
-    if _PRICE.fullmatch(text):
-        return float(text)
-    return None if status is None else prices.get(status.node_type)
 
 
 def _is_ready(node: Manifest) -> bool:

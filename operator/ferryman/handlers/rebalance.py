@@ -1,8 +1,8 @@
 """Rebalancing: now and then all models that asked for it are placed anew together.
 
-Which ones should move is decided in ``core.rebalancing``, aside; each move is then one model's
-own reconcile, which applies its Deployment with the new node type: the old pods serve until the
-new ones are ready.
+Which ones should move is decided in ``core.placement.rebalancing``, in an executor; each move is
+then one model's own reconcile, which applies its Deployment with the new node type: the old pods
+serve until the new ones are ready.
 """
 
 import asyncio
@@ -18,10 +18,9 @@ from ferryman.api.inference_runtime import InferenceRuntime
 from ferryman.core.placement import rebalancing
 from ferryman.core.placement.rebalancing import Participant
 from ferryman.core.snapshot import Advice
-from ferryman.handlers import gather
 from ferryman.handlers.cache import Cache, Key
-from ferryman.handlers.reconcile import Aside, Clocks
-from ferryman.handlers.reservations import Ledger
+from ferryman.handlers.gather import Nodes
+from ferryman.handlers.reconcile import Clocks, RunInExecutor
 
 _log = logging.getLogger(__name__)
 
@@ -29,24 +28,22 @@ PERIOD_S: Final = 300.0
 
 
 class Rebalancing:
-    """What models are advised to move, until they have moved or the next look."""
+    """What models are advised to move, until they have moved or the next poll."""
 
     def __init__(
         self,
         cache: Cache,
-        ledger: Ledger,
+        nodes: Nodes,
         clocks: Clocks,
         *,
-        aside: Aside,
-        prices: Mapping[str, float],
+        run_in_executor: RunInExecutor,
         wake: Callable[[Key], None],
     ) -> None:
         """Prepare to advise; ``wake`` is called with the key of each model that should move."""
         self._cache = cache
-        self._ledger = ledger
+        self._nodes = nodes
         self._clocks = clocks
-        self._aside = aside
-        self._prices = prices
+        self._run_in_executor = run_in_executor
         self._wake = wake
         self._advice: Mapping[Key, Advice] = {}
 
@@ -55,15 +52,15 @@ class Rebalancing:
         return self._advice.get(key)
 
     async def run(self) -> None:
-        """Look until cancelled; what fails is tried again at the next look."""
+        """Poll until cancelled; what fails is tried again at the next poll."""
         while True:
             await asyncio.sleep(PERIOD_S)
             try:
-                await self.look()
-            except Exception:  # noqa: BLE001  logged with its trace; the next look may succeed
+                await self.poll()
+            except Exception:  # noqa: BLE001  logged with its trace; the next poll may succeed
                 _log.exception("the look at all placements failed")
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Place all participants anew, on paper, and wake those that should move."""
         now = self._clocks.now()
         participants = [one for one in self._all() if rebalancing.takes_part(one.model, now)]
@@ -71,9 +68,9 @@ class Rebalancing:
             self._advice = {}
             return
         keys = {one.model.key for one in participants}
-        loads = self._ledger.loads(keys, self._clocks.seconds())
-        nodes = gather.node_views(self._cache, loads, self._prices)
-        self._advice = await self._aside(partial(rebalancing.advise, participants, nodes, now))
+        nodes = self._nodes.views(keys, self._clocks.seconds())
+        decide = partial(rebalancing.advise, participants, nodes, now)
+        self._advice = await self._run_in_executor(decide)
         _log.info(
             "all placements were looked at",
             extra={"models": len(participants), "moves": len(self._advice)},

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
@@ -13,7 +13,6 @@ from pydantic import ValidationError
 
 from ferryman.api import names
 from ferryman.api.inference_model import InferenceModel
-from ferryman.api.inference_model_status import PlacementStatus
 from ferryman.api.statistics import ServerModel
 from ferryman.clients import pbtxt
 from ferryman.clients.kubernetes import ObjectReference
@@ -23,17 +22,18 @@ from ferryman.core.batching.changes import in_progress
 from ferryman.core.batching.restored_state import recalled
 from ferryman.core.manifests import Manifest
 from ferryman.core.observation.window import Window
-from ferryman.core.placement import fit
-from ferryman.core.placement.unschedulable import has_waited
+from ferryman.core.placement.validity import must_compare
 from ferryman.core.plan import Environment, Plan, plan
-from ferryman.core.snapshot import Advice, NodeView, PodView, Snapshot
+from ferryman.core.snapshot import Advice, PodView, Snapshot
+from ferryman.core.status import unreadable
 from ferryman.core.tuners.select import TunerState
-from ferryman.handlers import gather, unreadable
+from ferryman.handlers import gather
 from ferryman.handlers.cache import Cache, Key
 from ferryman.handlers.execute import Applied, Executor
+from ferryman.handlers.gather import Nodes
 from ferryman.handlers.metrics import Metrics
-from ferryman.handlers.placement_cache import Standing
-from ferryman.handlers.reservations import Amount, Ledger, Placed, amount
+from ferryman.handlers.placement_cache import PlacementCache
+from ferryman.handlers.reservations import Reservations
 from ferryman.handlers.sampling import Subject, Tuning
 from ferryman.handlers.servers import Servers
 
@@ -46,7 +46,7 @@ RESYNC_S: Final = 600.0
 T = TypeVar("T")
 
 
-class Aside(Protocol):
+class RunInExecutor(Protocol):
     """Has a decision made where it does not hold up the event loop."""
 
     def __call__(self, decide: Callable[[], T], /) -> Awaitable[T]:
@@ -67,8 +67,9 @@ class Parts:
     """What a reconcile works with."""
 
     cache: Cache
-    ledger: Ledger
-    standing: Standing
+    nodes: Nodes
+    reservations: Reservations
+    placements: PlacementCache
     servers: Servers
     tuning: Tuning
     executor: Executor
@@ -88,15 +89,13 @@ class Reconciler:
         *,
         master_key: bytes,
         environment: Environment,
-        aside: Aside,
-        prices: Mapping[str, float],
+        run_in_executor: RunInExecutor,
     ) -> None:
         self._parts = parts
         self._clocks = clocks
         self._master_key = master_key
         self._environment = environment
-        self._aside = aside
-        self._prices = prices
+        self._run_in_executor = run_in_executor
         self._states: dict[Key, TunerState] = {}
         self._uids: dict[Key, str] = {}
         self._problems: dict[Key, str] = {}
@@ -134,11 +133,8 @@ class Reconciler:
             return RESYNC_S
         control_key = self._control_key(model)
         pods = self._parts.cache.pods(key)
-        answers = await self._parts.servers.look(key, pods, control_key)
+        answers = await self._parts.servers.poll(key, pods, control_key)
         snapshot, decided = await self._decide(model, answers, control_key)
-        if _is_new_place(snapshot, decided):
-            # It is written down first; then others that wait for a place come before its objects.
-            decided = replace(decided, objects=(), actuation=None, requeue_after_s=0.0)
         self._note_problem(key, snapshot.serving.problem_reason)
         self._observe(model, snapshot, decided, control_key)
         await self._carry_out(model, decided, control_key)
@@ -151,17 +147,17 @@ class Reconciler:
         """Decide with the window that ended, if one did, and reserve a new placement.
 
         From a window the tuner may predict, by replaying arrivals, for some tens of
-        milliseconds: that is done aside. A new placement is decided without any other model
+        milliseconds: an executor does that. A new placement is decided without any other model
         being decided about meanwhile, so that each sees the other's.
         """
-        window, epoch = self._parts.tuning.take(model.key), self._parts.standing.epoch
+        window, epoch = self._parts.tuning.take(model.key), self._parts.placements.epoch
         if window is not None:
             snapshot = self._snapshot(model, answers)
-            decided = await self._aside(self._planner(snapshot, window, control_key))
-            if not _is_new_place(snapshot, decided):
+            decided = await self._run_in_executor(self._planner(snapshot, window, control_key))
+            if not decided.is_new_place:
                 self._note_placement(snapshot, decided, epoch)
                 return snapshot, decided
-            epoch = self._parts.standing.epoch
+            epoch = self._parts.placements.epoch
         snapshot = self._snapshot(model, answers)
         decided = self._planner(snapshot, None, control_key)()
         self._note_placement(snapshot, decided, epoch)
@@ -169,15 +165,11 @@ class Reconciler:
 
     def _snapshot(self, model: InferenceModel, answers: Mapping[str, ServerModel]) -> Snapshot:
         cache, advice = self._parts.cache, self._parts.advice(model.key)
-        serving = gather.serving(cache, model.key, answers)
-        waited = has_waited(model, serving, self._clocks.now())
-        stands = self._parts.standing.stands(model, self._clocks.seconds())
-        nodes = None if stands and advice is None and not waited else self._nodes(model.key)
+        serving, now_s = gather.serving(cache, model.key, answers), self._clocks.seconds()
+        valid = self._parts.placements.valid(model, now_s)
+        compare = must_compare(model, serving, advice, self._clocks.now(), valid=valid)
+        nodes = self._parts.nodes.views((model.key,), now_s) if compare else None
         return gather.snapshot(cache, model, nodes, serving, advice=advice)
-
-    def _nodes(self, key: Key) -> tuple[NodeView, ...]:
-        loads = self._parts.ledger.loads((key,), self._clocks.seconds())
-        return gather.node_views(self._parts.cache, loads, self._prices)
 
     def _planner(
         self, snapshot: Snapshot, window: Window | None, control_key: str
@@ -212,17 +204,14 @@ class Reconciler:
         return hmac.new(self._master_key, identity.encode(), hashlib.sha256).hexdigest()
 
     def _note_placement(self, snapshot: Snapshot, decided: Plan, epoch: int) -> None:
-        """Note what nodes were just compared for: what it will use, and that it stands."""
+        """Note what nodes were just compared for: what it will use, and that it is valid."""
         model, found = snapshot.model, decided.status.placement
-        if snapshot.placement_stands or found is None or found.node_type is None:
+        if decided.reservation is None or found is None:
             return
-        ledger, now_s = self._parts.ledger, self._clocks.seconds()
-        is_new = _is_new_place(snapshot, decided)
-        at_s = now_s if is_new else ledger.placed_at_s(model.key)
-        # Of a model that is not deployed, since its specification is in doubt, no pod will come.
-        replicas = model.spec.replicas if decided.objects else 0
-        ledger.place(model.key, _expected(snapshot, found, replicas, at_s))
-        self._parts.standing.note(model, found, epoch, now_s)
+        now_s = self._clocks.seconds()
+        at_s = now_s if decided.is_new_place else None
+        self._parts.reservations.place(model.key, decided.reservation, at_s)
+        self._parts.placements.note(model, found, epoch, now_s)
 
     def _note_problem(self, key: Key, reason: str) -> None:
         """Apply everything anew when pods get into trouble: a Secret that vanished is not seen."""
@@ -255,34 +244,13 @@ class Reconciler:
     async def _forget(self, key: Key) -> None:
         self._parts.tuning.forget(key)
         self._parts.applied.forget(key)
-        self._parts.ledger.forget(key)
-        self._parts.standing.forget(key)
+        self._parts.reservations.forget(key)
+        self._parts.placements.forget(key)
         self._parts.metrics.forget(key)
         self._states.pop(key, None)
         self._uids.pop(key, None)
         self._problems.pop(key, None)
         await self._parts.servers.close(key)
-
-
-def _is_new_place(snapshot: Snapshot, decided: Plan) -> bool:
-    before, after = snapshot.model.status.placement, decided.status.placement
-    if after is None or after.node_type is None:
-        return False
-    return before is None or before.node_type != after.node_type
-
-
-def _expected(snapshot: Snapshot, found: PlacementStatus, replicas: int, at_s: float) -> Placed:
-    """Return where the replicas of a placed model will be, and what each of them requests."""
-    spec = snapshot.model.spec
-    entry = snapshot.runtime.processor(found.processor or "") if snapshot.runtime else None
-    requests = {} if entry is None else fit.requested(spec.resources, entry)
-    twins = [node for node in snapshot.nodes if node.node_type == found.node_type]
-    try:
-        nodes = fit.spread(twins, requests, replicas, found.preferred_node)
-        return Placed(nodes, amount(requests), at_s)
-    except ValueError:
-        # Its resources cannot be read, as its conditions say: nothing more will be applied.
-        return Placed({}, Amount(), at_s)
 
 
 def _decision(decided: Plan) -> dict[str, Any]:

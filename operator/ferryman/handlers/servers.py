@@ -61,7 +61,7 @@ class Servers:
         """Return the connection to a pod; another control key means another server."""
         return self._connection(key, ip, control_key).server
 
-    async def look(
+    async def poll(
         self, key: Key, pods: Iterable[Manifest], control_key: str
     ) -> dict[str, ServerModel]:
         """Return what the Triton of each running pod says; pods that do not answer are absent."""

@@ -24,12 +24,13 @@ from ferryman.handlers import audit, benchmarks, watch
 from ferryman.handlers.benchmarks import Benchmarks
 from ferryman.handlers.cache import Cache, Index, Key, model_key
 from ferryman.handlers.execute import Applied, Executor
+from ferryman.handlers.gather import Nodes
 from ferryman.handlers.health import Health
 from ferryman.handlers.metrics import Metrics
-from ferryman.handlers.placement_cache import Standing
+from ferryman.handlers.placement_cache import PlacementCache
 from ferryman.handlers.rebalance import Rebalancing
-from ferryman.handlers.reconcile import Aside, Clocks, Parts, Reconciler
-from ferryman.handlers.reservations import Ledger
+from ferryman.handlers.reconcile import Clocks, Parts, Reconciler, RunInExecutor
+from ferryman.handlers.reservations import Reservations
 from ferryman.handlers.sampling import Tuning
 from ferryman.handlers.servers import Connect, Servers
 from ferryman.handlers.work_queue import WorkQueue
@@ -68,7 +69,7 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
-class Outside:
+class Dependencies:
     """What lives longer than a session."""
 
     kubernetes: Kubernetes
@@ -77,59 +78,67 @@ class Outside:
     health: Health
     metrics: Metrics
     master_key: bytes
-    aside: Aside = asyncio.to_thread
+    run_in_executor: RunInExecutor = asyncio.to_thread
 
 
 @dataclass
 class Session:
     """All that one session is made of."""
 
-    outside: Outside
+    dependencies: Dependencies
     scope: Scope
     over: asyncio.Event = field(default_factory=asyncio.Event)
     """To be set to end the session."""
-    ghosts: int = 0
+    missed_deletions: int = 0
     """Objects that only the indices know: the next session reads everything anew."""
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _closing: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     def begin(self, indices: Mapping[str, Index]) -> Callable[[str, Manifest, bool], None]:
         """Start the workers; return what to call for every watch event."""
-        outside, clocks = self.outside, self.outside.clocks
-        cache, ledger, standing, applied = Cache(indices), Ledger(), Standing(), Applied()
-        servers = Servers(outside.connect)
+        dependencies, clocks = self.dependencies, self.dependencies.clocks
+        cache, reservations = Cache(indices), Reservations()
+        placements, applied = PlacementCache(), Applied()
+        nodes = Nodes(cache, reservations, self.scope.prices)
+        servers = Servers(dependencies.connect)
         queue: WorkQueue[Key] = WorkQueue(
             lambda key: reconciler.reconcile(key),  # noqa: PLW0108  made below
             workers=WORKERS,
             on_failure=self._failed,
         )
         tuning = Tuning(servers.statistics, queue.add, clock=clocks.seconds)
-        executor = Executor(outside.kubernetes, cache, applied, outside.metrics, clock=clocks.now)
+        executor = Executor(
+            dependencies.kubernetes, cache, applied, dependencies.metrics, clock=clocks.now
+        )
         rebalancing = Rebalancing(
-            cache, ledger, clocks, aside=outside.aside, prices=self.scope.prices, wake=queue.add
+            cache,
+            nodes,
+            clocks,
+            run_in_executor=dependencies.run_in_executor,
+            wake=queue.add,
         )
         reconciler = Reconciler(
             Parts(
                 cache,
-                ledger,
-                standing,
+                nodes,
+                reservations,
+                placements,
                 servers,
                 tuning,
                 executor,
                 applied,
-                outside.metrics,
+                dependencies.metrics,
                 rebalancing.advice,
             ),
             clocks,
-            master_key=outside.master_key,
+            master_key=dependencies.master_key,
             environment=Environment(operator_namespace=self.scope.operator_namespace),
-            aside=outside.aside,
-            prices=self.scope.prices,
+            run_in_executor=dependencies.run_in_executor,
         )
         measuring = Benchmarks(
-            outside.kubernetes,
+            dependencies.kubernetes,
             cache,
-            ledger,
+            nodes,
             benchmarks.Settings(self.scope.operator_namespace, self.scope.image),
             now=clocks.now,
             seconds=clocks.seconds,
@@ -142,18 +151,25 @@ class Session:
         ]
         self._closing.push_async_callback(servers.close_all)
         self._closing.push_async_callback(tuning.close)
-        outside.health.queue, outside.health.ready = queue, True
-        concerned = watch.Concerned(cache)
+        dependencies.health.queue, dependencies.health.ready = queue, True
+        mapper = watch.EventMapper(cache)
 
         def on_event(index: str, body: Manifest, deleted: bool) -> None:  # noqa: FBT001
-            outside.health.answered()
+            dependencies.health.answered()
             cache.note_event(index)
-            _note(index, body, cache=cache, ledger=ledger, applied=applied, deleted=deleted)
-            concern = concerned.look(index, body, deleted=deleted)
+            _note(
+                index,
+                body,
+                cache=cache,
+                reservations=reservations,
+                applied=applied,
+                deleted=deleted,
+            )
+            concern = mapper.map(index, body, deleted=deleted)
             if concern.placements:
-                standing.unsettle()
+                placements.invalidate()
             if concern.benchmarks:
-                measuring.look_soon()
+                measuring.poll_soon()
             for key in concern.models:
                 queue.add(key, first=concern.first)
 
@@ -161,23 +177,23 @@ class Session:
 
     async def end(self) -> None:
         """Stop the workers and close all connections to Triton."""
-        self.outside.health.queue, self.outside.health.ready = None, False
+        self.dependencies.health.queue, self.dependencies.health.ready = None, False
         for task in self._tasks:
             task.cancel()
         for outcome in await asyncio.gather(*self._tasks, return_exceptions=True):
             if isinstance(outcome, Exception):
                 _log.error("a task had ended", exc_info=outcome)
-        self.outside.metrics.forget_all()
+        self.dependencies.metrics.forget_all()
         await self._closing.aclose()
 
     async def _audit(self, indices: Mapping[str, Index]) -> None:
-        ghosts = await audit.wait_for_ghosts(self.outside.kubernetes, indices)
-        _log.warning("deletions were missed", extra={"objects": sorted(map("/".join, ghosts))})
-        self.ghosts = len(ghosts)
+        stale = await audit.wait_for_stale_objects(self.dependencies.kubernetes, indices)
+        _log.warning("deletions were missed", extra={"objects": sorted(map("/".join, stale))})
+        self.missed_deletions = len(stale)
         self.over.set()
 
     def _failed(self, key: Key, error: Exception, pause_s: float) -> None:
-        self.outside.metrics.reconciles.labels("error").inc()
+        self.dependencies.metrics.reconciles.labels("error").inc()
         extra: dict[str, Any] = {"model": "/".join(key), "pause_s": pause_s, "why": str(error)}
         # What the API server answers needs no trace; anything else is a fault of ours.
         trace = None if isinstance(error, KubernetesError) else error
@@ -185,7 +201,13 @@ class Session:
 
 
 def _note(
-    index: str, body: Manifest, *, cache: Cache, ledger: Ledger, applied: Applied, deleted: bool
+    index: str,
+    body: Manifest,
+    *,
+    cache: Cache,
+    reservations: Reservations,
+    applied: Applied,
+    deleted: bool,
 ) -> None:
     """Take note of what only an event tells."""
     if deleted:
@@ -194,7 +216,7 @@ def _note(
     if key is None:
         return
     if index == "pods":
-        ledger.update(key, cache.pods(key))
+        reservations.update(key, cache.pods(key))
     elif deleted and index in _SERVING:
         applied.forget(key, _SERVING[index], str(body["metadata"].get("uid", "")))
 
@@ -235,7 +257,7 @@ async def connection(configuration: Configuration) -> kopf.ConnectionInfo:
 
 
 async def run(
-    outside: Outside,
+    dependencies: Dependencies,
     scope: Scope,
     login: Callable[[], Any],
     stop: asyncio.Event,
@@ -248,7 +270,7 @@ async def run(
     ``login`` returns the credentials (an awaitable Configuration); ``own_signals`` is called
     after kopf has installed signal handlers that would end the session only.
     """
-    registry, session = kopf.OperatorRegistry(), Session(outside, scope)
+    registry, session = kopf.OperatorRegistry(), Session(dependencies, scope)
     handle: Callable[[str, Manifest, bool], None]
 
     @kopf.on.login(registry=registry, retries=3)
@@ -295,5 +317,5 @@ async def run(
     finally:
         passing.cancel()
         await session.end()
-    if session.ghosts:
-        raise StaleError(f"{session.ghosts} deletions were missed")
+    if session.missed_deletions:
+        raise StaleError(f"{session.missed_deletions} deletions were missed")

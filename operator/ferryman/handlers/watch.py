@@ -114,8 +114,8 @@ class Concern:
     """Whether somebody waits for it: a model is new, or was changed."""
 
 
-class Concerned:
-    """Which models an event concerns.
+class EventMapper:
+    """Maps an event to the models that it concerns.
 
     Agents report every 60 s, and every report is an event: only a report that can change a
     decision is passed on, to all models. Any other concerns none: those that have no place yet come
@@ -126,7 +126,7 @@ class Concerned:
         self._cache = stored
         self._digests: dict[tuple[str, str], str] = {}
 
-    def look(self, index: str, body: Manifest, *, deleted: bool) -> Concern:
+    def map(self, index: str, body: Manifest, *, deleted: bool) -> Concern:
         """Return what an event concerns."""
         if index == "models":
             return Concern([_own_key(body)], first=_is_unseen(body))

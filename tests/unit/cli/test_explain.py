@@ -151,11 +151,14 @@ def placed(node_type="small"):
 def test_a_kept_placement_shows_what_a_fresh_decision_would_choose():
     nodes = [small(utilisation=0.9), node("n", "idle", processors=[processor("cpu", 0.0)])]
     shown = seen(explain(snapshot(model=placed(), nodes=nodes), NOW))
-    assert line(shown, "Retained", "since") == (
-        f"Why Retained: on small (cpu) since {at(-60)}; a placement is kept"
-    )
+    assert line(shown, "Why", "then") == "Why LeastWorkload: then"
+    assert line(shown, "Since") == f"Since {at(-60)}; a placement is kept"
     assert line(shown, "Today") == "Today a fresh decision would choose idle (cpu)"
-    assert line(shown, "→").startswith("→ small cpu small-1")
+    decided, today = shown.split("Candidates as of now")
+    assert line(decided, "→").startswith("→ small cpu small-1")
+    assert "the placement on small is kept" in line(decided, "Feasible")
+    assert line(today, "LeastWorkload").startswith("idle cpu n")
+    assert line(today, "→", "MoreWorkload").startswith("→ small cpu small-1")
 
 
 def test_no_fresh_choice_is_shown_where_the_model_is_best_placed():

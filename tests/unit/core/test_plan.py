@@ -15,6 +15,7 @@ from ferryman.api.batching import (
 )
 from ferryman.api.conditions import Condition, ConditionType, Reason, find
 from ferryman.api.inference_model_status import BatchingChange, BatchingStatus, InferenceModelStatus
+from ferryman.core.placement.reservations import Reservation, ResourceAmount
 from ferryman.core.plan import Environment, plan, record_outcome, record_started, target
 from ferryman.core.snapshot import ServingState
 from ferryman.core.status.conditions import applied, with_problem
@@ -73,8 +74,16 @@ def executed(snapshot, done, now=NOW, outcome="Applied"):
     return written(snapshot, status).with_(serving=snapshot.serving.with_(pods=pods))
 
 
+def placed(snapshot):
+    """Return the snapshot of a model that is placed, and of which nothing else is reported yet."""
+    status = snapshot.model.status
+    placement = planned(snapshot).status.placement
+    return written(snapshot, status.with_(placement=placement))
+
+
 def settled(snapshot):
     """Return the snapshot after what is specified was applied, and seen to be as it is."""
+    snapshot = placed(snapshot)
     after = executed(snapshot, planned(snapshot))
     return written(after, planned(after).status)
 
@@ -88,14 +97,57 @@ def shown(done, kind):
     return None if found is None else (found.status, found.reason)
 
 
-def test_a_new_model_is_placed_rendered_and_announced():
+def test_a_new_place_is_written_down_and_announced_before_anything_is_applied():
     done = planned(factories.snapshot())
-    assert [o["kind"] for o in done.objects][-1] == "Deployment"
     assert done.status.placement.node_type == "cpu-small"
+    assert done.is_new_place
+    assert (done.objects, done.actuation, done.requeue_after_s) == ((), None, 0.0)
+    assert [(e.type, e.reason) for e in done.events] == [("Normal", "LeastWorkload")]
+
+
+def test_a_change_of_batching_waits_for_a_new_place_to_be_written_down():
+    model = factories.model(batching=BatchingSpec(mode="Fixed", initial=TEN))
+    new = factories.snapshot(model=model, serving=serving())
+    done = planned(new)
+    assert (done.is_new_place, done.objects, done.actuation) == (True, (), None)
+    then = planned(placed(new))
+    assert (then.is_new_place, then.actuation.after) == (False, TEN)
+
+
+def test_a_model_that_is_placed_is_rendered():
+    done = planned(placed(factories.snapshot()))
+    assert [o["kind"] for o in done.objects][-1] == "Deployment"
     assert done.status.batching.applied == EIGHT
     assert shown(done, ConditionType.RECONCILING) == ("True", "Deploying")
-    assert [(e.type, e.reason) for e in done.events] == [("Normal", "LeastWorkload")]
-    assert (done.actuation, done.requeue_after_s) == (None, 5.0)
+    assert (done.is_new_place, done.actuation, done.events) == (False, None, ())
+    assert done.requeue_after_s == 5.0
+
+
+def test_what_a_placement_reserves_comes_with_it():
+    new = factories.snapshot(model=factories.model(replicas=2))
+    assert planned(new).reservation == Reservation({"node-1": 2}, ResourceAmount(500, 512 * 2**20))
+    assert planned(placed(new)).reservation == planned(new).reservation
+
+
+@pytest.mark.parametrize(
+    "snapshot",
+    [
+        pytest.param(factories.snapshot(nodes=()), id="it has no place"),
+        pytest.param(
+            placed(factories.snapshot()).with_(placement_is_valid=True), id="no node was compared"
+        ),
+    ],
+)
+def test_nothing_new_is_reserved_where(snapshot):
+    assert planned(snapshot).reservation is None
+
+
+def test_a_model_that_is_not_deployed_reserves_nothing():
+    doubtful = factories.snapshot(
+        model=factories.model(model=factories.source("s3://bucket/model"))
+    )
+    done = planned(doubtful)
+    assert (done.is_new_place, done.reservation.nodes) == (True, {})
 
 
 def test_the_status_says_where_to_send_requests_and_what_is_promised():
@@ -155,7 +207,7 @@ def slow_model(**fields):
 
 
 def test_a_step_of_the_tuner_comes_with_the_configuration_to_load():
-    done = planned(slow_model(), window=SLOW, state=FALLING)
+    done = planned(placed(slow_model()), window=SLOW, state=FALLING)
     assert done.actuation is not None
     assert (done.actuation.after, done.actuation.reason) == (
         Batching(max_batch_size=6),
@@ -178,7 +230,7 @@ def test_a_step_that_was_applied_is_rendered_from_then_on():
 
 
 def test_a_step_that_was_refused_leaves_everything_as_it_was():
-    snapshot = slow_model()
+    snapshot = placed(slow_model())
     first = planned(snapshot, window=SLOW, state=FALLING)
     after = executed(snapshot, first, outcome="Refused")
     done = planned(after)
@@ -222,7 +274,7 @@ def test_an_interrupted_change_is_begun_again_after_a_pause():
     fixed = BatchingSpec(mode="Fixed", initial=TEN)
     status = settled(factories.snapshot(serving=serving())).model.status
     model = factories.model(batching=fixed, status=status)
-    snapshot = factories.snapshot(model=model, serving=serving())
+    snapshot = placed(factories.snapshot(model=model, serving=serving()))
     after = executed(snapshot, planned(snapshot), outcome="Interrupted")
     done = planned(after, now=NOW + timedelta(seconds=29))
     assert (done.actuation, done.requeue_after_s) == (None, 30.0)
@@ -251,7 +303,9 @@ def test_a_change_found_in_progress_is_looked_at_again_soon():
         ),
     )
     silent = pod().with_(batching=None)
-    snapshot = factories.snapshot(model=factories.model(status=status), serving=serving(silent))
+    snapshot = placed(
+        factories.snapshot(model=factories.model(status=status), serving=serving(silent))
+    )
     assert planned(snapshot).requeue_after_s == 5.0
     answered = planned(snapshot.with_(serving=serving(pod(batching=TEN))))
     assert answered.status.batching.applied == TEN
@@ -336,7 +390,11 @@ def test_a_model_that_is_being_deleted_is_left_alone():
     metadata = snapshot.model.metadata.with_(deletion_timestamp=at())
     done = planned(snapshot.with_(model=snapshot.model.with_(metadata=metadata)))
     assert (done.objects, done.actuation, done.events) == ((), None, ())
-    assert done.status == snapshot.model.status
+    assert (done.status, done.reservation) == (snapshot.model.status, None)
+    placed_before = written(snapshot, PLACED)
+    metadata = placed_before.model.metadata.with_(deletion_timestamp=at())
+    going = planned(placed_before.with_(model=placed_before.model.with_(metadata=metadata)))
+    assert going.reservation.nodes == {}, "no more of its pods will come"
 
 
 WINDOWS = {
@@ -442,18 +500,19 @@ def falling(snapshot):
 
 
 @settings(max_examples=150, deadline=None)
-@given(snapshot=snapshots(), window=windows)
-def test_what_was_carried_out_is_not_decided_again(snapshot, window):
+@given(snapshot=snapshots(), window=windows, is_placed=st.booleans())
+def test_what_was_carried_out_is_not_decided_again(snapshot, window, is_placed):
     """A few changes may follow one another (pods that differ in different ways); then all rests.
 
     A plan without a change is at rest once it is applied: the same look at the same cluster gives
     the same status, no change and no event, and the objects are the same to the byte.
     """
+    snapshot = placed(snapshot) if is_placed else snapshot
     done = planned(snapshot, window=window, state=falling(snapshot))
     for beat in range(1, 9):
         after = executed(snapshot, done, NOW + timedelta(seconds=beat))
         again = planned(after, state=done.state, now=NOW + timedelta(seconds=beat))
-        if done.actuation is None and done.status == after.model.status:
+        if not done.is_new_place and done.actuation is None and done.status == after.model.status:
             assert again.status == after.model.status
             assert again.objects == done.objects
             assert (again.actuation, again.events) == (None, ())

@@ -129,3 +129,30 @@ def test_a_reload_loads_what_pods_to_come_start_from(before, delay_us, uses):
     assert actuation is not None
     assert (actuation.actuator, actuation.config_has_live_cap) == ("Reload", uses)
     assert ("FERRYMAN_LIVE_CAP_START" in actuation.config_pbtxt) == uses
+
+
+@pytest.mark.parametrize(
+    ("made_for", "brings_all"),
+    [
+        pytest.param(None, True, id="it is not known what the pod was made for"),
+        pytest.param("this", True, id="it was made for the configuration of pods to come"),
+        pytest.param("another", False, id="it was made for another one"),
+    ],
+)
+def test_a_change_brings_the_whole_configuration_only_to_pods_that_can_load_it(
+    made_for, brings_all
+):
+    ten = Batching(max_batch_size=10)
+    asked = factories.model(batching=BatchingSpec(mode="Fixed", initial=ten))
+
+    def service(config_hash):
+        pod = factories.pod(config_hash=config_hash)
+        serving = ServingState(exists=True, ready_replicas=1, model_ready=True, pods=(pod,))
+        return serve(inputs(factories.snapshot(model=asked, serving=serving)))
+
+    template = service("").objects[-1]["spec"]["template"]["metadata"]
+    this = template["annotations"]["serving.ferryman.dev/config-hash"]
+    known = {None: "", "this": this, "another": "another"}[made_for]
+    actuation = service(known).actuation
+    assert actuation.after == ten
+    assert bool(actuation.config_pbtxt) == brings_all

@@ -5,7 +5,7 @@ import asyncio
 from ferryman.handlers.health import Health
 from ferryman.handlers.metrics import Metrics
 from ferryman.handlers.reconcile import Clocks
-from ferryman.handlers.session import Outside, Scope, Session
+from ferryman.handlers.session import Dependencies, Scope, Session
 from tests import factories
 from tests.fakes import (
     FakeKubernetes,
@@ -29,27 +29,29 @@ class Cluster:
         self.metrics = Metrics()
         self.image = "ferryman.dev/ferryman:test"
         self.prices = {}
-        self.decided_aside = 0
+        self.decided_in_executor = 0
         self._session = None
 
-    async def aside(self, decide):
+    async def run_in_executor(self, decide):
         """Decide here: virtual time does not wait for threads."""
-        self.decided_aside += 1
+        self.decided_in_executor += 1
         return decide()
 
     async def begin(self):
         """Start a session; what exists is told to it as kopf would after listing."""
         health = Health(seconds)
-        outside = Outside(
+        dependencies = Dependencies(
             self.api,
             self.tritons.connect,
             Clocks(now, seconds),
             health,
             self.metrics,
             MASTER_KEY,
-            aside=self.aside,
+            run_in_executor=self.run_in_executor,
         )
-        self._session = Session(outside, Scope("ferryman-system", self.image, prices=self.prices))
+        self._session = Session(
+            dependencies, Scope("ferryman-system", self.image, prices=self.prices)
+        )
         self.api.on_event = self._session.begin(self.api.indices)
         for (index, _, _), body in list(self.api.objects.items()):
             if index in self.api.indices:

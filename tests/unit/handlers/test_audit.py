@@ -4,7 +4,7 @@ import pytest
 
 from ferryman.clients.kubernetes import KubernetesApi
 from ferryman.clients.kubernetes_errors import TemporaryError
-from ferryman.handlers.audit import CONFIRM_AFTER_S, PERIOD_S, wait_for_ghosts
+from ferryman.handlers.audit import CONFIRM_AFTER_S, PERIOD_S, wait_for_stale_objects
 from ferryman.handlers.watch import OURS, WATCHED
 from tests import factories
 from tests.fakes import FakeKubernetes, node_object, run_virtually, seconds, wire
@@ -27,7 +27,7 @@ class Listing(FakeKubernetes):
 
 
 def compare(script, for_s=PERIOD_S * 3):
-    """Compare while a script changes the cluster; return (ghosts, second), or None for none."""
+    """Compare while a script changes the cluster; return (stale ones, second), or None."""
 
     async def main():
         api = Listing()
@@ -36,7 +36,7 @@ def compare(script, for_s=PERIOD_S * 3):
         script(api)
         try:
             async with asyncio.timeout(for_s):
-                return await wait_for_ghosts(api, api.indices), seconds()
+                return await wait_for_stale_objects(api, api.indices), seconds()
         except TimeoutError:
             return None
 
@@ -58,8 +58,8 @@ def test_it_is_found_of_every_kind(index):
         body = {"metadata": {"name": "gone", "namespace": "", "uid": "uid-gone"}}
         api.indices[index]["gone"] = [body]
 
-    ghosts, _ = compare(script)
-    assert ghosts == {(index, "uid-gone")}
+    stale, _ = compare(script)
+    assert stale == {(index, "uid-gone")}
 
 
 def test_of_kinds_that_others_use_as_well_only_our_objects_are_listed():
@@ -75,11 +75,11 @@ def test_of_kinds_that_others_use_as_well_only_our_objects_are_listed():
     assert asked == expected
 
 
-def test_where_indices_and_cluster_agree_there_are_no_ghosts():
+def test_where_indices_and_cluster_agree_there_are_no_stale_objects():
     assert compare(lambda _api: None) is None
 
 
-def test_a_deletion_that_is_on_its_way_is_no_ghost():
+def test_a_deletion_that_is_on_its_way_is_not_stale():
     def script(api):
         asyncio.get_running_loop().call_later(PERIOD_S - 1, vanish, api)
         asyncio.get_running_loop().call_later(PERIOD_S + 1, api.indices["nodes"].clear)

@@ -4,6 +4,7 @@ import pytest
 
 from ferryman.api.inference_runtime import ReferenceBenchmark
 from ferryman.core.benchmark.job import CONTAINER_BENCHMARK
+from ferryman.handlers import gather
 from tests import factories
 from tests.factories import at
 from tests.fakes import pod_object, wire
@@ -265,3 +266,67 @@ def test_a_look_that_breaks_is_logged_and_does_not_end_the_looking(cluster, play
     play(script)
     assert "the look at the benchmarks failed" in caplog.text
     assert cluster.writes()["create", "Job"] == 1
+
+
+# Prices
+
+
+def price(cluster, node="node-1"):
+    return cluster.api.get("profiles", node, "")["status"].get("pricePerHour")
+
+
+def test_the_prices_that_the_operator_was_told_are_published_by_node_type_and_once(cluster, play):
+    cluster.prices = {"cpu-small": 2.5, "elsewhere": 7.0}
+
+    async def script(cluster):
+        cluster.node(benchmarks=[])
+        cluster.node("node-2", benchmarks=[])
+        cluster.node("large-1", "cpu-large", benchmarks=[])
+        await cluster.settle(60)
+
+    play(script)
+    assert [price(cluster, name) for name in ("node-1", "node-2", "large-1")] == [2.5, 2.5, None]
+    assert cluster.writes()["apply", "NodeProfile/status"] == 2
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        pytest.param({}, None, id="there is none any more"),
+        pytest.param({"cpu-small": 3.0}, 3.0, id="it is another"),
+        pytest.param({"cpu-small": 0.0}, 0.0, id="it costs nothing now"),
+    ],
+)
+def test_a_price_of_before_is_replaced_and_the_tables_stay(cluster, play, told, shown):
+    cluster.prices = told
+
+    async def script(cluster):
+        cluster.node(price_per_hour=2.5)
+        before = tables(cluster)
+        await cluster.settle(15)
+        return before
+
+    assert play(script) == tables(cluster)
+    assert price(cluster) == shown
+
+
+def test_with_prices_no_node_is_made_anew_that_has_not_changed(cluster, play, monkeypatch):
+    """Reconciles, rebalancing and benchmarks look at the same nodes: they are made once for all."""
+    built = []
+    make = gather._node_view
+    monkeypatch.setattr(gather, "_node_view", lambda *parts: built.append(parts) or make(*parts))
+    cluster.prices = {"cpu-small": 2.5}
+
+    async def script(cluster):
+        prepare(cluster, price_per_hour=2.5)
+        cluster.model()
+        await cluster.settle(5)
+        first = len(built)
+        for replicas in (2, 3, 2):
+            cluster.model(replicas=replicas)
+            await cluster.settle(15)
+        return first
+
+    first = play(script)
+    assert first
+    assert len(built) == first

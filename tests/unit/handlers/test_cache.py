@@ -1,9 +1,10 @@
 import pytest
 
 from ferryman.api.node_profile import NodeProfile
-from ferryman.handlers import gather
+from ferryman.core.placement.prices import NO_PRICES
 from ferryman.handlers.cache import Cache
-from ferryman.handlers.reservations import Amount, Load
+from ferryman.handlers.gather import Nodes
+from ferryman.handlers.reservations import Reservations
 from tests import factories
 from tests.fakes import FakeKubernetes, node_object, pod_object, wire
 
@@ -33,8 +34,10 @@ def join(api, cache, name):
     body = wire(factories.profile(name))
     body["metadata"]["uid"] = f"uid-profile-{name}"
     api.put("profiles", body)
-    loads = {name: Load(Amount(500))}
-    return {view.name: view for view in gather.node_views(cache, loads)}
+    reservations = Reservations()
+    reservations.update(("default", "m"), [pod_object("p", node=name, requests={"cpu": "500m"})])
+    views = Nodes(cache, reservations, NO_PRICES).views((), 0.0)
+    return {view.name: view for view in views}
 
 
 def leave(api, name):
@@ -56,7 +59,7 @@ def test_what_is_made_of_the_other_nodes_stays(api, cache):
     join(api, cache, "a-1")
     view = join(api, cache, "1")["a-1"]
     leave(api, "1")
-    assert gather.node_views(cache, {})[0] is view
+    assert Nodes(cache, Reservations(), NO_PRICES).views((), 0.0)[0] is view
 
 
 def test_the_deletion_of_other_kinds_costs_nothing(api, cache):

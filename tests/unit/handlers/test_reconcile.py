@@ -14,12 +14,12 @@ from ferryman.clients.kubernetes_errors import ForbiddenError, PermanentError, T
 from ferryman.clients.triton import ConfigRefused
 from ferryman.core import render, timestamps
 from ferryman.core.batching import tuning
+from ferryman.core.placement.validity import COMPARE_AGAIN_S
 from ferryman.core.tuners.needs import Replicas, Unattainable
 from ferryman.core.tuners.select import TuneDecision
-from ferryman.handlers.placement_cache import COMPARE_AGAIN_S
-from ferryman.handlers.reconcile import Reconciler
-from ferryman.handlers.reservations import Ledger
-from ferryman.handlers.watch import Concern, Concerned
+from ferryman.handlers.gather import Nodes
+from ferryman.handlers.reservations import Reservations
+from ferryman.handlers.watch import Concern, EventMapper
 from tests import factories
 from tests.fakes import node_object, now, pod_object, run_virtually, wire
 from tests.unit.handlers.cluster import MASTER_KEY, Cluster
@@ -661,15 +661,15 @@ def test_after_a_restart_the_tuner_knows_which_batches_failed(cluster, play, mon
     assert (before[0], seen[len(before)]) == (None, 2)
 
 
-def test_only_what_ended_windows_say_is_decided_aside(cluster, play):
+def test_only_what_ended_windows_say_is_decided_in_executor(cluster, play):
     async def script(cluster):
         await serving(cluster)
-        before = cluster.decided_aside
+        before = cluster.decided_in_executor
         await cluster.beat(65)
         return before
 
     assert play(script) == 0
-    assert cluster.decided_aside == 2
+    assert cluster.decided_in_executor == 2
 
 
 def test_a_place_that_is_found_lost_with_a_window_is_decided_anew_and_noted(
@@ -677,11 +677,11 @@ def test_a_place_that_is_found_lost_with_a_window_is_decided_anew_and_noted(
 ):
     """No event tells of it: the first to see the other node type is a window's decision."""
     placed = []
-    monkeypatch.setattr(Ledger, "place", lambda _self, key, _placed: placed.append(key))
+    monkeypatch.setattr(Reservations, "place", lambda _self, key, *_: placed.append(key))
 
     async def script(cluster):
         await serving(cluster)
-        monkeypatch.setattr(Concerned, "look", lambda *_, **__: Concern())
+        monkeypatch.setattr(EventMapper, "map", lambda *_, **__: Concern())
         cluster.heartbeat("node-1", "cpu-large")
         await cluster.beat(COMPARE_AGAIN_S + 35, node_type="cpu-large")
 
@@ -727,9 +727,9 @@ def test_nodes_are_compared_again_only_when_something_bears_on_the_placement(
     cluster, play, monkeypatch
 ):
     compared = []
-    nodes = Reconciler._nodes
+    views = Nodes.views
     monkeypatch.setattr(
-        Reconciler, "_nodes", lambda self, key: compared.append(key) or nodes(self, key)
+        Nodes, "views", lambda self, own, now_s: compared.extend(own) or views(self, own, now_s)
     )
 
     async def script(cluster):

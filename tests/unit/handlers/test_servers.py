@@ -31,7 +31,7 @@ def looks(tritons):
     def run(*pods):
         async def main():
             servers = Servers(tritons.connect)
-            return [await servers.look(KEY, shown(each), "") for each in pods]
+            return [await servers.poll(KEY, shown(each), "") for each in pods]
 
         return run_virtually(main())
 
@@ -111,7 +111,7 @@ def test_that_counters_are_shown_says_nothing_of_looks(tritons, told):
     async def main():
         servers = Servers(tritons.connect)
         for _ in range(3):
-            await servers.look(KEY, READY, "")
+            await servers.poll(KEY, READY, "")
             assert await servers.statistics(KEY, pods, "")
 
     run_virtually(main())

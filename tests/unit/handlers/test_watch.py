@@ -1,7 +1,7 @@
 import pytest
 
 from ferryman.handlers.cache import Cache, version
-from ferryman.handlers.watch import WATCHED, Concerned
+from ferryman.handlers.watch import WATCHED, EventMapper
 from tests import factories
 from tests.fakes import FakeKubernetes, node_object, pod_object, wire
 
@@ -25,15 +25,15 @@ def cluster():
 
 
 @pytest.fixture
-def concerned(cluster):
-    concerned = Concerned(Cache(cluster.indices))
-    concerned.look("profiles", wire(factories.profile()), deleted=False)
-    concerned.look("nodes", node_object(), deleted=False)
-    return concerned
+def mapper(cluster):
+    mapper = EventMapper(Cache(cluster.indices))
+    mapper.map("profiles", wire(factories.profile()), deleted=False)
+    mapper.map("nodes", node_object(), deleted=False)
+    return mapper
 
 
-def looks(concerned, index, body, *, deleted=False):
-    concern = concerned.look(index, body, deleted=deleted)
+def looks(mapper, index, body, *, deleted=False):
+    concern = mapper.map(index, body, deleted=deleted)
     assert concern.placements == (concern.benchmarks and index != "pods")
     return {name for _, name in concern.models}, concern.benchmarks
 
@@ -65,13 +65,13 @@ ALL = {"placed", "unplaced", "other"}
         pytest.param(
             {"annotations": {"serving.ferryman.dev/benchmark-requested": "2026-11-21T13:00:00Z"}},
             (ALL, True),
-            id="a benchmark is asked for: benchmarks are concerned",
+            id="a benchmark is asked for: benchmarks are mapper",
         ),
     ],
 )
-def test_of_a_profile_only_what_can_change_a_decision_concerns_models(concerned, changes, expected):
+def test_of_a_profile_only_what_can_change_a_decision_concerns_models(mapper, changes, expected):
     values = {"benchmarks": [factories.benchmark()], **changes}
-    assert looks(concerned, "profiles", wire(factories.profile(**values))) == expected
+    assert looks(mapper, "profiles", wire(factories.profile(**values))) == expected
 
 
 @pytest.mark.parametrize(
@@ -85,35 +85,35 @@ def test_of_a_profile_only_what_can_change_a_decision_concerns_models(concerned,
         ),
     ],
 )
-def test_of_a_node_only_what_can_change_a_decision_concerns_models(concerned, body, expected):
-    assert looks(concerned, "nodes", body)[0] == expected
+def test_of_a_node_only_what_can_change_a_decision_concerns_models(mapper, body, expected):
+    assert looks(mapper, "nodes", body)[0] == expected
 
 
-def test_a_model_that_is_new_or_was_changed_comes_first(concerned):
+def test_a_model_that_is_new_or_was_changed_comes_first(mapper):
     body = wire(factories.model("placed", generation=2))
     for seen, first in ((None, True), (1, True), (2, False)):
         status = {} if seen is None else {"observedGeneration": seen}
-        concern = concerned.look("models", {**body, "status": status}, deleted=False)
+        concern = mapper.map("models", {**body, "status": status}, deleted=False)
         assert (concern.models, concern.first) == ([(DEFAULT, "placed")], first)
 
 
-def test_a_node_that_is_gone_concerns_everyone(concerned):
-    assert looks(concerned, "nodes", node_object(), deleted=True) == (ALL, True)
+def test_a_node_that_is_gone_concerns_everyone(mapper):
+    assert looks(mapper, "nodes", node_object(), deleted=True) == (ALL, True)
 
 
-def test_a_runtime_concerns_the_models_that_name_it(concerned):
+def test_a_runtime_concerns_the_models_that_name_it(mapper):
     body = wire(factories.runtime("another"))
-    assert looks(concerned, "runtimes", body) == ({"other"}, True)
+    assert looks(mapper, "runtimes", body) == ({"other"}, True)
 
 
-def test_a_pod_concerns_the_model_in_its_label_and_no_other(concerned):
-    assert looks(concerned, "pods", pod_object()) == ({"resnet50"}, False)
+def test_a_pod_concerns_the_model_in_its_label_and_no_other(mapper):
+    assert looks(mapper, "pods", pod_object()) == ({"resnet50"}, False)
     waiting = pod_object(node="")
-    assert looks(concerned, "pods", waiting) == ({"resnet50"}, True)
-    assert looks(concerned, "pods", waiting, deleted=True) == ({"resnet50"}, False)
+    assert looks(mapper, "pods", waiting) == ({"resnet50"}, True)
+    assert looks(mapper, "pods", waiting, deleted=True) == ({"resnet50"}, False)
     stranger = pod_object()
     del stranger["metadata"]["labels"]
-    assert looks(concerned, "pods", stranger) == (set(), False)
+    assert looks(mapper, "pods", stranger) == (set(), False)
 
 
 def test_the_answer_to_a_write_counts_until_the_watch_has_caught_up(cluster):

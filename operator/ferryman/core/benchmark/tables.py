@@ -1,6 +1,6 @@
 """Which profiles get which load performance tables: all nodes of a type share them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from ferryman.api.inference_runtime import InferenceRuntime
@@ -21,6 +21,33 @@ def newest(profiles: Iterable[NodeProfile], about: Subject, image: str) -> Bench
         if subject(table) == about and table.image == image
     )
     return max(tables, key=lambda table: timestamps.parse(table.measured_at), default=None)
+
+
+def published(
+    runtimes: Iterable[InferenceRuntime],
+    profiles: Sequence[NodeProfile],
+    measured: Iterable[Benchmark],
+    prices: Mapping[str, float],
+) -> list[NodeProfile]:
+    """Return the profiles with what the operator writes to them: tables, and their type's price.
+
+    Those that have it are returned as they are.
+    """
+    wanted = tables(runtimes, profiles, measured)
+    return [
+        _with(profile, wanted.get(profile.metadata.name), prices.get(profile.status.node_type))
+        for profile in profiles
+    ]
+
+
+def _with(
+    profile: NodeProfile, wanted: tuple[Benchmark, ...] | None, price: float | None
+) -> NodeProfile:
+    status = profile.status
+    if wanted is None and price == status.price_per_hour:
+        return profile
+    own = status.benchmarks if wanted is None else wanted
+    return profile.with_(status=status.with_(benchmarks=own, price_per_hour=price))
 
 
 def tables(

@@ -18,7 +18,14 @@ from ferryman.api.inference_runtime import InferenceRuntime, RuntimeProcessor
 from ferryman.api.node_profile import Benchmark, NodeProfileStatus, Processor
 from ferryman.core import timestamps
 from ferryman.core.placement import fit
-from ferryman.core.placement.filters import FilterContext, Place, Refusal, permits, refuse, unusable
+from ferryman.core.placement.filters import (
+    FilterContext,
+    Place,
+    Refusal,
+    first_refusal,
+    unusable,
+    why_forbidden,
+)
 from ferryman.core.placement.workload import Contender, Utilisation, known_share, seconds_per_image
 from ferryman.core.snapshot import NodeView
 
@@ -100,14 +107,14 @@ def _room(question: FilterContext, entry: RuntimeProcessor, places: Sequence[Pla
 def _candidate(question: FilterContext, kind: tuple[str, str], sights: list[_Sight]) -> Candidate:
     node_type, processor = kind
     product = sights[0].processor.product
-    ruled_out = permits(question.model, question.runtime, processor)
+    ruled_out = why_forbidden(question.model, question.runtime, processor)
     entry = question.runtime.processor(processor)
     if ruled_out is not None or entry is None:
         return Candidate(node_type, processor, product, refusal=ruled_out)
     table = _table(question.runtime, entry, kind, sights)
     why_not = unusable(question.runtime, entry, table)
     places = [Place(s.node, s.profile, s.processor, entry, why_not) for s in sights]
-    answers = [(place, *refuse(question, place)) for place in places]
+    answers = [(place, *first_refusal(question, place)) for place in places]
     fitting = [place for place, _, refusal in answers if refusal is None]
     if fitting and table is not None:
         contender = Contender(

@@ -16,7 +16,7 @@ from ferryman.api.inference_model_status import CandidateStatus, PlacementStatus
 from ferryman.core import timestamps
 from ferryman.core.placement import candidates, policies, taints, unschedulable
 from ferryman.core.placement.candidates import Candidate
-from ferryman.core.placement.filters import FilterContext, permits
+from ferryman.core.placement.filters import FilterContext, why_forbidden
 from ferryman.core.snapshot import Advice, NodeView, Snapshot
 
 
@@ -26,7 +26,7 @@ def choose(snapshot: Snapshot, now: datetime) -> PlacementStatus:
     Without an acceptable node type, ``node_type`` is None and ``message`` says what is missing.
     """
     previous = snapshot.model.status.placement
-    if snapshot.placement_stands and previous is not None:
+    if snapshot.placement_is_valid and previous is not None:
         return previous
     if snapshot.runtime is None:
         return _without_runtime(snapshot, previous)
@@ -60,21 +60,24 @@ def score(snapshot: Snapshot, now: datetime) -> tuple[CandidateStatus, ...]:
 def _without_runtime(snapshot: Snapshot, previous: PlacementStatus | None) -> PlacementStatus:
     name = snapshot.model.spec.runtime_ref.name
     reason, message = Reason.RUNTIME_NOT_FOUND, f"there is no InferenceRuntime {name}: create it"
-    kept = previous or PlacementStatus(reason=reason, message=message)
-    return kept.with_(reason=reason, message=message)
+    if previous is not None and previous.node_type is not None:
+        return previous
+    return (previous or PlacementStatus(reason=reason, message=message)).with_(
+        reason=reason, message=message
+    )
 
 
 def _why_over(
     question: FilterContext, nodes: Sequence[NodeView], previous: PlacementStatus
 ) -> str | None:
     """Return why the previous placement cannot stay, or None when it can."""
-    refusal = permits(question.model, question.runtime, previous.processor or "")
+    refusal = why_forbidden(question.model, question.runtime, previous.processor or "")
     if refusal is not None:
         return refusal.message
-    twins = [node for node in nodes if node.node_type == previous.node_type]
-    if not twins:
+    peers = [node for node in nodes if node.node_type == previous.node_type]
+    if not peers:
         return f"no node of type {previous.node_type} is left"
-    if all(taints.unmet(question.model.spec.placement, node.labels) for node in twins):
+    if all(taints.unmet(question.model.spec.placement, node.labels) for node in peers):
         return f"spec.placement selects no node of type {previous.node_type} any more"
     return None
 
@@ -132,10 +135,12 @@ def _where(one: PlacementStatus | CandidateStatus | Candidate | Advice) -> tuple
 def _retained(
     question: FilterContext, nodes: Sequence[NodeView], previous: PlacementStatus
 ) -> PlacementStatus:
-    """Keep the placement, and its candidates while the same ones are feasible or refused alike.
+    """Keep the placement with its account: its words, its time, its node.
 
-    Scores follow utilisation, which never rests: listing today's scores would write status
-    without end, and would hide those that explain the decision. ``score`` computes today's.
+    The preferred node above all: another one would change the Deployment and roll its pods. The
+    candidates are kept while the same ones are feasible or refused alike. Scores follow
+    utilisation, which never rests: listing today's scores would write status without end, and
+    would hide those that explain the decision. ``score`` computes today's.
     """
     found = candidates.find(question, nodes)
     listed = tuple(
@@ -143,10 +148,7 @@ def _retained(
         for candidate in policies.listed(question, nodes, found)
     )
     same = _still_shown(listed, previous.candidates)
-    since = f" since {previous.since}" if previous.since else ""
     return previous.with_(
-        reason=Reason.RETAINED,
-        message=f"on {previous.node_type} ({previous.processor}){since}; a placement is kept",
         candidates=previous.candidates if same else policies.shown(listed),
         unschedulable=question.unschedulable,
     )

@@ -1,6 +1,6 @@
 """The chain of filters between a model and a place: each can say why not.
 
-``permits`` rules a processor class out whatever the nodes; ``FILTERS`` then look at one node.
+``why_forbidden`` rules a processor class out whatever the nodes; ``FILTERS`` then look at one node.
 """
 
 from collections.abc import Callable
@@ -57,7 +57,9 @@ class Place(NamedTuple):
 Filter = Callable[[FilterContext, Place], Refusal | None]
 
 
-def permits(model: InferenceModel, runtime: InferenceRuntime, processor: str) -> Refusal | None:
+def why_forbidden(
+    model: InferenceModel, runtime: InferenceRuntime, processor: str
+) -> Refusal | None:
     """Return why a processor class is out of the question whatever the nodes, or None."""
     allowed = model.spec.placement.processors
     if allowed and processor not in allowed:
@@ -76,7 +78,7 @@ def permits(model: InferenceModel, runtime: InferenceRuntime, processor: str) ->
     return Refusal(Reason.FORMAT_NOT_SUPPORTED, message)
 
 
-def refuse(question: FilterContext, place: Place) -> tuple[int, Refusal | None]:
+def first_refusal(question: FilterContext, place: Place) -> tuple[int, Refusal | None]:
     """Return how many filters the place passed, and what the next one says (None: no more)."""
     for passed, refuses in enumerate(FILTERS):
         refusal = refuses(question, place)

@@ -9,6 +9,7 @@ from ferryman.api.conditions import Reason
 from ferryman.api.statistics import ServerModel
 from ferryman.core.manifests import Manifest, condition
 from ferryman.core.pods.diagnosis import diagnose, unscheduled
+from ferryman.core.render import ANNOTATION_CONFIG_HASH
 from ferryman.core.snapshot import LiveCapView, PodView, ServingState
 from ferryman.core.triton.live_cap import bound_in_force
 
@@ -66,6 +67,7 @@ def _view(pod: Manifest, answer: ServerModel | None) -> PodView:
         ready=condition(pod, "Ready") is not None,
         batching=_in_force(pod, live_cap) if live_cap else answer.batching if answer else None,
         instances_known=answer.instances_known if answer else True,
+        config_hash=_annotations(pod).get(ANNOTATION_CONFIG_HASH, ""),
         takes_live_cap=takes_live_cap,
         live_cap=live_cap,
     )
@@ -84,9 +86,13 @@ def _live_cap(answer: ServerModel | None) -> LiveCapView | None:
 def _in_force(pod: Manifest, live_cap: LiveCapView) -> Batching:
     """Return what was loaded, with the bound that the pod's annotation states."""
     loaded = live_cap.loaded
-    text = (pod["metadata"].get("annotations") or {}).get(names.ANNOTATION_MAX_BATCH_SIZE)
+    text = _annotations(pod).get(names.ANNOTATION_MAX_BATCH_SIZE)
     bound = bound_in_force(text, loaded.max_batch_size, live_cap.largest)
     return loaded.with_(max_batch_size=bound).canonical()
+
+
+def _annotations(pod: Manifest) -> Mapping[str, str]:
+    return pod["metadata"].get("annotations") or {}
 
 
 def _takes_live_cap(pod: Manifest) -> bool:

@@ -80,6 +80,12 @@ def render(serving: Serving, encode: EncodeConfig) -> tuple[Manifest, ...]:
     )
 
 
+def config_hash(serving: Serving) -> str:
+    """Return what names the configuration that pods are made for, without what is tuned."""
+    text = json.dumps(serving.untuned_config, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def _object(model: InferenceModel, api_version: str, kind: str, **body: Any) -> Manifest:  # noqa: ANN401
     return {
         "apiVersion": api_version,
@@ -127,7 +133,7 @@ def _deployment_spec(serving: Serving) -> Manifest:
         "selector": {"matchLabels": selector(model)},
         "template": {
             "metadata": settings.metadata(
-                chosen, _labels(model), {ANNOTATION_CONFIG_HASH: _hash(serving.untuned_config)}
+                chosen, _labels(model), {ANNOTATION_CONFIG_HASH: config_hash(serving)}
             ),
             "spec": _pod_spec(serving, chosen),
         },
@@ -199,7 +205,3 @@ def _spread(model: InferenceModel) -> Manifest:
         "whenUnsatisfiable": "ScheduleAnyway",
         "labelSelector": {"matchLabels": selector(model)},
     }
-
-
-def _hash(config: TritonConfig) -> str:
-    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]

@@ -28,7 +28,7 @@ Status = Literal["True", "False", "Unknown"]
 
 _STATUS: Final[dict[bool | None, Status]] = {True: "True", False: "False", None: "Unknown"}
 #: In which order conditions are listed.
-_ORDER: Final = tuple(ConditionType)
+_ORDER: Final = tuple(map(str, ConditionType))
 #: What tells that a model is not ready, and why.
 _OF_PROBLEMS: Final = (ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED)
 
@@ -61,11 +61,22 @@ def with_problem(
 
     Carrying a decision out may bring to light what no decision can foresee.
     """
+    found = after_problem(status.conditions, problem, status.observed_generation, now)
+    return status.with_(conditions=found)
+
+
+def after_problem(
+    known: Sequence[Condition], problem: NotReady, generation: int, now: datetime
+) -> tuple[Condition, ...]:
+    """Return the conditions with this as the reason why the model is not ready, else as known."""
     findings = (_not_ready(problem), _abnormal(problem))
-    found = _dated(findings, status.conditions, status.observed_generation, now)
-    kept = (c for c in status.conditions if c.type not in _OF_PROBLEMS)
-    ordered = sorted((*found, *kept), key=lambda c: _ORDER.index(ConditionType(c.type)))
-    return status.with_(conditions=tuple(ordered))
+    kept = (c for c in known if c.type not in _OF_PROBLEMS)
+    return tuple(sorted((*_dated(findings, known, generation, now), *kept), key=_place))
+
+
+def _place(condition: Condition) -> int:
+    """Return where a condition is listed; those of types that another version knows come last."""
+    return _ORDER.index(condition.type) if condition.type in _ORDER else len(_ORDER)
 
 
 def applied(status: InferenceModelStatus, now: datetime) -> InferenceModelStatus:

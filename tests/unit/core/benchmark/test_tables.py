@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ferryman.core.benchmark.tables import MAX_TABLES, newest, tables
+from ferryman.core.benchmark.tables import MAX_TABLES, newest, published, tables
 from tests.factories import CPU_IMAGE, at, benchmark, profile, runtime, runtime_processor
 
 CPU_RUNTIME = runtime(processors=[runtime_processor("cpu")])
@@ -96,3 +96,12 @@ def test_one_round_of_copying_is_enough_and_twins_agree(described, measured):
     assert tables([CPU_RUNTIME], tuple(profiles.values())) == {}
     kinds = {p.status.node_type: p.status.benchmarks for p in profiles.values()}
     assert all(p.status.benchmarks == kinds[p.status.node_type] for p in profiles.values())
+
+
+def test_what_is_published_are_the_tables_and_the_price_of_the_type():
+    new = benchmark(measured_at=at(0))
+    profiles = [bare("a"), bare("b", "cpu-large", price_per_hour=9.0)]
+    small, large = published((CPU_RUNTIME,), profiles, [new], {"cpu-small": 1.5})
+    assert (small.status.benchmarks, small.status.price_per_hour) == ((new,), 1.5)
+    assert (large.status.benchmarks, large.status.price_per_hour) == ((), None)
+    assert published((CPU_RUNTIME,), [small, large], [], {"cpu-small": 1.5}) == [small, large]

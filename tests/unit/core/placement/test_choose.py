@@ -227,8 +227,7 @@ def test_a_placement_is_kept_when_another_type_has_less_workload_now():
     placement = choose(snapshot(model=placed_on("small"), nodes=[small(), large()]), NOW)
     assert (placement.node_type, placement.since) == ("small", at(-600))
     assert (placement.preferred_node, placement.product) == ("small-1", "Large CPU")
-    assert placement.reason == Reason.RETAINED
-    assert placement.message == f"on small (cpu) since {at(-600)}; a placement is kept"
+    assert (placement.reason, placement.message) == (Reason.LEAST_WORKLOAD, "then")
 
 
 def test_while_it_is_kept_the_candidates_say_so():
@@ -254,7 +253,7 @@ def test_while_it_is_kept_the_candidates_say_so():
 )
 def test_what_serves_keeps_serving(nodes, reason):
     placement = choose(snapshot(model=placed_on("large"), nodes=[*nodes, small()]), NOW)
-    assert (placement.node_type, placement.reason) == ("large", Reason.RETAINED)
+    assert (placement.node_type, placement.since) == ("large", at(-600))
     [kept] = [c for c in placement.candidates if c.chosen]
     assert (kept.node_type, kept.reason) == ("large", reason)
 
@@ -301,7 +300,6 @@ def test_a_placement_is_decided_anew(asked, served, nodes, expected, why):
     placement = choose(snapshot(model=asked, runtime=served, nodes=nodes), NOW)
     assert placement.node_type == expected
     assert placement.message.startswith(why)
-    assert placement.reason != Reason.RETAINED
     assert placement.since == (at(0) if expected else None)
 
 
@@ -314,7 +312,8 @@ def test_a_model_that_found_no_place_is_decided_afresh():
 def test_a_placement_without_a_time_is_kept_without_one():
     undated = placed_on("small").status.placement.with_(since=None)
     placement = choose(snapshot(model=after(undated), nodes=[small()]), NOW)
-    assert placement.message == "on small (cpu); a placement is kept"
+    assert (placement.node_type, placement.since) == ("small", None)
+    assert placement.message == undated.message
 
 
 # An idle cluster causes no writes.
@@ -330,7 +329,7 @@ def test_changing_utilisation_leaves_the_status_as_it_is():
 
 def test_a_placement_that_stands_is_kept_without_a_look_at_any_node():
     first = choose(snapshot(nodes=[small(), large()]), NOW)
-    standing = snapshot(model=after(first), nodes=[]).with_(placement_stands=True)
+    standing = snapshot(model=after(first), nodes=[]).with_(placement_is_valid=True)
     assert choose(standing, NOW) is first
 
 
@@ -363,9 +362,9 @@ def test_a_placed_model_stays_where_it_is_without_its_runtime():
     asked = placed_on("large")
     placement = choose(snapshot(model=asked, has_runtime=False), NOW)
     assert (placement.node_type, placement.since) == ("large", at(-600))
-    assert placement.reason == Reason.RUNTIME_NOT_FOUND
+    assert placement == asked.status.placement, "its conditions say what is missing"
     back = choose(snapshot(model=after(placement), nodes=[large()]), NOW)
-    assert (back.node_type, back.reason, back.since) == ("large", Reason.RETAINED, at(-600))
+    assert (back.node_type, back.since, back.message) == ("large", at(-600), "then")
 
 
 # What a fresh decision would say.

@@ -10,10 +10,10 @@ from ferryman.core.placement.filters import (
     FilterContext,
     Place,
     Refusal,
+    first_refusal,
     is_fresh,
-    permits,
-    refuse,
     unusable,
+    why_forbidden,
 )
 from tests.factories import (
     NOW,
@@ -78,7 +78,7 @@ CPU_ONLY = runtime(processors=[runtime_processor("cpu")])
     ],
 )
 def test_permits_gpu(asked, served, reason, words):
-    refusal = permits(asked, served, "gpu")
+    refusal = why_forbidden(asked, served, "gpu")
     assert (refusal.reason if refusal else None) == reason
     assert (refusal.message if refusal else "") == words
 
@@ -96,7 +96,7 @@ def ask(asked=None, *, served=None, table=None, measured=True, **node_fields):
         entry=entry,
         unusable=unusable(served, entry, (table or benchmark()) if measured else None),
     )
-    return refuse(question, place)
+    return first_refusal(question, place)
 
 
 def test_a_good_place_passes_every_filter():

@@ -228,5 +228,6 @@ def test_advice_from_before_a_change_of_mind_counts_no_more(fields):
     ],
 )
 def test_otherwise_it_stays(advice, nodes):
-    placement = after(advice, nodes)
-    assert (placement.node_type, placement.reason) == ("cpu-small", Reason.RETAINED)
+    placement, before = after(advice, nodes), serving().status.placement
+    assert (placement.node_type, placement.since) == ("cpu-small", before.since)
+    assert (placement.reason, placement.message) == (before.reason, before.message)

@@ -78,7 +78,7 @@ def test_each_node_type_gets_its_turn_and_then_the_model_waits():
     assert third.node_type == "small"
     assert [each.node_type for each in third.unschedulable] == ["medium", "large"]
     last = decided(placed("small", tried=third.unschedulable))
-    assert (last.node_type, last.reason) == ("small", Reason.RETAINED)
+    assert (last.node_type, last.since) == ("small", at(-600))
     assert last.unschedulable == third.unschedulable
 
 
@@ -107,7 +107,7 @@ def test_nothing_is_given_up_while(asked, serving):
 def test_a_model_of_which_a_replica_serves_there_stays():
     serving = WAITING.with_(ready_replicas=1, pods=(pod(node="large-1"),))
     found = decided(placed(), serving=serving)
-    assert (found.node_type, found.reason) == ("large", Reason.RETAINED)
+    assert (found.node_type, found.since) == ("large", at(-600))
 
 
 def test_a_model_that_cannot_move_to_where_it_should_goes_back():
@@ -124,7 +124,7 @@ def test_the_model_sets_the_deadline():
 
 def test_where_there_is_no_other_the_model_waits():
     found = decided(placed(), nodes=[NODES[-1]])
-    assert (found.node_type, found.reason, found.unschedulable) == ("large", Reason.RETAINED, ())
+    assert (found.node_type, found.since, found.unschedulable) == ("large", at(-600), ())
 
 
 def test_a_place_that_was_given_up_is_listed_so_and_forgotten_in_time():

@@ -202,3 +202,9 @@ def test_a_pods_problem_is_shown():
     state = serving_state(deployment(), [broken], {})
     assert state.problem_reason == Reason.IMAGE_NOT_AVAILABLE
     assert "ErrImagePull" in state.problem_message
+
+
+def test_a_pod_shows_which_configuration_it_was_made_for():
+    made = pod(annotations={"serving.ferryman.dev/config-hash": "abc"})
+    shown = serving_state(None, [made, pod("b")], {}).pods
+    assert [view.config_hash for view in shown] == ["abc", ""]
