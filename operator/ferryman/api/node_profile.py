@@ -57,11 +57,11 @@ class Hardware(ApiType):
     cpu_millicores: Annotated[int, Field(ge=1, le=10_000_000)]
     """Allocatable CPU."""
     memory_bytes: Annotated[int, Field(ge=1, le=2**50)]
-    """Allocatable memory, rounded down to 256 MiB so that twins agree."""
+    """Allocatable memory, rounded down to 256 MiB so that peers agree."""
     devices: Annotated[tuple[Annotated[str, Field(max_length=256)], ...], Field(max_length=64)] = ()
     """Accelerators, one ``CLASS PRODUCT MEMORY_MiB`` each, sorted."""
     cpu: CpuTopology | None = None
-    """Sockets, cores, instruction sets and quota; twins may differ in them."""
+    """Sockets, cores, instruction sets and quota; peers may differ in them."""
 
 
 class Partition(ApiType):

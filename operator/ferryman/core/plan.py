@@ -36,7 +36,7 @@ from ferryman.core.snapshot import Snapshot
 from ferryman.core.status import conditions, events
 from ferryman.core.status.events import Event
 from ferryman.core.status.observed import observe
-from ferryman.core.status.readiness import View, refusal
+from ferryman.core.status.readiness import View, why_not_applied
 from ferryman.core.tuners.select import TunerState
 
 __all__ = [
@@ -117,7 +117,7 @@ def plan(
         observation=observe(model, window),
     )
     service = serve(inputs)
-    if service.actuation is not None and refusal(model) is not None:
+    if service.actuation is not None and why_not_applied(model) is not None:
         # Objects come first: nothing that serves is touched before the API server takes them.
         service = replace(service, actuation=None, state=state)
     return _with_service(inputs, service)

@@ -61,7 +61,7 @@ def decide(
     """
     serving = _as_overlaid(serving, overlay)
     batching = resolve(model.status.batching, serving.pods)
-    fixed = triton_config.tunable(overlay)
+    fixed = triton_config.refusal_to_tune(overlay)
     if fixed is not None:
         stated = triton_config.stated_batching(overlay, model.spec.batching)
         status = batching.with_(

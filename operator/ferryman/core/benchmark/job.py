@@ -9,9 +9,8 @@ from typing import Any, Final
 from ferryman.api import names, quantity
 from ferryman.api.inference_runtime import InferenceRuntime, ReferenceBenchmark, RuntimeProcessor
 from ferryman.core.benchmark.schedule import CLIENT_MIB, CLIENT_MILLICORES, Measurement
+from ferryman.core.manifests import Manifest
 from ferryman.core.render import pod, settings
-
-Manifest = dict[str, Any]
 
 #: Carries the measurement as JSON: what the Job's result belongs to.
 ANNOTATION_MEASUREMENT: Final = f"{names.GROUP}/measurement"

@@ -89,11 +89,11 @@ def due(
     started: list[Measurement] = []
     for runtime, entry in _measured(runtimes):
         for node_type in sorted({p.status.node_type for p in profiles if p.status.node_type}):
-            twins = [p for p in profiles if p.status.node_type == node_type]
+            peers = [p for p in profiles if p.status.node_type == node_type]
             about = (node_type, entry.processor_class, runtime.name)
             if about in subjects or _is_short(node_type, entry, shortages):
                 continue
-            found = _choose(runtime, entry, twins, scene)
+            found = _choose(runtime, entry, peers, scene)
             if found is not None:
                 busy.add(found.node)
                 started.append(found)
@@ -138,36 +138,36 @@ def _measured(
 def _choose(
     runtime: InferenceRuntime,
     entry: RuntimeProcessor,
-    twins: Sequence[NodeProfile],
+    peers: Sequence[NodeProfile],
     scene: _Scene,
 ) -> Measurement | None:
     """Return the measurement of one subject, or None where none is due or possible now."""
-    node_type, kind = twins[0].status.node_type, entry.processor_class
+    node_type, kind = peers[0].status.node_type, entry.processor_class
     about = (node_type, kind, runtime.name)
-    table = newest(twins, about, entry.image)
+    table = newest(peers, about, entry.image)
     measured_at = timestamps.parse(table.measured_at) if table else None
     asked = {
-        twin.metadata.name
-        for twin in twins
-        if measured_at is not None and is_open(twin, measured_at, scene.now)
+        peer.metadata.name
+        for peer in peers
+        if measured_at is not None and is_open(peer, measured_at, scene.now)
     }
-    if table is not None and not asked and not _is_outdated(table, twins, scene.now):
+    if table is not None and not asked and not _is_outdated(table, peers, scene.now):
         return None
     only_idle = table is not None and bool(table.points) and not asked
     ranked = [
         (
-            twin.metadata.name not in asked,
-            scene.views[twin.metadata.name].reserved_cpu_millicores > 0,
+            peer.metadata.name not in asked,
+            scene.views[peer.metadata.name].reserved_cpu_millicores > 0,
             share(processor.utilisation),
             share(processor.memory_utilisation),
-            twin.metadata.name,
+            peer.metadata.name,
             processor.driver or "",
             _sharing(processor),
         )
-        for twin in twins
-        for processor in twin.status.processors
+        for peer in peers
+        for processor in peer.status.processors
         if processor.processor_class == kind
-        and _can_measure(entry, processor, twin, scene)
+        and _can_measure(entry, processor, peer, scene)
         and not (only_idle and _is_at_work(processor))
     ]
     if not ranked:
@@ -182,16 +182,16 @@ def _sharing(processor: Processor) -> str:
     return processor.sharing + (f" among {processor.replicas}" if processor.replicas else "")
 
 
-def _is_outdated(table: Benchmark, twins: Sequence[NodeProfile], now: datetime) -> bool:
+def _is_outdated(table: Benchmark, peers: Sequence[NodeProfile], now: datetime) -> bool:
     """Whether a table is to be made anew without anybody having asked for it.
 
-    It has no rows, or its driver is on no twin any more; while drivers are being rolled out, the
+    It has no rows, or its driver is on no peer any more; while drivers are being rolled out, the
     table of either will do. After a failure the next try waits.
     """
     drivers = {
         processor.driver
-        for twin in twins
-        for processor in twin.status.processors
+        for peer in peers
+        for processor in peer.status.processors
         if processor.processor_class == table.processor_class and processor.driver is not None
     }
     if table.points and (not drivers or table.driver in drivers):

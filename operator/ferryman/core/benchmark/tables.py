@@ -1,12 +1,11 @@
 """Which profiles get which load performance tables: all nodes of a type share them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 
 from ferryman.api.inference_runtime import InferenceRuntime
 from ferryman.api.node_profile import Benchmark, NodeProfile
-from ferryman.core import timestamps
 from ferryman.core.benchmark.requests import Subject, subject
+from ferryman.core.placement import load_tables
 
 #: What NodeProfileStatus.benchmarks may hold.
 MAX_TABLES = 32
@@ -14,13 +13,12 @@ MAX_TABLES = 32
 
 def newest(profiles: Iterable[NodeProfile], about: Subject, image: str) -> Benchmark | None:
     """Return the newest table of (node type, processor class, runtime) with this image."""
-    tables = (
+    return load_tables.newest(
         table
         for profile in profiles
         for table in profile.status.benchmarks
         if subject(table) == about and table.image == image
     )
-    return max(tables, key=lambda table: timestamps.parse(table.measured_at), default=None)
 
 
 def published(
@@ -66,7 +64,7 @@ def tables(
     best: dict[Subject, Benchmark] = {}
     for table in known:
         rival = best.get(subject(table))
-        if rival is None or _standing(table, images) > _standing(rival, images):
+        if rival is None or _precedence(table, images) > _precedence(rival, images):
             best[subject(table)] = table
     wanted = {
         profile.metadata.name: _for_type(profile.status.node_type, best, images)
@@ -79,12 +77,10 @@ def tables(
     }
 
 
-def _standing(
-    table: Benchmark, images: dict[tuple[str, str], str]
-) -> tuple[bool, datetime, str, str]:
-    """Order tables of one subject; the last two parts only make equal times come out alike."""
+def _precedence(table: Benchmark, images: dict[tuple[str, str], str]) -> tuple[object, ...]:
+    """Order tables of one subject: those of the runtime's present image come first."""
     present = images.get((table.runtime, table.processor_class)) == table.image
-    return present, timestamps.parse(table.measured_at), table.measured_on, table.image
+    return present, *load_tables.precedence(table)
 
 
 def _for_type(
@@ -93,5 +89,5 @@ def _for_type(
     images: dict[tuple[str, str], str],
 ) -> tuple[Benchmark, ...]:
     own = [table for table in best.values() if table.node_type == node_type]
-    own.sort(key=lambda table: _standing(table, images), reverse=True)
+    own.sort(key=lambda table: _precedence(table, images), reverse=True)
     return tuple(sorted(own[:MAX_TABLES], key=lambda table: (table.processor_class, table.runtime)))

@@ -16,8 +16,7 @@ from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import InferenceRuntime, RuntimeProcessor
 from ferryman.api.node_profile import Benchmark, NodeProfileStatus, Processor
-from ferryman.core import timestamps
-from ferryman.core.placement import fit
+from ferryman.core.placement import fit, load_tables
 from ferryman.core.placement.filters import (
     FilterContext,
     Place,
@@ -135,19 +134,13 @@ def _candidate(question: FilterContext, kind: tuple[str, str], sights: list[_Sig
 def _table(
     runtime: InferenceRuntime, entry: RuntimeProcessor, kind: tuple[str, str], sights: list[_Sight]
 ) -> Benchmark | None:
-    """Return what any node of the type has measured under this runtime and image.
-
-    The newest table with rows counts; a failure is shown where there is nothing better.
-    """
-    tables = [
+    """Return what any node of the type has measured under this runtime and image."""
+    return load_tables.newest(
         table
         for sight in sights
         for table in sight.profile.benchmarks
         if (table.node_type, table.processor_class) == kind
         and (table.runtime, table.image) == (runtime.name, entry.image)
-    ]
-    return max(
-        tables, key=lambda t: (bool(t.points), timestamps.parse(t.measured_at)), default=None
     )
 
 

@@ -1,5 +1,6 @@
 """Node types as a whole: what their nodes have in common, and how busy they are together."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
@@ -8,6 +9,7 @@ from pydantic import Field
 from ferryman.api.base import ApiType
 from ferryman.api.node_profile import Benchmark, Processor
 from ferryman.core.placement import fit
+from ferryman.core.placement.load_tables import precedence
 from ferryman.core.snapshot import NodeView
 
 
@@ -24,7 +26,7 @@ class ProcessorSummary(ApiType):
     """The processors of one class on the nodes of one type."""
 
     processor: Processor
-    """As one node has them: twins have the same. Without utilisation."""
+    """As one node has them: peers have the same. Without utilisation."""
     utilisation: Spread
     memory_utilisation: Spread
     unavailable: tuple[str, ...] = ()
@@ -65,18 +67,18 @@ def summarise(nodes: Iterable[NodeView]) -> tuple[NodeTypeSummary, ...]:
     return tuple(_node_type(name, by_type[name]) for name in names)
 
 
-def _node_type(name: str, twins: Sequence[NodeView]) -> NodeTypeSummary:
-    usable = [node for node in twins if node.ready]
+def _node_type(name: str, peers: Sequence[NodeView]) -> NodeTypeSummary:
+    usable = [node for node in peers if node.ready]
     resources = sorted({resource for node in usable for resource in _resources(node)})
     free = {resource: [fit.free(node, resource) for node in usable] for resource in resources}
-    prices = [node.price_per_hour for node in twins if node.price_per_hour is not None]
+    prices = [node.price_per_hour for node in peers if node.price_per_hour is not None]
     return NodeTypeSummary(
         name=name,
-        nodes=tuple(node.name for node in twins),
+        nodes=tuple(node.name for node in peers),
         usable_nodes=len(usable),
         taints=tuple(sorted({taint for node in usable for taint in node.taints})),
         price_per_hour=min(prices, default=None),
-        processors=tuple(_processors(name, twins)),
+        processors=tuple(_processors(name, peers)),
         free={resource: sum(amounts) for resource, amounts in free.items()},
         largest_free={resource: max(amounts) for resource, amounts in free.items()},
     )
@@ -87,10 +89,10 @@ def _resources(node: NodeView) -> list[str]:
     return [name for name in node.allocatable if name in {"cpu", "memory"} or "/" in name]
 
 
-def _processors(name: str, twins: Sequence[NodeView]) -> Iterable[ProcessorSummary]:
+def _processors(name: str, peers: Sequence[NodeView]) -> Iterable[ProcessorSummary]:
     found = [
         (node.name, processor)
-        for node in twins
+        for node in peers
         if node.profile is not None
         for processor in node.profile.processors
     ]
@@ -103,7 +105,7 @@ def _processors(name: str, twins: Sequence[NodeView]) -> Iterable[ProcessorSumma
             utilisation=_spread([one.utilisation for _, one in own]),
             memory_utilisation=_spread([one.memory_utilisation for _, one in own]),
             unavailable=tuple(_unavailable(node, one) for node, one in own if one.unavailable),
-            benchmarks=_tables(name, kind, twins),
+            benchmarks=_tables(name, kind, peers),
         )
 
 
@@ -123,16 +125,16 @@ def _spread(values: Sequence[float | None]) -> Spread:
     )
 
 
-def _tables(node_type: str, kind: str, twins: Sequence[NodeView]) -> tuple[Benchmark, ...]:
-    """Return the newest table per runtime: twins share them, but not all in the same moment."""
-    newest: dict[str, Benchmark] = {}
+def _tables(node_type: str, kind: str, peers: Sequence[NodeView]) -> tuple[Benchmark, ...]:
+    """Return the newest table per runtime: peers share them, but not all in the same moment."""
+    by_runtime: defaultdict[str, list[Benchmark]] = defaultdict(list)
     tables = [
         table
-        for node in twins
+        for node in peers
         if node.profile is not None
         for table in node.profile.benchmarks
         if (table.node_type, table.processor_class) == (node_type, kind)
     ]
-    for table in sorted(tables, key=lambda table: table.measured_at):
-        newest[table.runtime] = table
-    return tuple(newest[runtime] for runtime in sorted(newest))
+    for table in tables:
+        by_runtime[table.runtime].append(table)
+    return tuple(max(by_runtime[runtime], key=precedence) for runtime in sorted(by_runtime))

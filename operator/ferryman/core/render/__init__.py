@@ -15,10 +15,10 @@ from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import RuntimeLiveCap, RuntimeProcessor
 from ferryman.api.model_source import ModelSource, TritonConfig
 from ferryman.api.pod_settings import ModelPodSettings, PodSettings
+from ferryman.core.manifests import Manifest
 from ferryman.core.placement import taints
 from ferryman.core.render import ending, live_cap, network, pod, settings
 
-Manifest = dict[str, Any]
 EncodeConfig = Callable[[Mapping[str, Any]], str]
 
 #: On the pod template: pods roll when the configuration changes apart from what is tuned live.
@@ -183,7 +183,7 @@ def _node_affinity(serving: Serving) -> Manifest:
         *(requirement.as_dict() for requirement in placement.node_affinity),
     ]
     required = {"nodeSelectorTerms": [{"matchExpressions": expressions}]}
-    affinity: Manifest = {"requiredDuringSchedulingIgnoredDuringExecution": required}
+    affinity: dict[str, Any] = {"requiredDuringSchedulingIgnoredDuringExecution": required}
     if serving.preferred_node is not None:
         # By its name: the label kubernetes.io/hostname need not agree with it.
         preference = {"matchFields": [_is_in("metadata.name", serving.preferred_node)]}

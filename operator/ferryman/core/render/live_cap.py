@@ -6,13 +6,11 @@ where Triton finds it by its name.
 """
 
 from pathlib import PurePosixPath
-from typing import Any
 
 from ferryman.api import names
 from ferryman.api.inference_runtime import RuntimeLiveCap
+from ferryman.core.manifests import Manifest
 from ferryman.core.render import pod
-
-Manifest = dict[str, Any]
 
 
 def add(spec: Manifest, live_cap: RuntimeLiveCap | None, model_name: str) -> Manifest:

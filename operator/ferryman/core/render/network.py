@@ -1,10 +1,7 @@
 """How a model's pods are reached: the Service for clients, and who else may connect."""
 
-from typing import Any
-
 from ferryman.api import names
-
-Manifest = dict[str, Any]
+from ferryman.core.manifests import Manifest
 
 
 def service_spec(selector: dict[str, str]) -> Manifest:

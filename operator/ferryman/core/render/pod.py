@@ -6,7 +6,7 @@ written, and a pod that restarts comes up with the configuration that was decide
 """
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from ferryman.api import names
 from ferryman.api.conditions import Reason
@@ -15,8 +15,7 @@ from ferryman.api.inference_runtime import RuntimeProcessor
 from ferryman.api.pod_settings import PodSecurity
 from ferryman.api.scheduling import Toleration
 from ferryman.core.errors import RejectedError
-
-Manifest = dict[str, Any]
+from ferryman.core.manifests import Manifest
 
 #: tritonserver answers only once the model is loaded: large models may take an hour.
 STARTUP_PERIOD_S: Final = 2

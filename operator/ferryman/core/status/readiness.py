@@ -77,7 +77,7 @@ def why_not_loaded(serving: ServingState) -> tuple[Reason, str]:
     )
 
 
-def refusal(model: InferenceModel) -> NotReady | None:
+def why_not_applied(model: InferenceModel) -> NotReady | None:
     """Return what kept this very specification from being applied last, if something did.
 
     It stands until an apply succeeds, after which the shell takes it out of the status.
@@ -114,7 +114,7 @@ def _not_placed(view: View) -> NotReady | None:
 
 
 def _refused(view: View) -> NotReady | None:
-    return refusal(view.model)
+    return why_not_applied(view.model)
 
 
 def _not_applied(view: View) -> NotReady | None:

@@ -54,7 +54,7 @@ def model_config(
     overlay = normalise(source.config)
     _check(overlay, _backend(entry, source))
     config = {**overlay, "name": model.triton_name, "backend": _backend(entry, source)}
-    if tunable(overlay) is None:
+    if refusal_to_tune(overlay) is None:
         bound = batching.max_batch_size if live_cap is None else live_cap.largest
         largest = max(bound, largest_warm_up(overlay))
         config["max_batch_size"] = largest
@@ -65,7 +65,7 @@ def model_config(
     return config
 
 
-def tunable(config: Mapping[str, Any]) -> NotTunable | None:
+def refusal_to_tune(config: Mapping[str, Any]) -> NotTunable | None:
     """Return None when the batching of this overlay may be tuned, otherwise why not."""
     overlay = normalise(config)
     for rule in _UNTUNABLE:
@@ -125,7 +125,7 @@ def untuned(model: InferenceModel, entry: RuntimeProcessor, source: ModelSource)
 
     Raises RejectedError like ``model_config``.
     """
-    if tunable(source.config) is not None:
+    if refusal_to_tune(source.config) is not None:
         batching = stated_batching(source.config, model.spec.batching)
     else:
         batching = _CANONICAL

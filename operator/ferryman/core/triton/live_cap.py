@@ -51,7 +51,7 @@ def offer(entry: RuntimeProcessor, overlay: Mapping[str, Any]) -> Offer:
     """
     if entry.live_cap is None:
         return Offer(None)
-    refused = triton_config.tunable(overlay) or _own_strategy(overlay)
+    refused = triton_config.refusal_to_tune(overlay) or _own_strategy(overlay)
     return Offer(entry.live_cap) if refused is None else Offer(None, refused)
 
 

@@ -11,7 +11,7 @@ from ferryman.api.inference_model_status import (
 from ferryman.core.errors import RejectedError
 from ferryman.core.snapshot import ServingState
 from ferryman.core.status.observed import Observation
-from ferryman.core.status.readiness import View, find_problem, refusal
+from ferryman.core.status.readiness import View, find_problem, why_not_applied
 from tests import factories
 from tests.factories import at
 
@@ -238,4 +238,4 @@ def test_what_is_rejected_or_has_no_place_comes_before_a_refusal():
     ],
 )
 def test_refusal(before, refused):
-    assert (refusal(factories.model(status=before)) is not None) == refused
+    assert (why_not_applied(factories.model(status=before)) is not None) == refused

@@ -182,7 +182,7 @@ UNTUNABLE = {
 
 @pytest.mark.parametrize(("overlay", "words"), UNTUNABLE.values(), ids=UNTUNABLE.keys())
 def test_what_must_not_be_tuned_says_why(overlay, words):
-    found = triton_config.tunable(overlay)
+    found = triton_config.refusal_to_tune(overlay)
     assert found is not None
     assert found.reason == Reason.NOT_BATCHABLE
     assert words in found.message
@@ -190,7 +190,7 @@ def test_what_must_not_be_tuned_says_why(overlay, words):
 
 @pytest.mark.parametrize("overlay", [{}, {"model_transaction_policy": {"decoupled": False}}])
 def test_everything_else_is_tuned(overlay):
-    assert triton_config.tunable(overlay) is None
+    assert triton_config.refusal_to_tune(overlay) is None
 
 
 @pytest.mark.parametrize(("overlay", "_words"), UNTUNABLE.values(), ids=UNTUNABLE.keys())
