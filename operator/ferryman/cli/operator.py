@@ -77,8 +77,9 @@ def add_parser(subparsers: "SubParsers") -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the operator until SIGTERM; return the exit status."""
-    from kubernetes_asyncio.config import ConfigException  # noqa: PLC0415  slow to import
-
+    from ferryman.clients.kubernetes_transport import (  # noqa: PLC0415  slow to import
+        ConfigException,
+    )
     from ferryman.handlers import app, logs  # noqa: PLC0415
     from ferryman.handlers.session import Scope  # noqa: PLC0415
 

@@ -1,24 +1,15 @@
-"""The agent's three requests to the API server: read its Node, apply its NodeProfile, its status.
+"""The agent's three requests to the API server: read its Node, apply its profile and its status."""
 
-The generated API classes would cost 20 MiB for their models; the client's lower level does not.
-"""
-
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, Self
 
-from urllib3.exceptions import HTTPError
-
 from ferryman.api import quantity
 from ferryman.api.names import AGENT_FIELD_MANAGER, API_VERSION, GROUP, VERSION
+from ferryman.clients.api_server import ApiServer, ApiServerError, NoCredentialsError
 
-CONNECT_TIMEOUT_S: Final = 3.0
-READ_TIMEOUT_S: Final = 10.0
 PLURAL: Final = "nodeprofiles"
-_APPLY: Final = "application/apply-patch+yaml"  # JSON is YAML
-_NOT_FOUND: Final = 404
-_FIRST_ERROR: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,27 +84,19 @@ def profile_body(node: Node) -> dict[str, Any]:
 
 
 class KubernetesCluster:
-    """The official client: in-cluster credentials, or a kubeconfig."""
+    """The real one: with in-cluster credentials, or by a kubeconfig."""
 
     def __init__(self, kubeconfig: str | None = None) -> None:
         """Read the credentials. Raises ClusterError without any."""
-        from kubernetes import client, config  # noqa: PLC0415  15 MiB: `discover` does without
-
-        configuration = client.Configuration()
         try:
-            if kubeconfig:
-                config.load_kube_config(kubeconfig, client_configuration=configuration)  # type: ignore[no-untyped-call]
-            else:
-                config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        except config.ConfigException as error:
+            self._server = ApiServer.as_agent(kubeconfig)
+        except NoCredentialsError as error:
             raise ClusterError(f"no credentials for the API server: {error}") from error
-        configuration.retries = False  # the loop tries again, and goes on sampling meanwhile
-        self._api = client.ApiClient(configuration)
-        self._refusal: type[Exception] = client.ApiException
 
     def node(self, name: str) -> Node:
         """Return the Node. Raises ClusterError."""
-        body = self._request("GET", f"/api/v1/nodes/{name}")
+        with _asking():
+            body = self._server.get(f"/api/v1/nodes/{name}")
         try:
             return Node.from_body(body)
         except (KeyError, ValueError) as error:
@@ -121,48 +104,24 @@ class KubernetesCluster:
 
     def apply_profile(self, node: Node) -> None:
         """Create the Node's profile, or make the Node its owner. Raises ClusterError."""
-        self._apply(_path(node.name), profile_body(node))
+        with _asking():
+            self._server.apply(_path(node.name), profile_body(node), AGENT_FIELD_MANAGER)
 
     def apply_status(self, name: str, status: Mapping[str, Any]) -> None:
         """Apply the agent's part of the status. Raises ClusterError, ProfileMissingError."""
-        self._apply(f"{_path(name)}/status", {**_header(name), "status": status})
+        body = {**_header(name), "status": status}
+        with _asking():
+            self._server.apply(f"{_path(name)}/status", body, AGENT_FIELD_MANAGER)
 
-    def _apply(self, path: str, body: Mapping[str, Any]) -> None:
-        query = [("fieldManager", AGENT_FIELD_MANAGER), ("force", "true")]
-        self._request("PATCH", path, query=query, body=json.dumps(body), content_type=_APPLY)
 
-    def _request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: list[tuple[str, str]] | None = None,
-        body: str | None = None,
-        content_type: str = "application/json",
-    ) -> Any:  # noqa: ANN401  JSON
-        headers = {"Accept": "application/json", "Content-Type": content_type}
-        request = self._api.param_serialize(
-            method,
-            path,
-            query_params=query,
-            header_params=headers,
-            body=body,
-            auth_settings=["BearerToken"],
-        )
-        try:
-            answer = self._api.call_api(
-                *request, _request_timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
-            )
-            data = answer.read()  # type: ignore[no-untyped-call]
-        except (HTTPError, OSError, self._refusal) as error:
-            raise ClusterError(f"{method} {path}: {type(error).__name__}: {error}") from error
-        if answer.status >= _FIRST_ERROR:
-            kind = ProfileMissingError if answer.status == _NOT_FOUND else ClusterError
-            raise kind(f"{method} {path}: {answer.status} {_message(data)}")
-        try:
-            return json.loads(data)
-        except ValueError as error:
-            raise ClusterError(f"{method} {path}: the answer is no JSON: {error}") from error
+@contextmanager
+def _asking() -> Iterator[None]:
+    try:
+        yield
+    except ApiServerError as error:
+        kind = ProfileMissingError if error.is_missing else ClusterError
+        status = f"{error.status} " if error.status else ""
+        raise kind(f"{error.request}: {status}{error}") from error
 
 
 def _header(name: str) -> dict[str, Any]:
@@ -171,11 +130,3 @@ def _header(name: str) -> dict[str, Any]:
 
 def _path(name: str) -> str:
     return f"/apis/{GROUP}/{VERSION}/{PLURAL}/{name}"
-
-
-def _message(data: bytes) -> str:
-    """Return the message of a Status object, or the beginning of whatever came instead."""
-    try:
-        return str(json.loads(data)["message"])
-    except (ValueError, KeyError, TypeError):
-        return data[:200].decode(errors="replace")

@@ -29,6 +29,10 @@ MERGE: Final = "application/merge-patch+json"
 _FIRST_ERROR: Final = 300
 
 Json = dict[str, Any]
+Configuration = client.Configuration
+"""Where the API server is, and the credentials for it."""
+ConfigException = config.ConfigException
+"""There are no credentials."""
 #: Called after every accepted write with its verb and the kind (or plural) it was about.
 OnWrite = Callable[[str, str], None]
 
@@ -55,12 +59,12 @@ class Request:
 
 async def load_configuration(
     kubeconfig: str | None = None, context: str | None = None
-) -> client.Configuration:
+) -> Configuration:
     """Return the credentials: in-cluster where there are such, else from a kubeconfig.
 
-    Raises kubernetes_asyncio's ConfigException when there are none.
+    Raises ConfigException when there are none.
     """
-    configuration = client.Configuration()
+    configuration = Configuration()
     if kubeconfig is None and context is None and "KUBERNETES_SERVICE_HOST" in os.environ:
         config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     else:
@@ -70,7 +74,7 @@ async def load_configuration(
     return configuration
 
 
-def proxy_of(configuration: client.Configuration) -> str | None:
+def proxy_of(configuration: Configuration) -> str | None:
     """Return the proxy to the API server: a kubeconfig's own, else the environment's, or none."""
     return configuration.proxy or proxy_for(configuration.host or "", os.environ)
 

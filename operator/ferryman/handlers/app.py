@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from kubernetes_asyncio.client import Configuration
 
 from ferryman.api import names
 from ferryman.clients import triton
 from ferryman.clients.kubernetes import Kubernetes, KubernetesApi
 from ferryman.clients.kubernetes_errors import ConflictError, KubernetesError
-from ferryman.clients.kubernetes_transport import Transport, load_configuration
+from ferryman.clients.kubernetes_transport import Configuration, Transport, load_configuration
 from ferryman.handlers import health, session
 from ferryman.handlers.health import Health
 from ferryman.handlers.metrics import Metrics

@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import kopf
-from kubernetes_asyncio.client import Configuration
 
 from ferryman.clients.kubernetes import Kubernetes
 from ferryman.clients.kubernetes_errors import KubernetesError
-from ferryman.clients.kubernetes_transport import proxy_of
+from ferryman.clients.kubernetes_transport import Configuration, proxy_of
 from ferryman.core.manifests import Manifest
 from ferryman.core.plan import Environment
 from ferryman.handlers import audit, benchmarks, watch

@@ -8,6 +8,7 @@ Clusters are generated. In each the whole operator runs, on virtual time, and wr
 import io
 import json
 from contextlib import redirect_stdout
+from typing import ClassVar
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +17,6 @@ from rich.console import Console
 from ferryman.api import names
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import (
-    InferenceModel,
     PlacementSpec,
     RebalanceSpec,
     ResourceRequirements,
@@ -181,21 +181,28 @@ ADVICE = PLACES.map(
 
 
 class Reader:
-    """Reads the fake API server as the command line reads a real one."""
+    """Answers from the fake API server as a real one would answer the command line."""
+
+    LISTS: ClassVar = {
+        "/api/v1/nodes": "nodes",
+        "/api/v1/pods": "pods",
+        "/apis/apps/v1/namespaces/default/deployments": "deployments",
+        f"{gather.OURS}/nodeprofiles": "profiles",
+        f"{gather.OURS}/inferenceruntimes": "runtimes",
+    }
 
     def __init__(self, api):
         self._api = api
-        self.nodes = lambda: self._all("nodes")
-        self.pods = lambda: self._all("pods")
-        self.deployments = lambda *_: self._all("deployments")
-        self.model = lambda _, name: InferenceModel.model_validate(api.get("models", name))
 
-    def custom_objects(self, plural):
-        """Return all of a kind."""
-        return self._all({"inferenceruntimes": "runtimes", "nodeprofiles": "profiles"}[plural])
+    def get(self, path):
+        """Return the model."""
+        assert path == f"{gather.OURS}/namespaces/default/inferencemodels/resnet50"
+        return self._api.get("models", "resnet50")
 
-    def _all(self, index):
-        return [body for (kind, _, _), body in self._api.objects.items() if kind == index]
+    def items(self, path, *_selector):
+        """Return all of a kind: none is there that a selector would leave out."""
+        wanted = self.LISTS[path]
+        return [body for (kind, _, _), body in self._api.objects.items() if kind == wanted]
 
 
 def operated(there, model, carried, prices, advice):
@@ -250,7 +257,7 @@ def test_explain_prints_what_the_operator_writes(tmp_path_factory, cluster):
     for asked, written in ((wire(model), first), (api.get("models", "resnet50"), last)):
         api.objects["models", "default", "resnet50"] = asked
         # What rebalancing advises lives in the operator alone; a snapshot can carry it.
-        seen = gather._gather(Reader(api), *KEY, {}).with_(advice=advice)
+        seen = gather.snapshot(Reader(api), *KEY, {}).with_(advice=advice)
         explanation = explain(seen, NOW)
         assert said(explain_view.as_json(explanation)) == said(written)
         placement = written["placement"]

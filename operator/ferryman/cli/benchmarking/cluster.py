@@ -1,11 +1,9 @@
 """The cluster as ``ferryman benchmark`` sees it, with the user's own credentials."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import TypeVar
 
 from pydantic import ValidationError
-from urllib3.exceptions import HTTPError
 
 from ferryman.api import names
 from ferryman.api.base import ApiType
@@ -14,6 +12,7 @@ from ferryman.api.node_profile import NodeProfile
 from ferryman.cli import gather
 from ferryman.cli.benchmarking.follow import JobView
 from ferryman.cli.errors import GatherError
+from ferryman.clients.api_server import ApiServerError
 from ferryman.core.benchmark import job as benchmark_job
 from ferryman.core.manifests import Manifest, condition
 from ferryman.core.pods.diagnosis import unscheduled
@@ -28,25 +27,25 @@ class BenchmarkCluster:
 
     def __init__(self, context: str | None, namespace: str) -> None:
         """Connect as kubectl would. Raises GatherError when there is no cluster."""
-        self._cluster = gather.connect(context)
+        self._server = gather.connect(context)
         self._namespace = namespace
 
     def profile(self, node: str) -> NodeProfile:
         """Return a node's profile. Raises GatherError."""
-        with _answering():
-            return _parse(NodeProfile, self._cluster.custom_object("nodeprofiles", node))
+        with gather.asking():
+            return _parse(NodeProfile, self._server.get(_profile(node)))
 
     def runtimes(self) -> tuple[InferenceRuntime, ...]:
         """Return all runtimes. Raises GatherError."""
-        with _answering():
-            manifests = self._cluster.custom_objects("inferenceruntimes")
+        with gather.asking():
+            manifests = self._server.items(f"{gather.OURS}/inferenceruntimes")
         return tuple(_parse(InferenceRuntime, manifest) for manifest in manifests)
 
     def request(self, node: str, at: str) -> None:
         """Write the annotation that asks for a measurement. Raises GatherError."""
-        with _answering():
-            wanted = {names.ANNOTATION_BENCHMARK_REQUESTED: at}
-            self._cluster.annotate("nodeprofiles", node, wanted)
+        wanted = {names.ANNOTATION_BENCHMARK_REQUESTED: at}
+        with gather.asking():
+            self._server.merge(_profile(node), {"metadata": {"annotations": wanted}})
 
     def jobs(self, node_type: str) -> tuple[JobView, ...]:
         """Return the benchmark Jobs of a node type, with the end of their logs.
@@ -54,9 +53,9 @@ class BenchmarkCluster:
         Raises GatherError.
         """
         selector = f"{names.LABEL_BENCHMARK},{names.LABEL_NODE_TYPE}={node_type}"
-        with _answering():
-            jobs = self._cluster.jobs(self._namespace, selector)
-            pods = self._cluster.pods_of(self._namespace, selector)
+        with gather.asking():
+            jobs = self._server.items(f"/apis/batch/v1/namespaces/{self._namespace}/jobs", selector)
+            pods = self._server.items(f"/api/v1/namespaces/{self._namespace}/pods", selector)
             return tuple(self._job(job, pods) for job in jobs)
 
     def _job(self, job: Manifest, pods: Iterable[Manifest]) -> JobView:
@@ -67,10 +66,11 @@ class BenchmarkCluster:
     def _lines(self, pod: Manifest | None) -> list[str]:
         if pod is None or not has_begun(pod):
             return []
-        where = (self._namespace, pod["metadata"]["name"], benchmark_job.CONTAINER_BENCHMARK)
+        path = f"/api/v1/namespaces/{self._namespace}/pods/{pod['metadata']['name']}/log"
+        query = [("container", benchmark_job.CONTAINER_BENCHMARK)]
         try:
-            return self._cluster.log(*where).splitlines()
-        except GatherError as error:
+            return self._server.text(path, query).splitlines()
+        except ApiServerError as error:
             # Forbidden, or gone with its pod: the Job itself is still followed.
             return [f"its log cannot be read: {error}"]
 
@@ -114,12 +114,8 @@ def has_begun(pod: Manifest) -> bool:
     )
 
 
-@contextmanager
-def _answering() -> Iterator[None]:
-    try:
-        yield
-    except HTTPError as error:
-        raise GatherError(f"the API server does not answer: {error}") from error
+def _profile(node: str) -> str:
+    return f"{gather.OURS}/nodeprofiles/{node}"
 
 
 def _parse(kind: type[T], manifest: Manifest) -> T:

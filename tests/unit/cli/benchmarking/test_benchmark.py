@@ -1,19 +1,19 @@
 # ruff: noqa: D102  the double is described by the protocol it stands in for
 import json
 from datetime import timedelta
-from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from ferryman.api import names
-from ferryman.cli import gather, main
+from ferryman.cli import main
 from ferryman.cli.benchmarking import benchmark as command
 from ferryman.cli.benchmarking import cluster as benchmark_cluster
 from ferryman.cli.benchmarking import view as benchmark_view
 from ferryman.cli.benchmarking.cluster import has_begun, phase, title
 from ferryman.cli.benchmarking.follow import JobView, TimedOutError, follow, request
 from ferryman.cli.errors import GatherError
+from ferryman.clients.api_server import ApiServerError
 from ferryman.core.benchmark import job as benchmark_job
 from ferryman.core.benchmark.schedule import Measurement
 from tests.factories import (
@@ -314,15 +314,16 @@ def test_a_log_is_read_once_there_is_one(state, begun):
 
 
 def api(monkeypatch, **answers):
-    """Return a BenchmarkCluster on top of a cluster that gives these answers."""
+    """Return a BenchmarkCluster before an API server that gives these answers by their paths."""
 
     class Answers:
-        def __getattr__(self, name):
-            def answer(*arguments):
-                calls.append((name, *arguments))
-                if isinstance(answers.get(name), Exception):
-                    raise answers[name]
-                return answers.get(name)
+        def __getattr__(self, verb):
+            def answer(path, *arguments):
+                calls.append((verb, path, *arguments))
+                found = answers.get(path.rpartition("/")[2])
+                if isinstance(found, Exception):
+                    raise found
+                return found
 
             return answer
 
@@ -336,63 +337,61 @@ def test_jobs_are_read_with_their_pods_and_logs(monkeypatch):
     running = [{"name": "benchmark", "state": {"running": {}}}]
     own = pod("Running", containerStatuses=running)
     own["metadata"]["labels"]["batch.kubernetes.io/job-name"] = name
-    found, calls = api(monkeypatch, jobs=[job()], pods_of=[pod(), own], log="one\ntwo\n")
+    found, calls = api(monkeypatch, jobs=[job()], pods=[pod(), own], log="one\ntwo\n")
     assert found.jobs("cpu-small") == (
         JobView(name, "cpu under triton on node-7", "Running", ("one", "two")),
     )
     selector = f"{names.LABEL_BENCHMARK},{names.LABEL_NODE_TYPE}=cpu-small"
+    pods = "/api/v1/namespaces/ferryman-system/pods"
     assert calls == [
-        ("jobs", "ferryman-system", selector),
-        ("pods_of", "ferryman-system", selector),
-        ("log", "ferryman-system", "p", "benchmark"),
+        ("items", "/apis/batch/v1/namespaces/ferryman-system/jobs", selector),
+        ("items", pods, selector),
+        ("text", f"{pods}/p/log", [("container", "benchmark")]),
     ]
 
 
 def test_a_log_that_cannot_be_read_is_a_line_of_it(monkeypatch):
     own = pod("Running", containerStatuses=[{"name": "benchmark", "state": {"running": {}}}])
     own["metadata"]["labels"]["batch.kubernetes.io/job-name"] = job()["metadata"]["name"]
-    refused = GatherError("pods/log is forbidden")
-    found, _ = api(monkeypatch, jobs=[job()], pods_of=[own], log=refused)
+    refused = ApiServerError("GET log", "pods/log is forbidden", 403)
+    found, _ = api(monkeypatch, jobs=[job()], pods=[own], log=refused)
     [view] = found.jobs("cpu-small")
     assert view.lines == ("its log cannot be read: pods/log is forbidden",)
 
 
-def test_a_log_is_text_as_it_stands(monkeypatch):
-    class Core:
-        def __init__(self, _):
-            pass
-
-        def read_namespaced_pod_log(self, *where, **query):
-            assert (where, query["container"]) == (("p", "ns"), "c")
-            return SimpleNamespace(data='{"a": 1}\n± \xff'.encode("latin-1"))
-
-    monkeypatch.setattr(gather.client, "CoreV1Api", Core)
-    log = gather.Cluster(gather.client.ApiClient()).log("ns", "p", "c")
-    assert log.startswith('{"a": 1}\n')
+PROFILE = "/apis/serving.ferryman.dev/v1alpha1/nodeprofiles/node-1"
 
 
 def test_a_request_is_one_annotation_of_the_profile(monkeypatch):
     found, calls = api(monkeypatch)
     found.request("node-1", at(0))
     wanted = {names.ANNOTATION_BENCHMARK_REQUESTED: at(0)}
-    assert calls == [("annotate", "nodeprofiles", "node-1", wanted)]
+    assert calls == [("merge", PROFILE, {"metadata": {"annotations": wanted}})]
 
 
 def test_profiles_and_runtimes_are_parsed(monkeypatch):
     known = profile(processors=[processor()])
-    answers = {"custom_object": known.as_dict(), "custom_objects": [CPU_RUNTIME.as_dict()]}
-    found, _ = api(monkeypatch, **answers)
+    answers = {"node-1": known.as_dict(), "inferenceruntimes": [CPU_RUNTIME.as_dict()]}
+    found, calls = api(monkeypatch, **answers)
     assert found.profile("node-1") == known
     assert found.runtimes() == (CPU_RUNTIME,)
+    assert calls[0] == ("get", PROFILE)
 
 
 def test_what_this_version_cannot_read_is_said(monkeypatch):
-    found, _ = api(monkeypatch, custom_object={"metadata": {"name": "n"}, "status": {"notes": 5}})
+    found, _ = api(monkeypatch, n={"metadata": {"name": "n"}, "status": {"notes": 5}})
     with pytest.raises(GatherError, match="NodeProfile n is malformed"):
         found.profile("n")
 
 
-def test_a_server_that_is_silent_is_said(monkeypatch):
-    found, _ = api(monkeypatch, custom_object=benchmark_cluster.HTTPError("refused"))
-    with pytest.raises(GatherError, match="the API server does not answer: refused"):
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        pytest.param(None, "the API server does not answer: its words", id="it is silent"),
+        pytest.param(403, "^its words", id="it refuses"),
+    ],
+)
+def test_what_the_api_server_does_not_give_is_said(monkeypatch, status, words):
+    found, _ = api(monkeypatch, n=ApiServerError("GET n", "its words", status))
+    with pytest.raises(GatherError, match=words):
         found.profile("n")
