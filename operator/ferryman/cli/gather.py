@@ -15,7 +15,7 @@ from ferryman.api import names
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.node_profile import NodeProfile
 from ferryman.cli.errors import GatherError
-from ferryman.clients.api_server import ApiServer, ApiServerError, NoCredentialsError
+from ferryman.clients.cluster import ApiServer, ApiServerError, NoCredentialsError
 from ferryman.core.manifests import Manifest
 from ferryman.core.placement.prices import NO_PRICES, published
 from ferryman.core.snapshot import NodeView, Snapshot

@@ -1,15 +1,34 @@
-"""The agent's three requests to the API server: read its Node, apply its profile and its status."""
+"""The API server, asked one request after the other: by the agent and by the command line.
 
-from collections.abc import Iterator, Mapping
+Requests are made at the official client's lower level: its generated API classes would cost the
+agent 20 MiB. The client itself is imported late: what needs no cluster does without its 15 MiB.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+
+from urllib3.exceptions import HTTPError
 
 from ferryman.api import quantity
 from ferryman.api.names import AGENT_FIELD_MANAGER, API_VERSION, GROUP, VERSION
-from ferryman.clients.api_server import ApiServer, ApiServerError, NoCredentialsError
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
 
 PLURAL: Final = "nodeprofiles"
+CONNECT_TIMEOUT_S: Final = 3.0
+READ_TIMEOUT_S: Final = 10.0
+_APPLY: Final = "application/apply-patch+yaml"  # JSON is YAML
+_MERGE: Final = "application/merge-patch+json"
+_JSON: Final = "application/json"
+_NOT_FOUND: Final = 404
+_FIRST_ERROR: Final = 300
+
+Json = dict[str, Any]
+Query = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +70,142 @@ def _quantity(allocatable: Mapping[str, Any], key: str) -> str | int:
     if not isinstance(value, str | int):
         raise ValueError(f"{key} is {value!r}, which is no quantity")  # noqa: TRY004  data, not code
     return value
+
+
+class ApiServerError(Exception):
+    """A request that failed; the text is the API server's own where it gave one."""
+
+    def __init__(self, request: str, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.request = request
+        """Method and path."""
+        self.status = status
+        """None where no answer came."""
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether what was asked for is not there."""
+        return self.status == _NOT_FOUND
+
+
+class NoCredentialsError(Exception):
+    """There is nothing to connect with; the text says what was looked for."""
+
+
+class ApiServer:
+    """Reads and writes objects, each as the JSON values that the API server sends.
+
+    Every method raises ApiServerError.
+    """
+
+    def __init__(self, api: "ApiClient", namespace: str = "default") -> None:
+        from kubernetes.client import ApiException  # noqa: PLC0415
+
+        self._api = api
+        self._refusal: type[Exception] = ApiException
+        self.namespace = namespace
+        """That of the kubeconfig's context."""
+
+    @classmethod
+    def as_agent(cls, kubeconfig: str | None) -> Self:
+        """Connect from a pod, or by a kubeconfig. Raises NoCredentialsError."""
+        from kubernetes import client, config  # noqa: PLC0415
+
+        configuration = client.Configuration()
+        try:
+            if kubeconfig:
+                config.load_kube_config(kubeconfig, client_configuration=configuration)  # type: ignore[no-untyped-call]
+            else:
+                config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        except config.ConfigException as error:
+            raise NoCredentialsError(str(error)) from error
+        configuration.retries = False  # its loop tries again, and goes on sampling meanwhile
+        return cls(client.ApiClient(configuration))
+
+    @classmethod
+    def as_kubectl(cls, context: str | None) -> Self:
+        """Connect as kubectl would, by a context or the current one. Raises NoCredentialsError."""
+        from kubernetes import config  # noqa: PLC0415
+
+        try:
+            api = config.new_client_from_config(context=context)  # type: ignore[no-untyped-call]
+            contexts, active = config.list_kube_config_contexts()  # type: ignore[no-untyped-call]
+        except config.ConfigException as error:
+            raise NoCredentialsError(str(error)) from error
+        chosen = next((each for each in contexts if each["name"] == context), active)
+        return cls(api, str(chosen.get("context", {}).get("namespace") or "default"))
+
+    def get(self, path: str) -> Json:
+        """Return an object."""
+        return self._json("GET", path)
+
+    def items(self, path: str, selector: str = "") -> list[Json]:
+        """Return the objects of a list, those with these labels."""
+        query = [("labelSelector", selector)] if selector else []
+        found: list[Json] = self._json("GET", path, query=query)["items"]
+        return found
+
+    def text(self, path: str, query: Query) -> str:
+        """Return what is no JSON: a container's log."""
+        return self._request("GET", path, query=query).decode(errors="replace")
+
+    def merge(self, path: str, body: Mapping[str, Any]) -> Json:
+        """Merge fields into an object that is there."""
+        return self._json("PATCH", path, body=dict(body), content_type=_MERGE)
+
+    def apply(self, path: str, body: Mapping[str, Any], field_manager: str) -> Json:
+        """Create or change an object; what the manager stated before and no longer does goes."""
+        query = [("fieldManager", field_manager), ("force", "true")]
+        # The client writes bodies as JSON itself where they are called so, and else as they stand.
+        text = json.dumps(body)
+        return self._json("PATCH", path, query=query, body=text, content_type=_APPLY)
+
+    def _json(self, method: str, path: str, **request: Any) -> Json:  # noqa: ANN401
+        data = self._request(method, path, **request)
+        try:
+            answer: Json = json.loads(data)
+        except ValueError as error:
+            raise ApiServerError(f"{method} {path}", f"the answer is no JSON: {error}") from error
+        return answer
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query = (),
+        body: Json | str | None = None,
+        content_type: str = _JSON,
+    ) -> bytes:
+        request = self._api.param_serialize(
+            method,
+            path,
+            query_params=list(query),
+            header_params={"Accept": f"{_JSON}, */*", "Content-Type": content_type},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        timeout_s = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
+        try:
+            answer = self._api.call_api(*request, _request_timeout=timeout_s)
+            data: bytes = answer.read()  # type: ignore[no-untyped-call]
+        except (HTTPError, OSError, self._refusal) as error:
+            words = f"{type(error).__name__}: {error}"
+            raise ApiServerError(f"{method} {path}", words) from error
+        if answer.status >= _FIRST_ERROR:
+            words = _words(data, answer.status, answer.reason)
+            raise ApiServerError(f"{method} {path}", words, answer.status)
+        return data
+
+
+def _words(data: bytes, status: int, reason: str | None) -> str:
+    """Return the API server's own words, which name the object or the missing permission."""
+    try:
+        return str(json.loads(data)["message"])
+    except (ValueError, KeyError, TypeError):
+        message = f"the API server answers {status} {reason}"
+    # It has words for an object that is missing, but none for a kind that is.
+    return f"{message}: are Ferryman's CRDs installed?" if status == _NOT_FOUND else message
 
 
 class ClusterError(Exception):

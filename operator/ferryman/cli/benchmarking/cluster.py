@@ -12,7 +12,7 @@ from ferryman.api.node_profile import NodeProfile
 from ferryman.cli import gather
 from ferryman.cli.benchmarking.follow import JobView
 from ferryman.cli.errors import GatherError
-from ferryman.clients.api_server import ApiServerError
+from ferryman.clients.cluster import ApiServerError
 from ferryman.core.benchmark import job as benchmark_job
 from ferryman.core.manifests import Manifest, condition
 from ferryman.core.pods.diagnosis import unscheduled

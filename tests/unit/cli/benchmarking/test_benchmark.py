@@ -13,7 +13,7 @@ from ferryman.cli.benchmarking import view as benchmark_view
 from ferryman.cli.benchmarking.cluster import has_begun, phase, title
 from ferryman.cli.benchmarking.follow import JobView, TimedOutError, follow, request
 from ferryman.cli.errors import GatherError
-from ferryman.clients.api_server import ApiServerError
+from ferryman.clients.cluster import ApiServerError
 from ferryman.core.benchmark import job as benchmark_job
 from ferryman.core.benchmark.schedule import Measurement
 from tests.factories import (

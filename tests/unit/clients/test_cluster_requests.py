@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from ferryman.clients.api_server import ApiServer, ApiServerError, NoCredentialsError
+from ferryman.clients.cluster import ApiServer, ApiServerError, NoCredentialsError
 
 
 class Server:
