@@ -120,7 +120,7 @@ def _problems(scenario: Scenario) -> Iterator[str]:
 
 def _config_problems(config: TritonConfig) -> Iterator[str]:
     try:
-        untunable = triton_config.tunable(config)
+        untunable = triton_config.refusal_to_tune(config)
     except RejectedError as error:
         yield str(error)
     else:
