@@ -9,6 +9,7 @@ from ferryman.api.conditions import Reason
 from ferryman.clients.triton import ConfigRefused
 from ferryman.core import render
 from ferryman.core.batching import tuning
+from ferryman.core.tuners.needs import Replicas, Unattainable
 from ferryman.core.tuners.select import TuneDecision
 from tests.unit.handlers.scenes import POD, fixed, prepare, serving
 
@@ -117,10 +118,35 @@ def test_an_hour_of_steady_rejections_writes_nothing(cluster, play):
     assert cluster.writes() == before
 
 
+def test_where_no_number_of_replicas_would_do_there_is_a_reason_and_no_code(
+    cluster, play, monkeypatch
+):
+    why = "even a batch of one takes too long"
+
+    def needs_a_miracle(_spec, _objectives, applied, _window, state):
+        return TuneDecision(applied, Reason.NEEDS_CAPACITY, "m", state, needs=Unattainable(why))
+
+    monkeypatch.setattr(tuning, "tune", needs_a_miracle)
+
+    async def script(cluster):
+        prepare(cluster)
+        await cluster.settle()
+        shown = [gauge(cluster, "desired_replicas")]
+        cluster.tritons.at("10.0.0.1").requests_per_s = 100.0
+        cluster.serve()
+        await cluster.beat(60)
+        return [*shown, gauge(cluster, "desired_replicas"), gauge(cluster, "needed_replicas")]
+
+    assert play(script) == [1.0, 1.0, None]
+    batching = cluster.status()["batching"]
+    assert ("neededReplicas" in batching, batching["unattainable"]) == (False, why)
+    assert cluster.condition("NeedsCapacity") == ("True", "NeedsCapacity")
+
+
 def test_needed_replicas_are_shown_until_there_are_to_be_so_many(cluster, play, monkeypatch):
     def needs_three(_spec, _objectives, applied, _window, state):
         message = "too much is asked"
-        return TuneDecision(applied, Reason.NEEDS_CAPACITY, message, state, needs_replicas=3)
+        return TuneDecision(applied, Reason.NEEDS_CAPACITY, message, state, needs=Replicas(3))
 
     monkeypatch.setattr(tuning, "tune", needs_three)
 
@@ -133,13 +159,14 @@ def test_needed_replicas_are_shown_until_there_are_to_be_so_many(cluster, play, 
         during = (
             cluster.status()["batching"]["neededReplicas"],
             gauge(cluster, "needed_replicas"),
+            gauge(cluster, "desired_replicas"),
             cluster.condition("NeedsCapacity"),
         )
         cluster.model(replicas=3)
         await cluster.settle()
-        return (*during, gauge(cluster, "needed_replicas"))
+        return (*during, gauge(cluster, "needed_replicas"), gauge(cluster, "desired_replicas"))
 
-    assert play(script) == (3, 3.0, ("True", "NeedsCapacity"), None)
+    assert play(script) == (3, 3.0, 3.0, ("True", "NeedsCapacity"), None, 3.0)
     assert "neededReplicas" not in cluster.status()["batching"]
     assert cluster.condition("NeedsCapacity") is None
 

@@ -12,14 +12,13 @@ answered. Connections over HTTP are told to close by every answer, and those tha
 
 from dataclasses import dataclass
 from math import ceil
-from typing import Any, Final
+from typing import Final
 
 from ferryman.api import names
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model_status import DrainStatus
 from ferryman.api.inference_runtime import RuntimeDrain
-
-Manifest = dict[str, Any]
+from ferryman.core.manifests import Manifest
 
 #: From the beginning of a pod's end until no node sends it new connections.
 ENDPOINT_LAG_S: Final = 1

@@ -5,11 +5,9 @@ object that was stored before it did so must not undo anything.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from ferryman.api.pod_settings import EnvironmentVariable, ModelPodSettings, PodSettings
-
-Manifest = dict[str, Any]
+from ferryman.core.manifests import Manifest
 
 
 def merged(runtime: PodSettings, model: ModelPodSettings) -> ModelPodSettings:

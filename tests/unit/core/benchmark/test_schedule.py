@@ -45,7 +45,7 @@ def test_a_measured_node_type_is_not_measured_again():
     assert to_measure([profile()]) == ()
 
 
-def test_a_twin_of_a_measured_node_is_not_measured():
+def test_a_peer_of_a_measured_node_is_not_measured():
     assert to_measure([profile("node-1"), bare("node-2")]) == ()
 
 
@@ -188,7 +188,7 @@ def test_the_node_that_was_asked_for_is_measured_even_if_it_is_busier():
     assert to_measure(profiles) == (measurement("b"),)
 
 
-def test_where_the_node_that_was_asked_for_cannot_measure_a_twin_does():
+def test_where_the_node_that_was_asked_for_cannot_measure_a_peer_does():
     broken = [processor("cpu", unavailable="lost")]
     assert to_measure([profile("a"), asked("b", processors=broken)]) == (measurement("a"),)
 

@@ -86,7 +86,7 @@ PROFILES = st.lists(st.tuples(st.sampled_from(["a", "b"]), TABLES), max_size=4)
 
 
 @given(PROFILES, TABLES)
-def test_one_round_of_copying_is_enough_and_twins_agree(described, measured):
+def test_one_round_of_copying_is_enough_and_peers_agree(described, measured):
     profiles = {
         f"n{i}": profile(f"n{i}", kind, benchmarks=own) for i, (kind, own) in enumerate(described)
     }

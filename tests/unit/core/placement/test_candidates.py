@@ -91,7 +91,7 @@ def test_a_class_that_the_runtime_lacks_is_ruled_out():
     assert only([node()], model(), served).refusal.reason == Reason.PROCESSOR_NOT_IN_RUNTIME
 
 
-def test_a_node_uses_the_table_of_its_twin():
+def test_a_node_uses_the_table_of_its_peer():
     nodes = [node("n1", benchmarks=[]), node("n2", ready=False, benchmarks=[benchmark(200.0)])]
     assert only(nodes).contender.seconds_per_image == 1 / 200
 

@@ -247,7 +247,7 @@ def test_while_it_is_kept_the_candidates_say_so():
         pytest.param(
             [large("large-2", reserved={"reserved_cpu_millicores": 4000})],
             Reason.INSUFFICIENT_RESOURCES,
-            id="a full twin of the node",
+            id="a full peer of the node",
         ),
     ],
 )
