@@ -9,10 +9,10 @@ from http import HTTPStatus
 import aiohttp
 import pytest
 
-from ferryman.clients.json_log import JsonFormatter
 from ferryman.clients.kubernetes_errors import TemporaryError
 from ferryman.handlers.health import CHECK_PERIOD_S, Health, serve
 from ferryman.handlers.metrics import Metrics
+from ferryman.json_log import JsonFormatter
 from tests.fakes import FakeKubernetes, run_virtually, seconds
 
 

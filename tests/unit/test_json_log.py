@@ -1,7 +1,7 @@
 import json
 import logging
 
-from ferryman.clients.json_log import JsonFormatter
+from ferryman.json_log import JsonFormatter
 
 
 def test_a_record_is_one_line_of_json_with_its_extra_fields():
