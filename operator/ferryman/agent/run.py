@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from ferryman import json_log
 from ferryman.agent import profile
 from ferryman.agent.processors import Host, Inventory
 from ferryman.agent.publish import LOG, Agent, Settings, observed
-from ferryman.clients import json_log
 from ferryman.clients.cluster import ClusterError, KubernetesCluster, Node
 
 DISCOVER_INTERVAL_S = 1.0

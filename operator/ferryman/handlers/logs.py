@@ -2,7 +2,7 @@
 
 import logging
 
-from ferryman.clients import json_log
+from ferryman import json_log
 
 
 class _OurWords(logging.Filter):

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from ferryman.clients import json_log
+from ferryman import json_log
 from ferryman.handlers import logs
 
 
