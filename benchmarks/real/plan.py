@@ -47,6 +47,7 @@ _DRIVER: Final = (
     "hack/models/sleeper_model.py",
     "operator/ferryman/actuation/session.py",
     "operator/ferryman/clients/load/generator.py",
+    "operator/ferryman/clients/load/transports.py",
 )
 
 

@@ -64,6 +64,22 @@ def test_json_lines_a_summary_and_every_request(server, ferryman_load, tmp_path,
     assert [row["outcome"] for row in rows] == ["ok"] * 100
 
 
+def test_over_grpc_the_answers_are_the_same(server, ferryman_load, capsys):
+    pictures = server.model_repository / "digits" / digits.HELD_OUT_FILE
+    arguments = ("--arrivals=constant", f"--input={pictures}")
+    assert ferryman_load(*arguments, url=f"grpc://{server.grpc_url}") == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (summary["ok"], summary["failures"]) == (100, {})
+    assert 0.9 < summary["accuracy"] <= 1.0
+
+
+@pytest.mark.parametrize("scheme", ["http", "grpc"])
+def test_a_model_that_is_not_served_is_said_so(server, ferryman_load, capsys, scheme):
+    address = server.grpc_url if scheme == "grpc" else server.http_url
+    assert ferryman_load(url=f"{scheme}://{address}", model="other") == 1
+    assert "does not serve other" in capsys.readouterr().err
+
+
 def test_random_inputs_in_batches_and_a_table_on_a_terminal(ferryman_load, capsys, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert ferryman_load("--batch-size=4", "--seed=5") == 0

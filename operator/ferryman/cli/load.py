@@ -51,7 +51,7 @@ def add_parser(commands: "Subparsers") -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--url", required=True, help="the server's HTTP address, for example http://127.0.0.1:8000")
+    add("--url", required=True, help="http://127.0.0.1:8000, for example, or grpc://127.0.0.1:8001")
     add("--model", required=True, help="the model's name")
     add("--rate", type=_positive, required=True, metavar="N", help="requests per second")
     add("--duration", type=_positive, required=True, metavar="S", help="seconds of sending")

@@ -7,30 +7,31 @@ from the intended time, and a request that cannot be sent is a failure, not an o
 
 import asyncio
 import contextlib
-import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import cycle
-from typing import Any, Final
+from typing import Final
 
-import aiohttp
 import numpy as np
 
 from ferryman.clients import inference
-from ferryman.clients.inference import AnswerInvalid, Request, Signature
+from ferryman.clients.inference import AnswerInvalid, Request
+from ferryman.clients.load import transports
 from ferryman.clients.load.arrivals import Arrivals, send_times_s
 from ferryman.clients.load.report import Figures, Interval, Outcome, Record, Summary
+from ferryman.clients.load.transports import (
+    ConnectionLost,
+    RequestRefused,
+    TargetUnavailable,
+    Transport,
+    signature_of,
+    words,
+)
+
+__all__ = ["LoadResult", "LoadSettings", "TargetUnavailable", "run", "signature_of"]
 
 INTERVAL_S: Final = 1.0
-METADATA_TIMEOUT_S: Final = 10.0
-#: aiohttp warns of larger bodies unless they come as a stream.
-_LARGE_BODY_BYTES: Final = 2**20
-_MAX_DETAIL_CHARACTERS: Final = 200
 _SHORT_WAIT_S: Final = 0.2
-
-
-class TargetUnavailable(Exception):  # noqa: N818  the name states the finding
-    """The server does not answer, or does not serve the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,31 +84,6 @@ class LoadResult:
     summary: Summary
 
 
-async def signature_of(url: str, model: str) -> Signature:
-    """Ask a server for a model's inputs and outputs; raises TargetUnavailable."""
-    timeout = aiohttp.ClientTimeout(total=METADATA_TIMEOUT_S)
-    try:
-        async with aiohttp.ClientSession(timeout=timeout) as http:
-            async with http.get(f"{url}/v2/models/{model}") as answer:
-                if answer.status != 200:  # noqa: PLR2004  OK
-                    words = (await answer.text())[:_MAX_DETAIL_CHARACTERS]
-                    raise TargetUnavailable(
-                        f"{url} does not serve {model}: {answer.status} {words}"
-                    )
-                signature = Signature.from_metadata(await answer.json(content_type=None))
-            return replace(signature, max_batch_size=await _max_batch_size(http, url, model))
-    except (aiohttp.ClientError, TimeoutError, ValueError, KeyError) as error:
-        raise TargetUnavailable(f"{url} does not answer: {_words(error)}") from error
-
-
-async def _max_batch_size(http: aiohttp.ClientSession, url: str, model: str) -> int | None:
-    """Return what the configuration says; None where the server keeps that to itself."""
-    async with http.get(f"{url}/v2/models/{model}/config") as answer:
-        if answer.status != 200:  # noqa: PLR2004  OK
-            return None
-        return int((await answer.json(content_type=None)).get("max_batch_size", 0))
-
-
 async def run(
     url: str,
     model: str,
@@ -122,13 +98,8 @@ async def run(
     ``on_interval`` is called once a second. Setting ``stop`` ends the sending early; what is in
     flight is still waited for, at most for the deadline.
     """
-    # Without a limit of connections: our own bound decides, and says so.
-    connector = aiohttp.TCPConnector(limit=0, force_close=settings.new_connections)
-    timeout = aiohttp.ClientTimeout(total=None)  # each request has its own deadline
-    async with aiohttp.ClientSession(
-        connector=connector, timeout=timeout, auto_decompress=False
-    ) as http:
-        generator = _Generator(http, f"{url}/v2/models/{model}/infer", settings)
+    async with transports.opened(url, model, force_close=settings.new_connections) as transport:
+        generator = _Generator(transport, settings)
         ticker = asyncio.create_task(generator.report_every_second(on_interval))
         try:
             await generator.send_all(requests, stop or asyncio.Event())
@@ -140,11 +111,10 @@ async def run(
 
 
 class _Generator:
-    """One run over one HTTP session."""
+    """One run over one transport."""
 
-    def __init__(self, http: aiohttp.ClientSession, url: str, settings: LoadSettings) -> None:
-        self._http = http
-        self._url = url
+    def __init__(self, transport: Transport, settings: LoadSettings) -> None:
+        self._transport = transport
         self._settings = settings
         self._account = _Account()
         self._loop = asyncio.get_running_loop()
@@ -223,26 +193,19 @@ class _Generator:
                 await self._ask(due_s, request)
         except TimeoutError:
             self._note(due_s, Outcome.DEADLINE, f"no answer in {self._settings.deadline_s} s")
-        except (aiohttp.ClientError, OSError) as error:
-            self._note(due_s, Outcome.CONNECTION, _words(error))
+        except ConnectionLost as error:
+            self._note(due_s, Outcome.CONNECTION, str(error))
+        except RequestRefused as error:
+            self._note(due_s, Outcome.REFUSED, str(error))
         except AnswerInvalid as error:
-            self._note(due_s, Outcome.INVALID, _words(error))
+            self._note(due_s, Outcome.INVALID, words(error))
         finally:
             self._account.in_flight -= 1
 
     async def _ask(self, due_s: float, request: Request) -> None:
-        body: Any = (
-            request.body if len(request.body) < _LARGE_BODY_BYTES else io.BytesIO(request.body)
-        )
-        async with self._http.post(self._url, data=body, headers=request.headers) as answer:
-            content = await answer.read()
-            if answer.status != 200:  # noqa: PLR2004  OK
-                words = content[:_MAX_DETAIL_CHARACTERS].decode(errors="replace")
-                self._note(due_s, Outcome.REFUSED, f"{answer.status} {words}")
-                return
-            finished_s = self._now_s()
-            outputs = inference.read_answer(content, answer.headers.get(inference.HEADER_LENGTH))
-        rows, correct = _compared(outputs, request)
+        outputs = await self._transport.ask(request)
+        finished_s = self._now_s()
+        rows, correct = _compared(outputs(), request)
         self._account.records.append(
             Record(due_s, finished_s, Outcome.OK, rows=rows, correct=correct)
         )
@@ -265,7 +228,3 @@ def _compared(outputs: dict[str, inference.Array], request: Request) -> tuple[in
     if len(found) != len(request.expected_labels):
         raise AnswerInvalid(f"{len(found)} labels for {len(request.expected_labels)} rows")
     return len(found), int(np.count_nonzero(found == request.expected_labels))
-
-
-def _words(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:_MAX_DETAIL_CHARACTERS]

@@ -20,7 +20,7 @@ class Outcome(StrEnum):
     DEADLINE = "deadline"
     CONNECTION = "connection"
     REFUSED = "refused"
-    """Answered with a status other than 200."""
+    """Answered with an error."""
     INVALID = "invalid answer"
 
 

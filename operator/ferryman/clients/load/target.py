@@ -17,7 +17,7 @@ def check(url: str) -> str:
     TargetRefused.
     """
     parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if parts.scheme not in {"http", "https", "grpc"} or not parts.hostname:
         raise TargetRefused(f"{url} is no URL: write for example http://127.0.0.1:8000")
     try:
         found = socket.getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_STREAM)
