@@ -156,6 +156,10 @@ bench-reference: $(READY) ## Repeat the reference benchmark on the test cluster'
 bench-placement: $(READY) ## Place random fleets by Ferryman and by simpler rules, beside a proven bound (25 minutes).
 	$(BIN)/python -m benchmarks.placement
 
+.PHONY: bench-endings
+bench-endings: $(READY) ## End serving pods in every way under load on the test cluster, and count what is lost (20 minutes).
+	$(BIN)/python -m benchmarks.endings
+
 .PHONY: bench-scale
 bench-scale: $(READY) ## Place 500 models on 1,000 simulated nodes through a real API server (up to 6 minutes).
 	$(BIN)/python -m benchmarks.scale

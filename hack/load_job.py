@@ -15,6 +15,9 @@ from hack.cluster import Cluster, binaries
 from hack.manifests import NAMESPACE
 
 INPUT = "input.npz"
+PORTS = {"http": 8000, "grpc": 8001}
+#: `ferryman load` is the container's first process, and ends well when it is interrupted.
+INTERRUPT = "import os, signal; os.kill(1, signal.SIGINT)"
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 START_TIMEOUT_S = 120
 
@@ -31,19 +34,23 @@ class LoadSpec:
     deadline_ms: int = 5_000
     arrivals: str = "poisson"
     seed: int = 1
+    scheme: str = "http"
+    """How it travels: http, or grpc."""
+    clients: int = 1
     new_connections: bool = False
 
     def arguments(self) -> list[str]:
         """Return the command line of `ferryman load`."""
         return [
             "load",
-            f"--url=http://{self.model}-triton.{self.namespace}.svc:8000",
+            f"--url={self.scheme}://{self.model}-triton.{self.namespace}.svc:{PORTS[self.scheme]}",
             f"--model={self.model}",
             f"--rate={self.rate_per_s}",
             f"--duration={self.duration_s}",
             f"--deadline-ms={self.deadline_ms}",
             f"--arrivals={self.arrivals}",
             f"--seed={self.seed}",
+            f"--clients={self.clients}",
             f"--input=/data/{INPUT}",
             *(["--new-connections"] if self.new_connections else []),
             "--json",
@@ -82,6 +89,14 @@ class LoadJob:
         if self.summary is None:
             raise RuntimeError(f"load Job {self.name} ended without a summary:\n{self._describe()}")
         return self.summary
+
+    def end(self) -> dict[str, Any]:
+        """Have the load end now, and return its summary; RuntimeError if it had ended before."""
+        if self.finished:
+            raise RuntimeError(f"load Job {self.name} ended before it was to:\n{self._describe()}")
+        where = f"--namespace={self.spec.namespace}"
+        self.cluster.kubectl("exec", f"job/{self.name}", where, "--", "python", "-c", INTERRUPT)
+        return self.wait()
 
     @property
     def finished(self) -> bool:

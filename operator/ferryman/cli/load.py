@@ -60,6 +60,7 @@ def add_parser(commands: "Subparsers") -> None:
     add("--seed", type=int, default=0, help="of arrivals and random inputs (default: 0)")
     add("--batch-size", type=int, default=1, metavar="N", help="rows in a request (default: 1)")
     add("--deadline-ms", type=_positive, default=5_000.0, metavar="MS", help="default: 5000")
+    add("--clients", type=int, default=1, metavar="N", help="that take turns (default: 1)")
     add("--max-in-flight", type=int, default=1_024, metavar="N", help="default: 1024")
     add("--new-connections", action="store_true", help="one for each request")
     add("--json", action="store_true", help="print JSON lines on a terminal too")
@@ -91,6 +92,7 @@ async def _load(args: argparse.Namespace) -> LoadResult:
         seed=args.seed,
         deadline_s=args.deadline_ms / 1e3,
         max_in_flight=args.max_in_flight,
+        clients=max(1, args.clients),
         new_connections=args.new_connections,
     )
     stop = asyncio.Event()

@@ -45,6 +45,8 @@ class LoadSettings:
     deadline_s: float = 5.0
     """From the intended send time; a later answer is a failed request."""
     max_in_flight: int = 1_024
+    clients: int = 1
+    """As many take turns. Each has connections of its own: over gRPC one, over HTTP as needed."""
     due_s: tuple[float, ...] = ()
     """When each request is due, ascending, in place of rate, arrivals and seed."""
     new_connections: bool = False
@@ -98,7 +100,9 @@ async def run(
     ``on_interval`` is called once a second. Setting ``stop`` ends the sending early; what is in
     flight is still waited for, at most for the deadline.
     """
-    async with transports.opened(url, model, force_close=settings.new_connections) as transport:
+    async with transports.opened(
+        url, model, settings.clients, force_close=settings.new_connections
+    ) as transport:
         generator = _Generator(transport, settings)
         ticker = asyncio.create_task(generator.report_every_second(on_interval))
         try:

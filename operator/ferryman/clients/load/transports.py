@@ -2,9 +2,10 @@
 
 import io
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from itertools import cycle
 from typing import Any, Final, Protocol
 
 import aiohttp
@@ -21,9 +22,10 @@ METADATA_TIMEOUT_S: Final = 10.0
 _LARGE_BODY_BYTES: Final = 2**20
 _MAX_DETAIL_CHARACTERS: Final = 200
 _SERVICE: Final = "/inference.GRPCInferenceService"
-#: Nothing is sent twice; messages are as large as Triton's may be.
+#: Nothing is sent twice, channels share no connection, messages are as large as Triton's may be.
 _GRPC_OPTIONS: Final = (
     ("grpc.enable_retries", 0),
+    ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
 )
@@ -52,8 +54,23 @@ class Transport(Protocol):
 
 
 @asynccontextmanager
-async def opened(url: str, model: str, **http: Any) -> AsyncIterator[Transport]:  # noqa: ANN401
-    """Yield the transport for an address; ``http`` are options of aiohttp's connector."""
+async def opened(
+    url: str,
+    model: str,
+    clients: int = 1,
+    **http: Any,  # noqa: ANN401
+) -> AsyncIterator[Transport]:
+    """Yield the transport for an address: so many clients in turn, with their own connections.
+
+    ``http`` are options of aiohttp's connector.
+    """
+    async with AsyncExitStack() as stack:
+        each = [await stack.enter_async_context(_client(url, model, http)) for _ in range(clients)]
+        yield _InTurn(each)
+
+
+@asynccontextmanager
+async def _client(url: str, model: str, http: Mapping[str, Any]) -> AsyncIterator[Transport]:
     if url.startswith(GRPC_SCHEME):
         async with _channel(url) as channel:
             yield _OverGrpc(channel, model)
@@ -122,6 +139,14 @@ async def _called(channel: grpc.aio.Channel, method: str, model: str) -> Mapping
 
 def _channel(url: str) -> grpc.aio.Channel:
     return grpc.aio.insecure_channel(url.removeprefix(GRPC_SCHEME), options=_GRPC_OPTIONS)
+
+
+class _InTurn:
+    def __init__(self, transports: Sequence[Transport]) -> None:
+        self._turn = cycle(transports)
+
+    async def ask(self, request: Request) -> Outputs:
+        return await next(self._turn).ask(request)
 
 
 class _OverHttp:

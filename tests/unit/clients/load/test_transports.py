@@ -25,6 +25,7 @@ class Fake(grpc.GenericRpcHandler):
 
     def service(self, _):
         """Handle whatever is called."""
+
         async def handle(request, context):
             self.asked.append(request)
             if self.code is not None:
@@ -74,6 +75,32 @@ async def test_an_answer_that_lacks_a_tensor_is_none():
     lacking.outputs.add(name="label", datatype="INT64", shape=[1])
     with pytest.raises(AnswerInvalid, match="0 tensors where 1 were described"):
         await ask(Fake(lacking.SerializeToString()))
+
+
+async def test_clients_take_turns_and_share_no_connection():
+    peers = set()
+
+    class Noting(Fake):
+        def service(self, _):
+            """Note who asks."""
+
+            async def handle(_, context):
+                peers.add(context.peer())
+                return ANSWER.SerializeToString()
+
+            return grpc.unary_unary_rpc_method_handler(handle)
+
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((Noting(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with transports.opened(f"grpc://127.0.0.1:{port}", "m", 3) as transport:
+            for _ in range(6):
+                await transport.ask(REQUEST)
+    finally:
+        await server.stop(None)
+    assert len(peers) == 3
 
 
 async def test_a_server_that_is_not_there(unused_tcp_port):

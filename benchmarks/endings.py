@@ -1,0 +1,165 @@
+"""What clients that keep their connections lose when serving pods end.
+
+``make bench-endings`` takes the test cluster, or makes it, installs Ferryman, and serves a small
+model with two replicas under two open loads at once, over HTTP and over gRPC: several clients each,
+connections kept, nothing sent twice. Pods are ended by rollouts, scale-downs, evictions (which is
+what the drain of a node does with each of its pods) and deletions. It fails where a request is lost
+or a server does not exit cleanly. Figures go to benchmarks/results and docs/benchmarks.md.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks import common
+from ferryman.api import names
+from hack import endings, installation
+from hack.cluster import Cluster, ensure_up
+from hack.demo import scenario
+from hack.load_job import LoadJob, LoadSpec
+
+NAME: Final = "endings"
+MODEL: Final = "digits"
+NAMESPACE: Final = "ferryman-endings"
+#: Of each way: a rollout ends two pods, the others one.
+ROUNDS: Final = 6
+RATE_PER_S: Final = 110.0
+CLIENTS: Final = 4
+#: Longer than all endings of a way take; the load is ended after the last.
+LOAD_S: Final = 1_800
+#: Most requests are as short as they are; what is slower than this is a failed request.
+DEADLINE_MS: Final = 10_000
+SCHEMES: Final = ("http", "grpc")
+CLEAN: Final = "0"
+
+
+def manifest() -> dict[str, Any]:
+    """Return the model that is served."""
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": "InferenceModel",
+        "metadata": {"name": MODEL, "namespace": NAMESPACE},
+        "spec": {
+            "model": {
+                "storageUri": installation.model_uri("digits"),
+                "modelFormat": {"name": "onnx"},
+            },
+            "runtimeRef": {"name": "triton-cpu"},
+            "objectives": {"latency": {"targetMilliseconds": 100}},
+            "replicas": 2,
+            "batching": {
+                "mode": "Fixed",
+                "initial": {"maxBatchSize": 8, "maxQueueDelayMicroseconds": 0, "instances": 1},
+            },
+        },
+    }
+
+
+def run(cluster: Cluster, rounds: int) -> dict[str, dict[str, Any]]:
+    """End pods in every way; return what became of the requests, by way."""
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    installation.apply(cluster, namespace, manifest())
+    model = endings.Model(cluster, MODEL, NAMESPACE)
+    model.watch()
+    try:
+        model.settle(2)
+        with tempfile.TemporaryDirectory() as folder:
+            inputs = scenario.write_digits_input(Path(folder) / "digits.npz")
+            return {way: run_way(model, way, rounds, inputs) for way in endings.WAYS}
+    finally:
+        model.close()
+        installation.delete(cluster, namespace)
+
+
+def run_way(model: endings.Model, way: str, rounds: int, inputs: Path) -> dict[str, Any]:
+    """End pods in one way under both loads."""
+    jobs = {scheme: _load(model, scheme, way, inputs) for scheme in SCHEMES}
+    for job in jobs.values():
+        job.start()
+    ended: list[str] = []
+    for number in range(rounds):
+        gone = endings.end(model, way)
+        ended += gone
+        print(f"{way} {number + 1} of {rounds}: {', '.join(gone)}", flush=True)
+    loads = {scheme: job.end() for scheme, job in jobs.items()}
+    for job in jobs.values():
+        job.delete()
+    exits = Counter(model.exits.get(pod, "unseen") for pod in ended)
+    return {"endings": rounds, "pods": len(ended), "exits": dict(exits), "loads": loads}
+
+
+def _load(model: endings.Model, scheme: str, way: str, inputs: Path) -> LoadJob:
+    spec = LoadSpec(
+        MODEL,
+        NAMESPACE,
+        RATE_PER_S,
+        LOAD_S,
+        inputs,
+        deadline_ms=DEADLINE_MS,
+        scheme=scheme,
+        clients=CLIENTS,
+    )
+    return LoadJob(model.cluster, spec, f"load-{way}-{scheme}")
+
+
+def is_good(ways: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether no request was lost and every server exited cleanly."""
+    lost = sum(load["failed"] for way in ways.values() for load in way["loads"].values())
+    unclean = sum(n for way in ways.values() for code, n in way["exits"].items() if code != CLEAN)
+    return bool(lost == unclean == 0)
+
+
+def section(report: Mapping[str, Any]) -> str:
+    """Return the figures as a section in Markdown."""
+    host, ways = report["machine"], report["ways"]
+    rows = "\n".join(_row(way, found) for way, found in ways.items())
+    return f"""## Pods that end
+
+`make bench-endings` on {report["date"]}, {host["cores"]} cores ({host["cpu"]}): `digits` with two
+replicas on the test cluster, {RATE_PER_S:g} requests/s over HTTP and as many over gRPC at the same
+time, {CLIENTS} clients each that keep their connections and send nothing twice. Lost is every
+request without a correct answer in {DEADLINE_MS // 1000} s. An eviction is what the drain of a node
+does with each of its pods. How it is done: [ending-pods.md](ending-pods.md). Raw results:
+`benchmarks/results/`.
+
+| | endings | pods | exits with 0 | lost over HTTP | p99 ms | lost over gRPC | p99 ms |
+|---|---|---|---|---|---|---|---|
+{rows}
+"""
+
+
+def _row(way: str, found: Mapping[str, Any]) -> str:
+    cells = [way, found["endings"], found["pods"], found["exits"].get(CLEAN, 0)]
+    for scheme in SCHEMES:
+        load = found["loads"][scheme]
+        p99 = "-" if load["p99_ms"] is None else f"{load['p99_ms']:.0f}"
+        cells += [f"{load['failed']:,} of {load['sent']:,}", p99]
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def main() -> int:
+    """Measure, write the results, and fail where something was lost."""
+    parser = argparse.ArgumentParser(prog="make bench-endings", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    args = parser.parse_args()
+    cluster = ensure_up(None)
+    installation.load_images(cluster)
+    installation.install(cluster)
+    installation.wait_for_benchmarks(cluster)
+    report: dict[str, Any] = {
+        "date": common.today(),
+        "machine": common.machine(),
+        "ways": run(cluster, args.rounds),
+    }
+    common.write_results(NAME, report)
+    common.write_section(NAME, section(report))
+    print(section(report))
+    return 0 if is_good(report["ways"]) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
