@@ -6,10 +6,11 @@ from ferryman.api.batching import Batching, BatchingSpec, MaxQueueDelayLimits
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model_status import (
     BatchingStatus,
+    DrainStatus,
     InferenceModelStatus,
     PlacementStatus,
 )
-from ferryman.api.inference_runtime import RuntimeLiveCap
+from ferryman.api.inference_runtime import RuntimeDrain, RuntimeLiveCap
 from ferryman.core.service import Inputs, serve
 from ferryman.core.snapshot import ServingState
 from ferryman.core.status.observed import Observation
@@ -40,6 +41,24 @@ def test_a_placement_on_a_class_that_the_runtime_lost_is_rejected():
     assert service.rejection is not None
     assert service.rejection.reason == Reason.PROCESSOR_NOT_IN_RUNTIME
     assert str(service.rejection) == "runtime triton has no processor class npu: add it"
+
+
+def test_the_status_says_whether_clients_leave_pods_that_end():
+    drain = RuntimeDrain(library="/drain.so", grpc_connection_age_seconds=10)
+    entry = factories.runtime_processor(drain=drain)
+    found = serve(
+        inputs(factories.snapshot(runtime=factories.runtime(processors=[entry]), nodes=[]))
+    )
+    assert found.drain is not None
+    assert (found.drain.http, found.drain.grpc, found.drain.reason) == (True, True, Reason.DRAINS)
+
+
+def test_what_was_said_of_the_end_of_pods_stands_while_nothing_can_be_decided():
+    said = DrainStatus(http=True, grpc=False, reason=Reason.DRAINS_IN_PART, message="as before")
+    model = factories.model(status=InferenceModelStatus(drain=said))
+    gone = PlacementStatus(node_type="npu-box", processor="npu", reason="X", message="x")
+    assert serve(inputs(factories.snapshot(model=model), gone)).drain == said
+    assert serve(inputs(factories.snapshot(model=model, has_runtime=False))).drain == said
 
 
 LIBRARY = RuntimeLiveCap(library="/lib.so")
