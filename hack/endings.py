@@ -33,6 +33,7 @@ class Model:
     """Pod -> the exit status of its server, as far as it was seen."""
     rolls: int = 0
     _watch: subprocess.Popen[str] | None = None
+    _noting: threading.Thread | None = None
 
     def watch(self) -> None:
         """Begin to note how servers exit: a pod is gone a moment later."""
@@ -45,19 +46,21 @@ class Model:
             stdout=subprocess.PIPE,
             text=True,
         )
-        threading.Thread(target=self._note, args=(self._watch,), daemon=True).start()
+        self._noting = threading.Thread(target=self._note, args=(self._watch,), daemon=True)
+        self._noting.start()
 
     def close(self) -> None:
         """End the watch."""
-        if self._watch is not None:
+        if self._watch is not None and self._noting is not None:
             self._watch.terminate()
-            self._watch.wait(timeout=10)
+            self._noting.join(timeout=10)
 
     def _note(self, watch: subprocess.Popen[str]) -> None:
-        for line in watch.stdout or ():
-            pod, status = line.split()
-            if status != "<none>":
-                self.exits[pod] = status
+        with watch:
+            for line in watch.stdout or ():
+                pod, status = line.split()
+                if status != "<none>":
+                    self.exits[pod] = status
 
     def roll_out(self) -> None:
         """Replace every pod, by another limit of memory."""
