@@ -24,9 +24,18 @@ DELAY_STEP_US: Final = 500
 #: With onOverload Reject: how long requests may wait, in shares of the latency target.
 TIMEOUT_SHARES: Final = (0.25, 0.5, 0.75)
 
+#: Unless told otherwise, so many requests are simulated in all: some seconds …
+AFFORDABLE_REQUESTS: Final = 10_000_000
+#: … but so many configurations are tried at least.
+LEAST_TRIED: Final = 16
+
 _US_PER_MS: Final = 1e3
 
 Progress = Callable[[int, int], None]
+Axes = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+
+#: Both limits of a range.
+_ENDS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,30 +52,64 @@ def serve(scenario: Scenario, loads: Sequence[Floats], batching: Batching) -> St
     return Static(batching, run.figures)
 
 
-def candidates(scenario: Scenario) -> tuple[Batching, ...]:
-    """Return the configurations among which the oracle is found, and where tuning starts."""
-    configurations = grid(scenario.batching.limits)
+def affordable(requests: int) -> int:
+    """Return how many configurations are worth trying on so many requests."""
+    return max(LEAST_TRIED, AFFORDABLE_REQUESTS // max(1, requests))
+
+
+def candidates(scenario: Scenario, most: int | None = None) -> tuple[Batching, ...]:
+    """Return the configurations among which the oracle is found, and where tuning starts.
+
+    With ``most`` the grid is made coarser until it has no more than so many, or nothing but the
+    ends of every range.
+    """
+    axes = _axes(scenario.batching.limits)
+    configurations = _configurations(scenario, axes)
+    while most is not None and len(configurations) > most and max(map(len, axes)) > _ENDS:
+        axes = _coarser(axes)
+        configurations = _configurations(scenario, axes)
+    return tuple(dict.fromkeys((scenario.start, *map(scenario.in_effect, configurations))))
+
+
+def _configurations(scenario: Scenario, axes: Axes) -> tuple[Batching, ...]:
+    configurations = _product(axes)
     latency = scenario.objectives.latency
     if scenario.batching.on_overload == "Reject" and latency is not None:
         target_us = latency.target_milliseconds * _US_PER_MS
         timeouts_us = [0, *(round(share * target_us) for share in TIMEOUT_SHARES)]
-        configurations = tuple(
+        return tuple(
             batching.with_(default_timeout_microseconds=timeout_us)
             for batching, timeout_us in product(configurations, timeouts_us)
         )
-    return tuple(dict.fromkeys((scenario.start, *map(scenario.in_effect, configurations))))
+    return configurations
 
 
 def grid(limits: BatchingLimits) -> tuple[Batching, ...]:
     """Return every combination of bounds, delays and instances that are tried."""
+    return _product(_axes(limits))
+
+
+def _axes(limits: BatchingLimits) -> Axes:
+    """Return the bounds, the delays and the numbers of instances that are tried."""
     bounds = _values(limits.max_batch_size.min, limits.max_batch_size.max)
     delay = limits.max_queue_delay_microseconds
     delays = _between(delay.min, delay.max, _doubled(DELAY_STEP_US, delay.max))
-    instances = _values(limits.instances.min, limits.instances.max)
+    return bounds, delays, _values(limits.instances.min, limits.instances.max)
+
+
+def _product(axes: Axes) -> tuple[Batching, ...]:
     return tuple(
         Batching(max_batch_size=bound, max_queue_delay_microseconds=wait, instances=count)
-        for bound, wait, count in product(bounds, delays, instances)
+        for bound, wait, count in product(*axes)
     )
+
+
+def _coarser(axes: Axes) -> Axes:
+    """Take every other value out of the longest axis; its ends stay."""
+    longest = max(axes, key=len)
+    kept = tuple(dict.fromkeys((*longest[::2], longest[-1])))
+    bounds, delays, instances = (kept if axis is longest else axis for axis in axes)
+    return bounds, delays, instances
 
 
 def find(

@@ -152,3 +152,32 @@ def test_a_drift_of_the_service_time_is_served_too(scenario):
 def test_the_best_of_some_is_found(scenario):
     some = [Batching(max_batch_size=bound) for bound in (1, 13)]
     assert oracle.find(scenario, loads.draw(scenario), lambda *_: None, some).batching == some[1]
+
+
+@pytest.mark.parametrize(
+    ("most", "bounds", "delays"),
+    [
+        pytest.param(None, [1, 2, 3, 4, 5], [0, 500, 1_000], id="no bound: all"),
+        pytest.param(15, [1, 2, 3, 4, 5], [0, 500, 1_000], id="as many as there are: all"),
+        pytest.param(14, [1, 3, 5], [0, 500, 1_000], id="fewer: the longest range is thinned"),
+        pytest.param(6, [1, 5], [0, 500, 1_000], id="fewer still: the longest again"),
+        pytest.param(1, [1, 5], [0, 1_000], id="the ends of every range are always tried"),
+    ],
+)
+def test_a_coarser_grid_keeps_the_ends_of_every_range(scenario, most, bounds, delays):
+    spec = scenario.batching.with_(limits=limits((1, 5), (0, 1_000)), initial=None)
+    found = oracle.candidates(scenario.with_(batching=spec), most)
+    assert values("max_batch_size", found) == bounds
+    assert values("max_queue_delay_microseconds", found) == delays
+
+
+@pytest.mark.parametrize(
+    ("requests", "expected"),
+    [
+        pytest.param(0, 10_000_000, id="nothing to simulate costs nothing"),
+        pytest.param(100_000, 100, id="short runs: many"),
+        pytest.param(20_000_000, oracle.LEAST_TRIED, id="the longest runs: a few all the same"),
+    ],
+)
+def test_how_many_configurations_are_worth_trying(requests, expected):
+    assert oracle.affordable(requests) == expected
