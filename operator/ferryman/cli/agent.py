@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 from ferryman.api import quantity
 from ferryman.api.names import CONTROL_KEY_ENV
+from ferryman.cli import arguments
+from ferryman.cli.errors import InputError
+from ferryman.cli.files import content
 
 if TYPE_CHECKING:
     from ferryman.clients.cluster import Node
@@ -25,10 +28,19 @@ _ARCHITECTURES = {
 #: XID errors have three.
 _DIGITS = 6
 
+DESCRIPTION = """\
+Run the node agent, which publishes its node's processors and their utilisation, or one of its
+parts by hand.
+"""
+EPILOG = """\
+examples:
+  ferryman agent discover                            what would be published of this machine
+  ferryman agent benchmark --url HOST:8000 --model M  measure a Triton by hand
+"""
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command and its three parts."""
-    parser = subparsers.add_parser("agent", help="run the node agent, or one of its parts by hand")
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the three parts and their arguments."""
     parts = parser.add_subparsers(title="parts", dest="part", required=True, metavar="PART")
     _add_run(parts.add_parser("run", help="publish this node's NodeProfile until SIGTERM"))
     _add_discover(parts.add_parser("discover", help="print what would be published, and end"))
@@ -46,14 +58,15 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "--node", default=os.environ.get("NODE_NAME"), help="this node [$NODE_NAME]"
     )
     parser.add_argument("--kubeconfig", help="instead of the pod's own credentials")
-    parser.add_argument("--sample-interval-seconds", type=float, default=5.0)
-    parser.add_argument("--heartbeat-seconds", type=float, default=60.0)
+    parser.add_argument("--sample-interval-seconds", type=_seconds, default=5.0)
+    parser.add_argument("--heartbeat-seconds", type=_seconds, default=60.0)
     _add_node(parser)
 
 
 def _add_discover(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--cpu", default=os.cpu_count(), help="allocatable CPU [the machine's]")
-    parser.add_argument("--memory", help="allocatable memory [the machine's]")
+    add = parser.add_argument
+    add("--cpu", type=_amount, default=os.cpu_count(), help="allocatable CPU [the machine's]")
+    add("--memory", type=_amount, help="allocatable memory [the machine's]")
     _add_node(parser)
 
 
@@ -84,10 +97,10 @@ def _numbers(text: str) -> frozenset[int]:
 def _add_benchmark(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", default="localhost:8000", help="HOST:PORT of Triton's HTTP API")
     parser.add_argument("--model", required=True)
-    parser.add_argument("--max-batch-size", type=int, default=32)
-    parser.add_argument("--time-limit-seconds", type=float, default=300.0)
-    parser.add_argument("--ready-timeout-seconds", type=float, default=300.0)
-    parser.add_argument("--max-instances", type=int, default=8)
+    parser.add_argument("--max-batch-size", type=arguments.whole(1), default=32)
+    parser.add_argument("--time-limit-seconds", type=_seconds, default=300.0)
+    parser.add_argument("--ready-timeout-seconds", type=_seconds, default=300.0)
+    parser.add_argument("--max-instances", type=arguments.whole(1), default=8)
     parser.add_argument("--result", type=Path, default=Path("/dev/termination-log"))
 
 
@@ -96,8 +109,7 @@ def _run(args: argparse.Namespace) -> int:
     from ferryman.agent.publish import Settings  # noqa: PLC0415
 
     if not args.node:
-        print("name this node: --node NAME, or NODE_NAME in the environment")
-        return 2
+        raise InputError("name this node: --node NAME, or NODE_NAME in the environment")
     settings = Settings(
         node_name=args.node,
         cgroup_root=args.cgroup_root,
@@ -153,4 +165,21 @@ def _benchmark(args: argparse.Namespace) -> int:
         max_instances=args.max_instances,
         control_key=os.environ.get(CONTROL_KEY_ENV, ""),
     )
-    return benchmark.run(settings, args.result)
+    # A measurement takes minutes: better to know before that its result has no place.
+    content.expect_writable(args.result)
+    try:
+        return benchmark.run(settings, args.result)
+    except OSError as error:
+        raise content.unwritten(args.result, error) from error
+
+
+def _amount(text: str) -> str:
+    try:
+        quantity.to_units(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
+def _seconds(text: str) -> float:
+    return arguments.number(least=0, unit="seconds")(text)

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from ferryman.api.batching import Batching
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import CandidateStatus, ObservedStatus, PlacementStatus
+from ferryman.cli.tables import Column, Listing
 from ferryman.core.wording import describe_more
 
 NOTHING = "-"
@@ -84,7 +85,7 @@ def show(explanation: Explanation, console: Console) -> None:
         console.print(part, soft_wrap=isinstance(part, Text))
 
 
-def _parts(explanation: Explanation) -> Iterator[Table | Text]:
+def _parts(explanation: Explanation) -> Iterator[RenderableType]:
     namespace, name = explanation.model.key
     yield Text(f"{namespace}/{name}", style="bold")
     yield _facts(_placement_facts(explanation))
@@ -125,17 +126,18 @@ def _placement_facts(explanation: Explanation) -> Iterator[tuple[str, str]]:
         yield "Today", f"a fresh decision would choose {best.node_type} ({best.processor})"
 
 
-def _candidates(explanation: Explanation, listed: Iterable[CandidateStatus], title: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    for column in ("", "NODE TYPE", "PROCESSOR", "NODE"):
-        table.add_column(column, no_wrap=bool(column))
-    for column in ("BENCHMARK", "MEMORY", "UTILISATION", "WORKLOAD"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("REASON", no_wrap=True)
-    table.add_column("WHY", overflow="fold")
+def _candidates(explanation: Explanation, listed: Iterable[CandidateStatus], title: str) -> Listing:
+    terms = ("BENCHMARK", "MEMORY", "UTILISATION", "WORKLOAD")
+    columns = (
+        *map(Column, ("", "NODE TYPE", "PROCESSOR", "NODE")),
+        *(Column(name, right=True) for name in terms),
+        Column("REASON", below=True),
+        Column("WHY", fold=24, below=True),
+    )
+    table = Listing(columns, title=title)
     for candidate in listed:
         here = explanation.is_place(candidate)
-        table.add_row(*_cells(candidate, here=here), style="green" if here else None)
+        table.add(*_cells(candidate, here=here), style="green" if here else "")
     return table
 
 
@@ -207,15 +209,13 @@ def describe(batching: Batching | None) -> str:
     return ", ".join(parts)
 
 
-def _changes(model: InferenceModel) -> Table:
-    table = Table(title="Last changes", title_justify="left")
-    for column in ("TIME", "FROM", "TO", "BY", "OUTCOME", "REASON"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("WHY", overflow="fold")
+def _changes(model: InferenceModel) -> Listing:
+    columns = map(Column, ("TIME", "FROM", "TO", "BY", "OUTCOME", "REASON"))
+    table = Listing((*columns, Column("WHY", fold=24, below=True)), title="Last changes")
     for change in model.status.batching.changes[:SHOWN_CHANGES]:
         before, after = _short(change.before), _short(change.after)
         words = (change.time, before, after, change.actuator, change.outcome, change.reason)
-        table.add_row(*map(Text, words), Text(change.message))
+        table.add(*words, change.message)
     return table
 
 
@@ -225,12 +225,9 @@ def _short(batching: Batching) -> str:
     return ", ".join((*parts, *describe_more(batching)))
 
 
-def _conditions(model: InferenceModel) -> Table:
-    table = Table(title="Conditions", title_justify="left")
-    for column in ("TYPE", "STATUS", "REASON"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("MESSAGE", overflow="fold")
+def _conditions(model: InferenceModel) -> Listing:
+    columns = map(Column, ("TYPE", "STATUS", "REASON"))
+    table = Listing((*columns, Column("MESSAGE", fold=24, below=True)), title="Conditions")
     for condition in model.status.conditions:
-        words = (condition.type, condition.status, condition.reason, condition.message)
-        table.add_row(*map(Text, words))
+        table.add(condition.type, condition.status, condition.reason, condition.message)
     return table

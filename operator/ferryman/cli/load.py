@@ -7,14 +7,18 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Final
+from zipfile import BadZipFile
 
-from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 
+from ferryman.cli import arguments
+from ferryman.cli.errors import Fault, InputError, InterruptedFault, why
+from ferryman.cli.files import content
+from ferryman.cli.tables import Column, Listing
+from ferryman.cli.terminal import console
 from ferryman.clients import load_inputs
-from ferryman.clients.inference import Request
+from ferryman.clients.inference import Request, Signature
 from ferryman.clients.load import generator as load
 from ferryman.clients.load import report as load_report
 from ferryman.clients.load import target as load_target
@@ -23,15 +27,10 @@ from ferryman.clients.load.report import Figures, Interval
 from ferryman.clients.load.target import TargetRefused
 from ferryman.clients.load_inputs import InputInvalid
 
-if TYPE_CHECKING:
-    # argparse has no public name for what add_subparsers returns.
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
-
 Measure = Callable[[Callable[[Interval], None]], Awaitable[LoadResult]]
 
 SHOWN_INTERVALS = 15
-EXIT_UNAVAILABLE = 1
-EXIT_USAGE = 2
+COLUMNS = ("s", "due", "ok", "failed", "p50 ms", "p99 ms", "accuracy")
 
 DESCRIPTION = """\
 Send requests at a fixed rate, however slow the answers are, and measure them.
@@ -42,26 +41,46 @@ table is shown; otherwise one JSON line a second is printed, and a summary at th
 """
 
 
-def add_parser(commands: "Subparsers") -> None:
-    """Add this subcommand."""
-    parser = commands.add_parser(
-        "load",
-        help="send open-loop load to a model and measure the answers",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+EPILOG = """\
+examples:
+  ferryman load --url http://localhost:8000 --model m --rate 50 --duration 30
+  ferryman load --url URL --model M --rate 5 --duration 60 --input FILE.npz
+  ferryman load --url URL --model M --rate 5 --duration 60 --output FILE.csv
+
+Ctrl-C ends the sending; what was measured until then is shown.
+"""
+STATUSES: Final = {
+    0: "it ran to its end, whatever the answers were like",
+    1: "the server does not answer, or does not serve the model",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    positive, count = arguments.number(above=0), arguments.whole(1)
     add = parser.add_argument
     add("--url", required=True, help="http://127.0.0.1:8000, for example, or grpc://127.0.0.1:8001")
     add("--model", required=True, help="the model's name")
-    add("--rate", type=_positive, required=True, metavar="N", help="requests per second")
-    add("--duration", type=_positive, required=True, metavar="S", help="seconds of sending")
+    add("--rate", type=positive, required=True, metavar="N", help="requests per second")
+    add("--duration", type=positive, required=True, metavar="S", help="seconds of sending")
     add("--input", type=Path, metavar="FILE", help=".npz with an array per input, and `labels`")
-    add("--arrivals", choices=("poisson", "constant"), default="poisson", help="default: poisson")
-    add("--seed", type=int, default=0, help="of arrivals and random inputs (default: 0)")
-    add("--batch-size", type=int, default=1, metavar="N", help="rows in a request (default: 1)")
-    add("--deadline-ms", type=_positive, default=5_000.0, metavar="MS", help="default: 5000")
-    add("--clients", type=int, default=1, metavar="N", help="that take turns (default: 1)")
-    add("--max-in-flight", type=int, default=1_024, metavar="N", help="default: 1024")
+    add(
+        "--arrivals",
+        **arguments.one_of(("poisson", "constant")),
+        default="poisson",
+        help="default: poisson",
+    )
+    add(
+        "--seed",
+        type=arguments.whole(0),
+        default=0,
+        metavar="N",
+        help="of arrivals and random inputs (default: 0)",
+    )
+    add("--batch-size", type=count, default=1, metavar="N", help="rows in a request (default: 1)")
+    add("--deadline-ms", type=positive, default=5_000.0, metavar="MS", help="default: 5000")
+    add("--clients", type=count, default=1, metavar="N", help="that take turns (default: 1)")
+    add("--max-in-flight", type=count, default=1_024, metavar="N", help="default: 1024")
     add("--new-connections", action="store_true", help="one for each request")
     add("--json", action="store_true", help="print JSON lines on a terminal too")
     add("--output", type=Path, metavar="FILE", help="write each request to a .csv or .jsonl file")
@@ -69,20 +88,33 @@ def add_parser(commands: "Subparsers") -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the load test; return 0 when it ran, whatever the answers were like."""
+    if args.input == content.STANDARD_INPUT:
+        raise InputError("--input: an .npz is read in pieces: name a file instead of `-`")
+    if args.output:
+        # The load takes its time: better to know before that its account has no place.
+        content.expect_writable(args.output)
+    stop = asyncio.Event()
     try:
-        result = asyncio.run(_load(args))
-        if args.output:
-            load_report.write(args.output, result.records)
+        result = asyncio.run(_load(args, stop))
     except TargetUnavailable as error:
-        print(f"ferryman load: {error}", file=sys.stderr)
-        return EXIT_UNAVAILABLE
-    except (TargetRefused, InputInvalid, OSError, ValueError) as error:
-        print(f"ferryman load: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        raise Fault(str(error)) from error
+    except (TargetRefused, InputInvalid, ValueError) as error:
+        raise InputError(str(error)) from error
+    if args.output:
+        _write(args.output, result)
+    if stop.is_set():
+        raise InterruptedFault("interrupted: the figures are of what was sent until then")
     return 0
 
 
-async def _load(args: argparse.Namespace) -> LoadResult:
+def _write(path: Path, result: LoadResult) -> None:
+    try:
+        load_report.write(path, result.records)
+    except OSError as error:
+        raise content.unwritten(path, error) from error
+
+
+async def _load(args: argparse.Namespace, stop: asyncio.Event) -> LoadResult:
     url = load_target.check(args.url)
     requests = await _requests(url, args)
     settings = LoadSettings(
@@ -95,7 +127,6 @@ async def _load(args: argparse.Namespace) -> LoadResult:
         clients=max(1, args.clients),
         new_connections=args.new_connections,
     )
-    stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
 
     async def measure(on_interval: Callable[[Interval], None]) -> LoadResult:
@@ -113,34 +144,41 @@ async def _load(args: argparse.Namespace) -> LoadResult:
 async def _requests(url: str, args: argparse.Namespace) -> Sequence[Request]:
     signature = await load.signature_of(url, args.model)
     if args.input:
-        return load_inputs.from_file(args.input, signature, args.batch_size)
+        return _from_file(args, signature)
     return load_inputs.random_requests(signature, args.batch_size, args.seed)
+
+
+def _from_file(args: argparse.Namespace, signature: Signature) -> Sequence[Request]:
+    try:
+        return load_inputs.from_file(args.input, signature, args.batch_size)
+    except (OSError, EOFError, BadZipFile) as error:
+        said = why(error) if isinstance(error, OSError) else f"it is no .npz file: {error}"
+        raise InputError(f"{args.input} cannot be read: {said}") from error
 
 
 async def _show(args: argparse.Namespace, measure: Measure) -> LoadResult:
     """Show the last seconds as a table that fills while the load runs."""
-    console = Console()
+    screen = console()
     intervals: list[Interval] = []
-    with Live(_table(args, intervals), console=console, auto_refresh=False) as live:
+    with Live(_table(args, intervals), console=screen, auto_refresh=False) as live:
 
         def on_interval(interval: Interval) -> None:
             intervals.append(interval)
             live.update(_table(args, intervals), refresh=True)
 
         result = await measure(on_interval)
-    console.print(_in_words(result), markup=False, highlight=False, soft_wrap=True)
+    screen.print(_in_words(result), markup=False, soft_wrap=True)
     return result
 
 
-def _table(args: argparse.Namespace, intervals: Sequence[Interval]) -> Table:
+def _table(args: argparse.Namespace, intervals: Sequence[Interval]) -> Listing:
     done_s = intervals[-1].t if intervals else 0.0
-    table = Table(title=f"{args.model}: {args.rate:g}/s, {done_s:.0f} of {args.duration:g} s")
-    for column in ("s", "due", "ok", "failed", "p50 ms", "p99 ms", "accuracy"):
-        table.add_column(column, justify="right")
+    title = f"{args.model}: {args.rate:g}/s, {done_s:.0f} of {args.duration:g} s"
+    table = Listing((Column(name, right=True) for name in COLUMNS), title=title)
     for interval in intervals[-SHOWN_INTERVALS:]:
         figures = interval.figures
         counts = (f"{interval.t:.0f}", interval.sent, figures.ok, figures.failed)
-        table.add_row(*map(str, counts), *_measured(figures))
+        table.add(*map(str, counts), *_measured(figures))
     return table
 
 
@@ -168,10 +206,3 @@ def _ms(value: float | None) -> str:
 
 def _print_json(value: object) -> None:
     print(json.dumps(value), flush=True)
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not greater than 0")
-    return value

@@ -1,79 +1,158 @@
-"""The entry point of ``ferryman``: one subcommand a module, loaded only when it is called."""
+"""The entry point of ``ferryman``: one table of commands, and one way in which they end.
 
-import argparse
+A command's module says what it is for (``DESCRIPTION``, ``EPILOG``, ``STATUSES``), takes its
+arguments (``add_arguments``) and runs (``run``). It is imported only when it is called.
+"""
+
 import importlib
 import os
+import signal
 import sys
+import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import Final
 
 from ferryman import __version__
+from ferryman.cli import errors, terminal
+from ferryman.cli.arguments import HelpFormatter, Parser, statuses
+from ferryman.cli.errors import Fault, ReaderGoneError
 
-#: Subcommand -> (module, what it does). A module offers ``add_parser`` and ``run``.
-COMMANDS = {
-    "explain": ("ferryman.cli.explain", "show where a model went, every candidate, and why"),
-    "nodes": ("ferryman.cli.nodes", "show node types: benchmark, utilisation, free capacity"),
-    "benchmark": (
-        "ferryman.cli.benchmarking.benchmark",
-        "measure a node's type again and show the table",
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Where a subcommand is, and what it does."""
+
+    module: str
+    summary: str
+
+    def load(self) -> ModuleType:
+        """Return its module."""
+        return importlib.import_module(f"ferryman.cli.{self.module}")
+
+
+COMMANDS: Final = {
+    "explain": Command("explain", "show where a model went, every candidate, and why"),
+    "nodes": Command("nodes", "show node types: benchmark, utilisation, free capacity"),
+    "benchmark": Command(
+        "benchmarking.benchmark", "measure a node's type again and show the table"
     ),
-    "place": ("ferryman.cli.place", "place a whole fleet offline: what fits where, at what cost"),
-    "load": ("ferryman.cli.load", "send open-loop load to a model and measure the answers"),
-    "tune": ("ferryman.cli.tuning.tune", "tune a model on any running Triton, without Kubernetes"),
-    "simulate": ("ferryman.cli.simulate", "try a batching algorithm on a simulated model"),
-    "operator": ("ferryman.cli.operator", "run the operator (what its Deployment runs)"),
-    "agent": ("ferryman.cli.agent", "run the node agent, or one of its parts by hand"),
+    "place": Command("place", "place a whole fleet offline: what fits where, at what cost"),
+    "load": Command("load", "send open-loop load to a model and measure the answers"),
+    "tune": Command("tuning.tune", "tune a model on any running Triton, without Kubernetes"),
+    "simulate": Command("simulate", "try a batching algorithm on a simulated model"),
+    "operator": Command("operator", "run the operator (what its Deployment runs)"),
+    "agent": Command("agent", "run the node agent, or one of its parts by hand"),
 }
+#: Set to anything: a fault of Ferryman's own is shown with all of its traceback.
+TRACEBACK_ENV: Final = "FERRYMAN_TRACEBACK"
 
-EPILOG = """\
+EPILOG: Final = f"""\
 examples:
-  ferryman explain resnet50                        why a model is where it is
-  ferryman explain --snapshot FILE --output json   the same decision offline
-  ferryman nodes --plot FILE.svg                   what each node type can do, and how busy it is
-  ferryman benchmark NODE --wait                   measure a node's type again
-  ferryman place --snapshot FILE --add l4=4        what if there were four more nodes
-  ferryman simulate --scenario FILE                what tuning would do, and the best there is
-  ferryman tune --url HOST:8001 --model M --p99 50ms   tune any Triton, without Kubernetes
-  ferryman load --url http://127.0.0.1:8000 --model resnet50 --rate 50 --duration 30
+  ferryman explain resnet50                 why a model is where it is
+  ferryman explain --snapshot FILE -o json  the same decision offline
+  ferryman nodes --plot FILE.svg            what each node type can do
+  ferryman benchmark NODE --wait            measure a node's type again
+  ferryman place --snapshot FILE --add l4=4    what if there were four more nodes
+  ferryman simulate --scenario FILE         what tuning would do, and the best
+  ferryman tune --url HOST --model M --p99 50ms  tune any Triton
+  ferryman load --url URL --model M --rate 50 --duration 30
 
-Installed as kubectl-ferryman, every command is also `kubectl ferryman …`.
+Installed as kubectl-ferryman, every command is also `kubectl ferryman …`. The file `-` is
+standard input wherever a file of text is read.
+
+{statuses(errors.EXIT_STATUSES)}
+
+COMMAND --help says what a command has besides.
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit status."""
     argv = sys.argv[1:] if argv is None else argv
-    chosen = argv[0] if argv and argv[0] in COMMANDS else None
-    args = _parser(chosen).parse_args(argv)
-    if chosen is None:
-        return 2
+    chosen = argv[0] if argv and argv[0] in COMMANDS else ""
+    with terminal.screens():
+        try:
+            return _ended(chosen, argv)
+        finally:
+            terminal.abandon()
+
+
+def _ended(chosen: str, argv: Sequence[str]) -> int:
+    """Run a subcommand to whatever end; every fault ends here, in its words and its status."""
     try:
-        status: int = importlib.import_module(COMMANDS[chosen][0]).run(args)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read our output (head, less) has seen enough; the interpreter's own flush at
-        # exit must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        try:
+            return _run(chosen, argv)
+        finally:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        # A second Ctrl-C ends what is left of us at once, without a word.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        return _fail(chosen, "interrupted", errors.INTERRUPTED)
+    except ReaderGoneError as gone:
+        return gone.status
+    except Fault as fault:
+        return _fail(chosen, str(fault), fault.status)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(chosen, f"{where}{errors.why(error)}", errors.FAILED)
+    except Exception as error:  # noqa: BLE001  said as what it is
+        return _broken(chosen, error)
+
+
+def _run(chosen: str, argv: Sequence[str]) -> int:
+    args = _parser(chosen).parse_args(argv)
+    status: int = COMMANDS[chosen].load().run(args)
     return status
 
 
-def _parser(chosen: str | None) -> argparse.ArgumentParser:
+def _broken(chosen: str, error: Exception) -> int:
+    """Say what broke and where, in a line that can be reported."""
+    if os.environ.get(TRACEBACK_ENV):
+        traceback.print_exception(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    advice = f"please report it ({TRACEBACK_ENV}=1 shows the whole way there)"
+    return _fail(chosen, f"a fault of Ferryman's own, at {where}: {said}; {advice}", errors.BROKEN)
+
+
+def _fail(chosen: str, message: str, status: int) -> int:
+    try:
+        terminal.say(chosen, message)
+    except Fault:
+        # Nobody can be told; the exit status says it.
+        return status
+    return status
+
+
+def _parser(chosen: str) -> Parser:
     """Build the parser; only the chosen subcommand's module is imported, so that start is quick."""
     prog = "kubectl ferryman" if Path(sys.argv[0]).name == "kubectl-ferryman" else "ferryman"
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=prog,
         description="Place Triton models on the best node type and tune their batching live.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"ferryman {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, (module, summary) in COMMANDS.items():
-        if name == chosen:
-            importlib.import_module(module).add_parser(commands)
-        else:
-            commands.add_parser(name, help=summary)
+    for name, command in COMMANDS.items():
+        if name != chosen:
+            commands.add_parser(name, help=command.summary)
+            continue
+        module = command.load()
+        known = {**errors.EXIT_STATUSES, **getattr(module, "STATUSES", {})}
+        own = commands.add_parser(
+            name,
+            help=command.summary,
+            description=module.DESCRIPTION,
+            epilog=f"{module.EPILOG}\n{statuses(known)}\n",
+            formatter_class=HelpFormatter,
+        )
+        module.add_arguments(own)
     return parser
 
 

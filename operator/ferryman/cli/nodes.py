@@ -2,28 +2,17 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from rich.console import Console
-
-from ferryman.cli import nodes_view
+from ferryman.cli import arguments, nodes_view
 from ferryman.cli.benchmarking import curve_plot
-from ferryman.cli.errors import GatherError
-from ferryman.cli.files import snapshot_file
-from ferryman.cli.files.snapshot_file import SnapshotError
+from ferryman.cli.errors import Fault
+from ferryman.cli.files import content, snapshot_file
+from ferryman.cli.terminal import console, say
 from ferryman.core.placement import node_types
+from ferryman.core.placement.node_types import NodeTypeSummary
 from ferryman.core.snapshot import NodeView
-
-if TYPE_CHECKING:
-    # argparse has no public name for what add_subparsers returns.
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
-
-EXIT_FAILED = 1
-#: Wide enough for a table where the output is no terminal.
-PLAIN_WIDTH = 240
 
 DESCRIPTION = """\
 Show every node type: its nodes, its processors, what the reference benchmark measured on them,
@@ -38,45 +27,32 @@ there; other pods show in UTILISATION.
 
 EPILOG = """\
 examples:
-  ferryman nodes                          the table
-  ferryman nodes -o json                  everything, with every row of every benchmark
-  ferryman nodes --plot throughput.svg    throughput and latency against batch size
-  ferryman nodes --snapshot FILE          of a saved snapshot (docs/snapshot-format.md)
-  ferryman benchmark NODE --wait          measure a node's type again
+  ferryman nodes                        the table
+  ferryman nodes -o json                everything, each benchmark's rows included
+  ferryman nodes --plot throughput.svg  throughput and latency against batch size
+  ferryman nodes --snapshot FILE        of a saved snapshot (docs/snapshot-format.md)
+  ferryman benchmark NODE --wait        measure a node's type again
 """
 
 
-def add_parser(commands: "Subparsers") -> None:
-    """Add this subcommand."""
-    parser = commands.add_parser(
-        "nodes",
-        help="show node types: benchmark, utilisation, free capacity",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
     add = parser.add_argument
     add("--context", metavar="NAME", help="a context of the kubeconfig instead of the current one")
     add("--snapshot", type=Path, metavar="FILE", help="of this snapshot, without a cluster")
-    add("-o", "--output", choices=("table", "json"), default="table", help="default: table")
-    add("--plot", type=Path, metavar="FILE.svg", help="also draw all load performance tables")
+    add("--plot", type=_svg, metavar="FILE.svg", help="also draw all load performance tables")
+    arguments.add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Show the node types; return 0 unless they cannot be read or the plot not be written."""
-    try:
-        types = node_types.summarise(_nodes(args))
-        if args.plot is not None:
-            _write(args.plot, curve_plot.plot(types))
-    except (SnapshotError, OSError, ValueError) as error:
-        for line in str(error).splitlines():
-            print(f"ferryman nodes: {line}", file=sys.stderr)
-        return EXIT_FAILED
+    """Show the node types. Raises Fault when they cannot be read, or the plot not be written."""
+    types = node_types.summarise(_nodes(args))
+    if args.plot is not None:
+        _draw(args.plot, types)
     if args.output == "json":
         print(json.dumps(nodes_view.as_json(types), indent=2, ensure_ascii=False))
     else:
-        console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
-        nodes_view.show(types, console)
+        nodes_view.show(types, console())
     return 0
 
 
@@ -84,17 +60,29 @@ def _nodes(args: argparse.Namespace) -> Sequence[NodeView]:
     if args.snapshot is not None:
         found, warnings = snapshot_file.read(args.snapshot)
         for warning in warnings:
-            print(f"ferryman nodes: {warning}", file=sys.stderr)
+            say("nodes", warning)
         return found.nodes
     # Imported here: the Kubernetes client takes a second that --snapshot need not wait for.
     from ferryman.cli.gather import gather_nodes  # noqa: PLC0415
 
+    return gather_nodes(args.context)
+
+
+def _draw(path: Path, types: Sequence[NodeTypeSummary]) -> None:
     try:
-        return gather_nodes(args.context)
-    except GatherError as error:
-        raise SnapshotError(str(error)) from error
+        picture = curve_plot.plot(types)
+    except ValueError as error:
+        raise Fault(str(error)) from error
+    content.write(path, picture)
+    say("nodes", f"wrote {path}")
 
 
-def _write(path: Path, svg: str) -> None:
-    path.write_text(svg, encoding="utf-8")
-    print(f"ferryman nodes: wrote {path}", file=sys.stderr)
+def _svg(text: str) -> Path:
+    """Return where to draw; no other format is written, so that no drawing library is needed."""
+    path = Path(text)
+    if path.suffix.lower() != ".svg" and path != content.STANDARD_INPUT:
+        raise argparse.ArgumentTypeError(
+            f"{text}: a plot is written as SVG only: name a file that ends in .svg "
+            "(browsers show it, rsvg-convert and Inkscape make PNG of it)"
+        )
+    return path

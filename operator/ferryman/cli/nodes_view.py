@@ -4,24 +4,24 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from ferryman.api.node_profile import Benchmark, BenchmarkPoint, Processor
+from ferryman.cli.tables import Column, Listing
 from ferryman.core.placement.node_types import NodeTypeSummary, Spread
 
 NOTHING = "-"
 NO_PROFILE = "(no profile)"
 _COLUMNS = (
-    "NODE TYPE",
-    "NODES",
-    "PROCESSOR",
-    "RUNTIME",
-    "PEAK",
-    "MEASURED",
-    "UTILISATION",
-    "MEMORY",
-    "FREE",
+    Column("NODE TYPE"),
+    Column("NODES", fold=8),
+    Column("PROCESSOR", fold=20),
+    Column("RUNTIME"),
+    Column("PEAK"),
+    Column("MEASURED", fold=16),
+    Column("UTILISATION", fold=11),
+    Column("MEMORY", fold=11),
+    Column("FREE", fold=16),
 )
 
 
@@ -35,12 +35,10 @@ def show(types: Sequence[NodeTypeSummary], console: Console) -> None:
     if not types:
         console.print("no nodes")
         return
-    table = Table(box=None, padding=(0, 3, 0, 0))
-    for column in _COLUMNS:
-        table.add_column(column, overflow="fold")
+    table = Listing(_COLUMNS, lines=False)
     for kind in types:
         for row in _rows(kind):
-            table.add_row(*map(Text, row))
+            table.add(*row)
     console.print(table)
     for line in remarks(types):
         console.print(Text(line), soft_wrap=True)

@@ -5,15 +5,17 @@ import asyncio
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ferryman.cli import arguments
 from ferryman.cli.prices import price
 
-if TYPE_CHECKING:
-    SubParsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
-
+HIGHEST_PORT = 65_535
 DEFAULT_NAMESPACE = "ferryman-system"
 
+DESCRIPTION = """\
+Place models, serve them and tune their batching until told to stop (SIGTERM, or Ctrl-C: both end
+with 0). What happens is logged on standard error, one JSON object a line.
+"""
 EPILOG = """\
 examples:
   ferryman operator                                in a pod, for all namespaces
@@ -22,15 +24,8 @@ examples:
 """
 
 
-def add_parser(subparsers: "SubParsers") -> None:
-    """Add the subcommand's parser."""
-    parser = subparsers.add_parser(
-        "operator",
-        help="run the operator (what its Deployment runs)",
-        description="Place models, serve them and tune their batching until told to stop.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
     parser.add_argument(
         "--namespace",
         default=os.environ.get("POD_NAMESPACE", DEFAULT_NAMESPACE),
@@ -69,9 +64,17 @@ def add_parser(subparsers: "SubParsers") -> None:
     parser.add_argument(
         "--host", default="", help="address of /healthz and /metrics (default: all, IPv4 and IPv6)"
     )
-    parser.add_argument("--port", type=int, default=8080, help="their port; 0: any free one")
     parser.add_argument(
-        "--log-level", default="info", choices=("debug", "info", "warning", "error")
+        "--port",
+        type=arguments.whole(0, HIGHEST_PORT),
+        default=8080,
+        help="their port; 0: any free one",
+    )
+    parser.add_argument(
+        "--log-level",
+        **arguments.one_of(("debug", "info", "warning", "error")),
+        default="info",
+        help="default: info",
     )
 
 

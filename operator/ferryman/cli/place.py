@@ -7,10 +7,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, get_args
+from typing import Final, get_args
 
-from ferryman.cli import place_view
-from ferryman.cli.files import fleet_file
+from ferryman.cli import arguments, place_view
+from ferryman.cli.files import content, fleet_file
 from ferryman.cli.files.fleet_file import FleetError
 from ferryman.cli.place_view import Answer
 from ferryman.core.fleet.fleet import Fleet
@@ -18,12 +18,9 @@ from ferryman.core.fleet.options import Policy, offers
 from ferryman.core.fleet.packing import left
 from ferryman.core.fleet.solve import TIME_LIMIT_S, solve
 
-if TYPE_CHECKING:
-    # argparse has no public name for what add_subparsers returns.
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
-
 EXIT_NOT_ALL: Final = 1
-EXIT_BAD_FILE: Final = 2
+#: A day.
+LONGEST_S: Final = 86_400
 
 DESCRIPTION = """\
 Place all models of a file on its node types together, at the least cost that meets their
@@ -37,29 +34,21 @@ The answer is one of
   Unknown     not all models were placed, and it is not proved that they cannot be
 """
 EPILOG = """\
-exit status: 0 all models are placed, 1 not all of them, 2 the file or an option is wrong
-
 examples:
-  ferryman place --snapshot FILE                         where each model goes
-  ferryman place --snapshot FILE --add l4=4              what if there were four more L4 nodes
-  ferryman place --snapshot FILE --policy Cheapest --output json   by price, for a program
+  ferryman place --snapshot FILE                where each model goes
+  ferryman place --snapshot FILE --add l4=4     what if there were four more L4 nodes
+  ferryman place --snapshot FILE --policy Cheapest -o json  by price, for a program
 """
+STATUSES: Final = {0: "all models are placed", EXIT_NOT_ALL: "not all models are placed"}
 
 
-def add_parser(commands: "Subparsers") -> None:
-    """Add this subcommand."""
-    parser = commands.add_parser(
-        "place",
-        help="place a whole fleet offline",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
     add = parser.add_argument
-    add("--snapshot", type=Path, required=True, metavar="FILE", help="YAML or JSON")
+    add("--snapshot", type=Path, required=True, metavar="FILE", help="YAML or JSON; - is stdin")
     add(
         "--policy",
-        choices=get_args(Policy),
+        **arguments.one_of(get_args(Policy)),
         default="BestFit",
         help="BestFit: the smallest share of nodes; Cheapest: the lowest price; default: BestFit",
     )
@@ -73,23 +62,21 @@ def add_parser(commands: "Subparsers") -> None:
     )
     add(
         "--time-limit",
-        type=_seconds,
+        type=arguments.number(above=0, most=LONGEST_S, unit="seconds"),
         default=TIME_LIMIT_S,
         metavar="SECONDS",
         help=f"for the programs; the local search comes on top; default: {TIME_LIMIT_S:g}",
     )
-    add("-o", "--output", choices=("table", "json"), default="table", help="default: table")
+    arguments.add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Place; return 0 if all models are placed, 1 if not, 2 for a file that is no fleet."""
+    """Place; return 0 if all models are placed, 1 if not. Raises FleetError."""
+    fleet = fleet_file.with_more(fleet_file.read(args.snapshot), _sums(args.add))
     try:
-        fleet = fleet_file.with_more(fleet_file.read(args.snapshot), _sums(args.add))
         answer = place(fleet, args.policy, args.time_limit)
-    except FleetError as error:
-        return _fail(str(error))
     except ValueError as error:
-        return _fail(f"{args.snapshot}: {error}")
+        raise FleetError(f"{content.name(args.snapshot)}: {error}") from error
     if args.output == "json":
         print(json.dumps(place_view.as_json(answer), indent=2))
     else:
@@ -131,16 +118,3 @@ def _more(text: str) -> tuple[str, int]:
 
 def _sums(added: list[tuple[str, int]]) -> dict[str, int]:
     return {name: sum(n for other, n in added if other == name) for name, _ in added}
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 86_400:  # noqa: PLR2004  # a day
-        raise argparse.ArgumentTypeError("must be above 0, and no more than a day")
-    return value
-
-
-def _fail(message: str) -> int:
-    for line in message.splitlines():
-        print(f"ferryman place: {line}", file=sys.stderr)
-    return EXIT_BAD_FILE

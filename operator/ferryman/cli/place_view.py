@@ -1,21 +1,16 @@
 """What ``ferryman place`` shows: where each model goes, what is left, and what is not placed."""
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Final
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
+from ferryman.cli.tables import Column, Listing
+from ferryman.cli.terminal import console
 from ferryman.core.fleet.fleet import Fleet
 from ferryman.core.fleet.options import Offers, Policy, in_words
 from ferryman.core.fleet.problem import Amounts, Placed, Solution
 
-#: Wide enough where the output is no terminal.
-PLAIN_WIDTH: Final = 160
 _DECIMALS: Final = 6
 _UNITS: Final = {"BestFit": "nodes", "Cheapest": "per hour"}
 
@@ -109,12 +104,12 @@ def _model(answer: Answer, name: str, moves: Mapping[str, bool]) -> dict[str, An
 
 def show(answer: Answer) -> None:
     """Print the answer as tables, and what it amounts to in words."""
-    console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
-    console.print(_models(answer))
-    console.print(_node_types(answer))
+    screen = console()
+    screen.print(_models(answer))
+    screen.print(_node_types(answer))
     for line in _words(answer):
         # Names are any words: what looks like markup in one is none.
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+        screen.print(line, soft_wrap=True, markup=False)
 
 
 def _words(answer: Answer) -> Iterator[str]:
@@ -130,13 +125,14 @@ def _words(answer: Answer) -> Iterator[str]:
     yield f"Cost {answer.cost:.3f} {unit}{counted}; all models together: {bound}"
 
 
-def _models(answer: Answer) -> Table:
-    table = Table()
-    for column in ("model", "node type", "class"):
-        table.add_column(column)
-    for column in ("replicas", "batch", "share each", f"cost, {_UNITS[answer.policy]}"):
-        table.add_column(column, justify="right")
-    table.add_column("")
+def _models(answer: Answer) -> Listing:
+    numbers = ("replicas", "batch", "share each", f"cost, {_UNITS[answer.policy]}")
+    columns = (
+        *map(Column, ("model", "node type", "class")),
+        *(Column(name, right=True) for name in numbers),
+        Column(""),
+    )
+    table = Listing(columns)
     moves = answer.moves()
     for name, placed in answer.solution.placed.items():
         option = placed.option
@@ -146,22 +142,24 @@ def _models(answer: Answer) -> Table:
             *(str(size.batch_size), f"{_share(placed):.0%}", f"{option.cost:.3f}"),
             "moved" if moves[name] else "",
         )
-        table.add_row(*map(Text, cells))
+        table.add(*cells)
     return table
 
 
-def _node_types(answer: Answer) -> Table:
-    table = Table()
-    table.add_column("node type")
-    table.add_column("nodes", justify="right")
-    table.add_column("used", justify="right")
-    table.add_column("left on all of them")
+def _node_types(answer: Answer) -> Listing:
+    columns = (
+        Column("node type"),
+        Column("nodes", right=True),
+        Column("used", right=True),
+        Column("left on all of them", fold=24),
+    )
+    table = Listing(columns)
     for kind in answer.fleet.node_types:
         nodes = answer.left[kind.name]
         names = sorted({name for node in nodes for name in node})
         amounts = (in_words(name, sum(node[name] for node in nodes)) for name in names)
         used = str(_used(answer, kind.name))
-        table.add_row(*map(Text, (kind.name, str(kind.count), used, ", ".join(amounts))))
+        table.add(kind.name, str(kind.count), used, ", ".join(amounts))
     return table
 
 

@@ -4,65 +4,97 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import Final, get_args
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ferryman.api.batching import Batching, BatchingSpec
-from ferryman.cli import simulate_view
-from ferryman.cli.files import scenario_file
+from ferryman.cli import arguments, simulate_view
+from ferryman.cli.files import content, scenario_file
 from ferryman.cli.files.scenario_file import ScenarioError
 from ferryman.cli.simulate_view import Comparison
+from ferryman.cli.terminal import console, say
 from ferryman.core.simulator import loads, oracle, simulation
+from ferryman.core.simulator.figures import Floats
+from ferryman.core.simulator.oracle import Static
 from ferryman.core.simulator.scenario import MAX_REPLICAS, MAX_SEED, Scenario
 from ferryman.core.simulator.tuned_run import Tuned
 from ferryman.core.tuners.select import TunerState, tune
 
-if TYPE_CHECKING:
-    # argparse has no public name for what add_subparsers returns.
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
-
-EXIT_FAILED = 1
 #: Nothing ever changes.
 FIXED = "Fixed"
 ALGORITHMS = (*get_args(BatchingSpec.model_fields["algorithm"].annotation), FIXED)
-#: Long work says how far it is, this often.
+#: Long work says how far it is, this often, where no bar can be drawn.
 PROGRESS_EVERY_S = 2.0
+#: Instead of a number of configurations.
+ALL: Final = "all"
 
 DESCRIPTION = """\
 Let a batching algorithm tune a simulated model, window by window, with the operator's own code,
-and compare it with the best configuration that never changes (the oracle, found by trying them
-all). The format of a scenario is described in docs/scenario-format.md. The same scenario and seed
-always give the same figures.
+and compare it with the best configuration that never changes: the oracle, found by trying. Where
+trying all of them would take long, a coarser selection is tried, and the answer says so. The format
+of a scenario is described in docs/scenario-format.md. The same scenario, seed and selection always
+give the same figures.
+"""
+EPILOG = """\
+examples:
+  ferryman simulate --scenario - <<END
+  serviceTime: {coefficients: {t0: 5, a: 1}}
+  arrivals: {poisson: {ratePerSecond: 50}}
+  objectives: {latency: {percentile: 99, targetMilliseconds: 50}}
+  END
+  ferryman simulate --scenario FILE --no-oracle   what the algorithm does, at once
+  ferryman simulate --scenario FILE --oracle all  each configuration, however long it takes
+  ferryman simulate --scenario FILE --algorithm Trend --seed 7 -o json  for a program
 """
 
 
-def add_parser(commands: "Subparsers") -> None:
-    """Add this subcommand."""
-    parser = commands.add_parser(
-        "simulate",
-        help="run a batching algorithm on a simulated model and compare it with the best",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
     add = parser.add_argument
-    add("--scenario", type=Path, required=True, metavar="FILE", help="YAML or JSON")
-    add("--algorithm", choices=ALGORITHMS, help="instead of the scenario's")
-    add("--seed", type=_seed, metavar="N", help="instead of the scenario's")
-    add("--replicas", type=_replicas, metavar="N", help="Triton pods, instead of the scenario's")
-    add("-o", "--output", choices=("table", "json"), default="table", help="default: table")
+    add("--scenario", type=Path, required=True, metavar="FILE", help="YAML or JSON; - is stdin")
+    add("--algorithm", **arguments.one_of(ALGORITHMS), help="instead of the scenario's")
+    add(
+        "--seed",
+        type=arguments.whole(0, MAX_SEED),
+        metavar="N",
+        help="instead of the scenario's",
+    )
+    add(
+        "--replicas",
+        type=arguments.whole(1, MAX_REPLICAS),
+        metavar="N",
+        help="Triton pods, instead of the scenario's",
+    )
+    search = parser.add_mutually_exclusive_group()
+    search.add_argument(
+        "--oracle",
+        type=_tries,
+        metavar="N",
+        help=f"try about N configurations for the oracle, or `{ALL}` of them (default: as many as "
+        f"take {oracle.AFFORDABLE_REQUESTS // 10**6} million simulated requests)",
+    )
+    search.add_argument("--no-oracle", action="store_true", help="do without the oracle")
+    arguments.add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Simulate; return 0 unless the scenario cannot be had."""
+    """Simulate. Raises ScenarioError when the scenario cannot be had."""
     changes = {"seed": args.seed, "replicas": args.replicas}
     given = {field: value for field, value in changes.items() if value is not None}
+    scenario, gaps_s = scenario_file.read(args.scenario)
+    scenario = scenario.with_(**given)
     try:
-        scenario, gaps_s = scenario_file.read(args.scenario)
-        compared = compare(scenario.with_(**given), gaps_s, args.algorithm)
-    except ScenarioError as error:
-        return _fail(str(error))
+        arrivals_s = loads.draw(scenario, gaps_s)
     except ValueError as error:
-        return _fail(f"{args.scenario}: arrivals: {error}")
+        raise ScenarioError(f"{content.name(args.scenario)}: arrivals: {error}") from error
+    most = 0 if args.no_oracle else args.oracle
+    if most is None:
+        most = oracle.affordable(sum(map(len, arrivals_s)))
+    compared = compare(scenario, arrivals_s, args.algorithm, most)
     if args.output == "json":
         print(json.dumps(simulate_view.as_json(compared), indent=2))
     else:
@@ -71,66 +103,85 @@ def run(args: argparse.Namespace) -> int:
 
 
 def compare(
-    scenario: Scenario, gaps_s: tuple[float, ...], algorithm: str | None = None
+    scenario: Scenario, arrivals_s: Sequence[Floats], algorithm: str | None, most: float
 ) -> Comparison:
     """Run an algorithm (None: the scenario's) and the static contenders.
 
-    Raises ValueError for an unusable trace.
+    The oracle is found among at most so many configurations; 0 does without.
     """
     name = algorithm or _stated(scenario)
     if name != FIXED:
         scenario = scenario.with_(batching=scenario.batching.with_(algorithm=name))
     tuned = Tuned(None) if name == FIXED else Tuned(tune, TunerState())
-    arrivals_s = loads.draw(scenario, gaps_s)
     limits = scenario.batching.limits
     largest = Batching(
         max_batch_size=limits.max_batch_size.max,
         max_queue_delay_microseconds=limits.max_queue_delay_microseconds.min,
         instances=limits.instances.min,
     )
+    run_of_it = simulation.simulate(scenario, arrivals_s, tuned)
+    best, tried = _oracle(scenario, arrivals_s, most)
     return Comparison(
         scenario=scenario,
         algorithm=name,
-        run=simulation.simulate(scenario, arrivals_s, tuned),
+        run=run_of_it,
         first=oracle.serve(scenario, arrivals_s, scenario.start),
         largest=oracle.serve(scenario, arrivals_s, largest),
-        oracle=oracle.find(scenario, arrivals_s, _Progress()),
+        oracle=best,
+        tried=tried,
+        of=len(oracle.candidates(scenario)),
     )
+
+
+def _oracle(
+    scenario: Scenario, arrivals_s: Sequence[Floats], most: float
+) -> tuple[Static | None, int]:
+    """Return the oracle and among how many configurations it was found."""
+    if not most:
+        return None, 0
+    among = oracle.candidates(scenario, None if most == float("inf") else int(most))
+    with _progress(len(among)) as tell:
+        return oracle.find(scenario, arrivals_s, tell, among), len(among)
 
 
 def _stated(scenario: Scenario) -> str:
     return FIXED if scenario.batching.mode == "Fixed" else scenario.batching.algorithm
 
 
-class _Progress:
-    """Tells on standard error how far the oracle's search is, where it takes long."""
+@contextmanager
+def _progress(total: int) -> Iterator[oracle.Progress]:
+    """Tell on standard error how far the oracle's search is: as a bar, or now and then a line."""
+    if not sys.stderr.isatty():
+        yield _Lines()
+        return
+    columns = (
+        TextColumn("static configurations"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("time left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
+        task = bar.add_task("oracle", total=total)
+        yield lambda done, _of: bar.update(task, completed=done)
+
+
+class _Lines:
+    """Says how far it is, and about how long the rest takes."""
 
     def __init__(self) -> None:
-        self._told_at_s = time.monotonic()
+        self._began_s = self._told_at_s = time.monotonic()
 
     def __call__(self, done: int, of: int) -> None:
         now_s = time.monotonic()
         if now_s - self._told_at_s >= PROGRESS_EVERY_S:
             self._told_at_s = now_s
-            print(f"ferryman simulate: {done} of {of} static configurations", file=sys.stderr)
+            left_s = (now_s - self._began_s) / done * (of - done)
+            left = f"about {left_s:.0f} s left"
+            say("simulate", f"{done} of {of} static configurations, {left}")
 
 
-def _seed(text: str) -> int:
-    return _number(text, 0, MAX_SEED)
-
-
-def _replicas(text: str) -> int:
-    return _number(text, 1, MAX_REPLICAS)
-
-
-def _number(text: str, least: int, most: int) -> int:
-    value = int(text)
-    if not least <= value <= most:
-        raise argparse.ArgumentTypeError(f"must be from {least} to {most}")
-    return value
-
-
-def _fail(message: str) -> int:
-    for line in message.splitlines():
-        print(f"ferryman simulate: {line}", file=sys.stderr)
-    return EXIT_FAILED
+def _tries(text: str) -> float:
+    if text.lower() == ALL:
+        return float("inf")
+    return arguments.whole(1)(text)

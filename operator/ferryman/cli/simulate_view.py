@@ -1,13 +1,12 @@
 """What ``ferryman simulate`` shows: one algorithm beside configurations that never change."""
 
-import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from ferryman.api.batching import Batching
+from ferryman.cli.tables import Column, Listing
+from ferryman.cli.terminal import console
 from ferryman.cli.tuning.lines import needs_words
 from ferryman.core.simulator.figures import Figures, windows_to_converge
 from ferryman.core.simulator.oracle import Static
@@ -16,8 +15,6 @@ from ferryman.core.simulator.tuned_run import CapacityShortage, Run
 from ferryman.core.tuners import needs
 from ferryman.core.wording import describe
 
-#: Wide enough where the output is no terminal.
-PLAIN_WIDTH = 160
 COLUMNS = (
     *("goodput/s", "attained", "lost"),
     *("p50 ms", "p90 ms", "p95 ms", "p99 ms", "busy s", "mean b"),
@@ -35,11 +32,18 @@ class Comparison:
     """Where tuning starts, kept."""
     largest: Static
     """The largest bound that the limits allow, without delay where they allow none."""
-    oracle: Static
+    oracle: Static | None
+    """The best of those tried; None where none was to be."""
+    tried: int
+    """Among so many configurations the oracle was found …"""
+    of: int
+    """… of so many that there are."""
 
     @property
     def windows_to_converge(self) -> int | None:
         """Windows until the algorithm stays within 5 % of the oracle; None for never."""
+        if self.oracle is None:
+            return None
         best = self.oracle.figures.goodput_by_window
         return windows_to_converge(self.run.figures.goodput_by_window, best)
 
@@ -72,8 +76,15 @@ def as_json(compared: Comparison) -> dict[str, Any]:
         },
         "initial": _contender(compared.first.batching, compared.first.figures),
         "largest": _contender(compared.largest.batching, compared.largest.figures),
-        "oracle": _contender(compared.oracle.batching, compared.oracle.figures),
+        "oracle": _oracle(compared),
     }
+
+
+def _oracle(compared: Comparison) -> dict[str, Any] | None:
+    if compared.oracle is None:
+        return None
+    best = _contender(compared.oracle.batching, compared.oracle.figures)
+    return {**best, "tried": compared.tried, "configurations": compared.of}
 
 
 def _shortage(shortage: CapacityShortage | None) -> dict[str, Any] | None:
@@ -104,22 +115,24 @@ def _contender(batching: Batching, figures: Figures) -> dict[str, Any]:
 
 def show(compared: Comparison) -> None:
     """Print the comparison as a table, and what the algorithm did in words."""
-    console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
     scenario, tuned = compared.scenario, compared.run
-    table = Table(title=f"{tuned.figures.offered} requests in {scenario.duration_s:.0f} s")
-    table.add_column("contender")
-    table.add_column("batching at the end")
-    for column in COLUMNS:
-        table.add_column(column, justify="right")
-    table.add_row(compared.algorithm, describe(tuned.batching), *_cells(tuned.figures))
+    title = f"{tuned.figures.offered} requests in {scenario.duration_s:.0f} s"
+    figures = (Column(name, right=True) for name in COLUMNS)
+    table = Listing(
+        (Column("contender"), Column("batching at the end", fold=14, below=True), *figures),
+        title=title,
+    )
+    table.add(compared.algorithm, describe(tuned.batching), *_cells(tuned.figures))
     for name, static in (
         ("initial, kept", compared.first),
         ("largest bound", compared.largest),
         ("oracle", compared.oracle),
     ):
-        table.add_row(name, describe(static.batching), *_cells(static.figures))
-    console.print(table)
-    console.print(_story(compared), highlight=False)
+        if static is not None:
+            table.add(name, describe(static.batching), *_cells(static.figures))
+    screen = console()
+    screen.print(table)
+    screen.print(_story(compared), soft_wrap=True, markup=False)
 
 
 def _cells(figures: Figures) -> tuple[str, ...]:
@@ -136,14 +149,25 @@ def _cells(figures: Figures) -> tuple[str, ...]:
 
 def _story(compared: Comparison) -> str:
     """Return what the algorithm did, in one line."""
-    after = compared.windows_to_converge
     used = compared.run.changes_by_actuator
     changes = ", ".join(f"{count} {actuator}" for actuator, count in used.items()) or "none"
-    converged = (
-        f"never stays within 5 % of the oracle in {compared.scenario.windows} windows"
-        if after is None
-        else f"within 5 % of the oracle after {after} of {compared.scenario.windows} windows"
-    )
     short = compared.run.shortage
     lacking = f"; NeedsCapacity: objectives missed, {needs_words(short.needs)}" if short else ""
-    return f"{compared.algorithm}: {converged}; changes: {changes}{lacking}"
+    parts = (*_converged(compared), f"changes: {changes}{lacking}")
+    return f"{compared.algorithm}: {'; '.join(parts)}"
+
+
+def _converged(compared: Comparison) -> Iterator[str]:
+    if compared.oracle is None:
+        return
+    after, windows = compared.windows_to_converge, compared.scenario.windows
+    yield (
+        f"never stays within 5 % of the oracle in {windows} windows"
+        if after is None
+        else f"within 5 % of the oracle after {after} of {windows} windows"
+    )
+    if compared.tried < compared.of:
+        yield (
+            f"the oracle is the best of {compared.tried} configurations out of {compared.of} "
+            "(--oracle all tries each of them)"
+        )

@@ -8,7 +8,7 @@ from ferryman.cli.main import main
 def test_without_a_node_name_run_says_how_to_give_one(capsys, monkeypatch):
     monkeypatch.delenv("NODE_NAME", raising=False)
     assert main(["agent", "run"]) == 2
-    assert "--node NAME, or NODE_NAME" in capsys.readouterr().out
+    assert "--node NAME, or NODE_NAME" in capsys.readouterr().err
 
 
 def test_discover_prints_what_would_be_published(capsys, tmp_path):

@@ -103,10 +103,10 @@ def test_a_snapshot_that_is_saved_again_is_the_same(tmp_path, capsys):
 def test_a_malformed_file_is_an_error_on_stderr(tmp_path, capsys):
     path = tmp_path / "s.yaml"
     path.write_text("model: 5\n", encoding="utf-8")
-    assert main.main(["explain", "--snapshot", str(path)]) == 1
+    assert main.main(["explain", "--snapshot", str(path)]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert shown.err.startswith(f"ferryman explain: {path}: model: Input should be")
+    assert shown.err.startswith(f"ferryman explain: {path}: model: must be fields with values")
 
 
 def test_a_misspelt_field_is_a_warning(tmp_path, capsys):

@@ -121,13 +121,13 @@ def test_a_plot_is_written(tmp_path, capsys):
 
 def test_a_plot_that_cannot_be_written_is_an_error(tmp_path, capsys):
     path = tmp_path / "none" / "plot.svg"
-    assert main.main(["nodes", "--snapshot", str(EXAMPLE), "--plot", str(path)]) == 1
+    assert main.main(["nodes", "--snapshot", str(EXAMPLE), "--plot", str(path)]) == 5
     shown = capsys.readouterr()
     assert (shown.out, str(path) in shown.err) == ("", True)
 
 
 def test_a_snapshot_that_is_missing_is_an_error(tmp_path, capsys):
-    assert main.main(["nodes", "--snapshot", str(tmp_path / "none")]) == 1
+    assert main.main(["nodes", "--snapshot", str(tmp_path / "none")]) == 2
     assert capsys.readouterr().err.startswith("ferryman nodes: ")
 
 

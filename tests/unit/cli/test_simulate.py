@@ -1,4 +1,7 @@
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -158,7 +161,7 @@ def test_an_unusable_trace_is_named(tmp_path, capsys, gaps, words):
     if gaps is not None:
         (tmp_path / "gaps.txt").write_text(gaps)
     path = written(tmp_path, arrivals={"trace": {"file": "gaps.txt"}})
-    assert ferryman("--scenario", path) == 1
+    assert ferryman("--scenario", path) == 2
     assert words in capsys.readouterr().err
 
 
@@ -167,23 +170,23 @@ def test_an_unusable_trace_is_named(tmp_path, capsys, gaps, words):
     [
         pytest.param(
             {"arrivals": {"steps": [{"seconds": 5, "ratePerSecond": "fast"}]}},
-            "scenario.yaml: arrivals.steps[0].ratePerSecond: Input should be a valid number",
+            "scenario.yaml: arrivals.steps[0].ratePerSecond: must be a number",
             id="in a list",
         ),
-        pytest.param(
-            {"serviceTime": None}, "scenario.yaml: serviceTime: Field required", id="none"
-        ),
-        pytest.param({"seeds": 1}, "scenario.yaml: seeds: Extra inputs", id="misspelt"),
+        pytest.param({"serviceTime": None}, "scenario.yaml: serviceTime: is required", id="none"),
+        pytest.param({"seeds": 1}, "scenario.yaml: seeds: there is no such field", id="misspelt"),
         pytest.param(
             {"batching": {"initial": {"maxBatchSize": 99}}},
             "batching.initial.maxBatchSize must lie within batching.limits.maxBatchSize",
             id="together",
         ),
-        pytest.param({"windows": 0, "seed": -1}, "scenario.yaml: seed: Input", id="two at once"),
+        pytest.param(
+            {"windows": 0, "seed": -1}, "scenario.yaml: seed: must be 0 or more", id="two at once"
+        ),
     ],
 )
 def test_a_malformed_field_is_named(tmp_path, capsys, fields, words):
-    assert ferryman("--scenario", written(tmp_path, **fields)) == 1
+    assert ferryman("--scenario", written(tmp_path, **fields)) == 2
     told = capsys.readouterr()
     assert told.out == ""
     assert words in told.err
@@ -195,7 +198,7 @@ def test_a_malformed_field_is_named(tmp_path, capsys, fields, words):
     [
         pytest.param(b"a: [", "is neither JSON nor YAML", id="no YAML"),
         pytest.param(b"\xff\xfe\x00", "cannot be read", id="no text"),
-        pytest.param(b"just words", "Input should be", id="no mapping"),
+        pytest.param(b"just words", "the whole file: must be fields", id="no mapping"),
         pytest.param(None, "cannot be read", id="no file"),
     ],
 )
@@ -203,14 +206,14 @@ def test_what_is_no_scenario_is_refused(tmp_path, capsys, content, words):
     path = tmp_path / "scenario.yaml"
     if content is not None:
         path.write_bytes(content)
-    assert ferryman("--scenario", path) == 1
+    assert ferryman("--scenario", path) == 2
     assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [
-        pytest.param("--seed", "-1", "must be from 0 to", id="seed"),
+        pytest.param("--seed", "-1", "must be 0 or more", id="seed"),
         pytest.param("--replicas", "0", "must be from 1 to 100", id="replicas"),
         pytest.param("--algorithm", "Magic", "invalid choice", id="algorithm"),
     ],
@@ -226,3 +229,63 @@ def test_long_work_tells_how_far_it_is(monkeypatch, capsys):
     monkeypatch.setattr(simulate, "PROGRESS_EVERY_S", 0.0)
     assert ferryman("--scenario", EXAMPLE) == 0
     assert "ferryman simulate: 3 of 32 static configurations" in capsys.readouterr().err
+
+
+def test_long_work_says_about_how_long_the_rest_takes(monkeypatch, capsys):
+    monkeypatch.setattr(simulate, "PROGRESS_EVERY_S", 0.0)
+    assert ferryman("--scenario", EXAMPLE) == 0
+    assert re.search(r"static configurations, about \d+ s left", capsys.readouterr().err)
+
+
+def test_a_terminal_shows_a_bar_with_what_is_left(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    assert ferryman("--scenario", EXAMPLE) == 0
+    told = capsys.readouterr().err
+    assert "static configurations" in told
+    assert "time left" in told
+
+
+def test_the_oracle_can_be_left_out(capsys):
+    found = answer(capsys, "--scenario", EXAMPLE, "--no-oracle")
+    assert (found["oracle"], found["algorithm"]["windowsToConverge"]) == (None, None)
+    assert ferryman("--scenario", EXAMPLE, "--no-oracle") == 0
+    told = capsys.readouterr().out
+    assert "oracle" not in told
+    assert "Trend: changes: 2 Reload" in told
+
+
+def test_the_oracle_can_be_found_among_fewer_and_that_is_said(capsys):
+    found = answer(capsys, "--scenario", EXAMPLE, "--oracle", "9")["oracle"]
+    # Where tuning starts is tried as well.
+    assert (found["tried"], found["configurations"]) == (10, 32)
+    assert ferryman("--scenario", EXAMPLE, "--oracle", "9") == 0
+    assert "the oracle is the best of 10 configurations out of 32" in capsys.readouterr().out
+
+
+def test_all_configurations_are_tried_where_that_is_asked_for(capsys, monkeypatch):
+    monkeypatch.setattr(simulate.oracle, "AFFORDABLE_REQUESTS", 0)
+    monkeypatch.setattr(simulate.oracle, "LEAST_TRIED", 1)
+    bounded = answer(capsys, "--scenario", EXAMPLE)["oracle"]
+    assert bounded["tried"] < bounded["configurations"]
+    every = answer(capsys, "--scenario", EXAMPLE, "--oracle", "ALL")["oracle"]
+    assert every["tried"] == every["configurations"] == 32
+
+
+@pytest.mark.parametrize("number", ["0", "some", "-1"])
+def test_the_oracle_needs_a_number_of_configurations(capsys, number):
+    with pytest.raises(SystemExit) as ended:
+        ferryman("--scenario", EXAMPLE, f"--oracle={number}")
+    assert ended.value.code == 2
+    assert "argument --oracle" in capsys.readouterr().err
+
+
+def test_the_first_example_of_the_help_works_as_it_stands():
+    lines = simulate.EPILOG.splitlines()
+    first = lines[lines.index("examples:") + 1 : lines.index("  END") + 1]
+    script = "\n".join(line.strip() for line in first)
+    called = script.replace("ferryman", f"{sys.executable} -m ferryman.cli.main", 1)
+    ended = subprocess.run(
+        ["bash", "-c", called], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (ended.returncode, "oracle" in ended.stdout) == (0, True), ended.stderr

@@ -2,23 +2,20 @@
 
 import argparse
 import json
-import sys
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from rich.console import Console
-
+from ferryman.cli import arguments
 from ferryman.cli.benchmarking import view as benchmark_view
-from ferryman.cli.benchmarking.follow import Request, TimedOutError, follow, request
-from ferryman.cli.errors import GatherError
+from ferryman.cli.benchmarking.follow import Request, follow, request
+from ferryman.cli.errors import Fault, InterruptedFault
+from ferryman.cli.terminal import console, say
 from ferryman.core.benchmark import requests as benchmark_requests
 
 if TYPE_CHECKING:
+    from ferryman.api.node_profile import NodeProfile
     from ferryman.cli.benchmarking.cluster import BenchmarkCluster
-
-    # argparse has no public name for what add_subparsers returns.
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
 
 EXIT_FAILED = 1
 DEFAULT_TIMEOUT_S = 1800.0
@@ -39,29 +36,25 @@ examples:
   ferryman benchmark worker-1 --wait       follow it, and show the table
   ferryman nodes                           what was measured on all node types
 
-exit status with --wait: 0 measured, 1 it failed, could not be followed, or took too long.
 Who may ask and follow: whom the ClusterRole ferryman-nodes is bound to. The rows as they come take
 the Role ferryman-benchmarks of the operator's namespace, too.
 
 To measure a Triton by hand, without a cluster, see `ferryman agent benchmark`.
 """
+STATUSES: Final = {
+    0: "it was asked for; with --wait: it was measured",
+    EXIT_FAILED: "it cannot be asked for; with --wait: it failed, or took too long",
+}
 
 
-def add_parser(commands: "Subparsers") -> None:
-    """Add this subcommand."""
-    parser = commands.add_parser(
-        "benchmark",
-        help="measure a node's type again and show the table",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
     add = parser.add_argument
     add("node", metavar="NODE", help="a node, as `kubectl get nodes` names it")
     add("--wait", action="store_true", help="follow the measurement and show the table")
     add(
         "--timeout",
-        type=float,
+        type=arguments.number(least=0, unit="seconds"),
         default=DEFAULT_TIMEOUT_S,
         metavar="SECONDS",
         help=f"give up waiting after this [{DEFAULT_TIMEOUT_S:g}]",
@@ -74,7 +67,7 @@ def add_parser(commands: "Subparsers") -> None:
         help="where the operator runs its Jobs [ferryman-system]",
     )
     add("--context", metavar="NAME", help="a context of the kubeconfig instead of the current one")
-    add("-o", "--output", choices=("table", "json"), default="table", help="default: table")
+    arguments.add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -82,32 +75,34 @@ def run(args: argparse.Namespace) -> int:
     # Imported here: the Kubernetes client takes a second that --help need not wait for.
     from ferryman.cli.benchmarking.cluster import BenchmarkCluster  # noqa: PLC0415
 
-    try:
-        return _run(args, BenchmarkCluster(args.context, args.namespace))
-    except (GatherError, TimedOutError) as error:
-        _say(str(error))
-        return EXIT_FAILED
-
-
-def _run(args: argparse.Namespace, cluster: "BenchmarkCluster") -> int:
+    cluster = BenchmarkCluster(args.context, args.namespace)
     asked = request(cluster, args.node, datetime.now(UTC))
     if asked is None:
-        _say(f"no InferenceRuntime measures a processor of {args.node}: see `ferryman nodes`")
-        return EXIT_FAILED
+        raise Fault(
+            f"no InferenceRuntime measures a processor of {args.node}: see `ferryman nodes`"
+        )
     _say(f"asked for {_subjects(asked)} at {asked.text}")
     if not args.wait:
         return 0
-    profile = follow(
-        cluster, asked, _say, timeout_s=args.timeout, clock=time.monotonic, sleep=time.sleep
-    )
-    tables = benchmark_requests.tables_of(profile, asked.subjects)
+    tables = benchmark_requests.tables_of(_followed(args, cluster, asked), asked.subjects)
     if args.output == "json":
         found = {"node": args.node, "benchmarks": [table.as_dict() for table in tables]}
         print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
-        console = Console() if sys.stdout.isatty() else Console(width=benchmark_view.PLAIN_WIDTH)
-        benchmark_view.show(tables, console)
+        benchmark_view.show(tables, console())
     return EXIT_FAILED if any(table.error for table in tables) else 0
+
+
+def _followed(
+    args: argparse.Namespace, cluster: "BenchmarkCluster", asked: Request
+) -> "NodeProfile":
+    try:
+        return follow(
+            cluster, asked, _say, timeout_s=args.timeout, clock=time.monotonic, sleep=time.sleep
+        )
+    except KeyboardInterrupt as error:
+        left = "the measurement goes on, `ferryman nodes` will show it"
+        raise InterruptedFault(f"interrupted: {left}") from error
 
 
 def _subjects(asked: Request) -> str:
@@ -116,4 +111,4 @@ def _subjects(asked: Request) -> str:
 
 
 def _say(line: str) -> None:
-    print(f"ferryman benchmark: {line}", file=sys.stderr, flush=True)
+    say("benchmark", line)

@@ -12,6 +12,7 @@ from ferryman.api.node_profile import NodeProfile
 from ferryman.cli import gather
 from ferryman.cli.benchmarking.follow import JobView
 from ferryman.cli.errors import GatherError
+from ferryman.cli.files import field_errors
 from ferryman.clients.cluster import ApiServerError
 from ferryman.core.benchmark import job as benchmark_job
 from ferryman.core.manifests import Manifest, condition
@@ -123,4 +124,5 @@ def _parse(kind: type[T], manifest: Manifest) -> T:
         return kind.model_validate(manifest)
     except ValidationError as error:
         name = manifest["metadata"]["name"]
-        raise GatherError(f"{kind.__name__} {name} is malformed: {error}") from error
+        said = field_errors.describe(f"{kind.__name__} {name} is malformed", error)
+        raise GatherError(said) from error

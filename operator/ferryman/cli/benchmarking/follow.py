@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from ferryman.api.inference_runtime import InferenceRuntime
 from ferryman.api.node_profile import NodeProfile
-from ferryman.cli.errors import GatherError
+from ferryman.cli.errors import Fault, GatherError
 from ferryman.core import timestamps
 from ferryman.core.benchmark import requests as benchmark_requests
 from ferryman.core.benchmark.requests import Subject
@@ -17,7 +17,7 @@ POLL_S: Final = 2.0
 Report = Callable[[str], None]
 
 
-class TimedOutError(Exception):
+class TimedOutError(Fault):
     """The measurement was not done in time; the text says what is missing."""
 
 

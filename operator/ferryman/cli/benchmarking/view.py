@@ -4,12 +4,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from ferryman.api.node_profile import Benchmark, BenchmarkPoint
+from ferryman.cli.tables import Column, Listing
 
-PLAIN_WIDTH: Final = 160
 NOTHING: Final = "-"
 _COLUMNS: Final = ("BATCH", "IMAGES/S", "± (95 %)", "P50 MS", "P99 MS", "ROUNDS", "ENDED")
 
@@ -42,12 +41,10 @@ def _instances(table: Benchmark) -> str:
     return f"up to {table.max_instances} instances are of use"
 
 
-def _rows(points: Sequence[BenchmarkPoint]) -> Table:
-    shown = Table(box=None, padding=(0, 3, 0, 0))
-    for column in _COLUMNS:
-        shown.add_column(column, justify="right", no_wrap=True)
+def _rows(points: Sequence[BenchmarkPoint]) -> Listing:
+    shown = Listing((Column(name, right=True) for name in _COLUMNS), lines=False)
     for point in points:
-        shown.add_row(*_cells(point))
+        shown.add(*_cells(point))
     return shown
 
 

@@ -4,11 +4,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from ferryman.cli.errors import InputError
 from ferryman.cli.files import field_errors, own_file
 from ferryman.core.fleet.fleet import Fleet
 
 
-class FleetError(Exception):
+class FleetError(InputError):
     """A file is no fleet; the text names the file, the field and what is wrong with it."""
 
 
@@ -35,4 +36,4 @@ def with_more(fleet: Fleet, added: dict[str, int]) -> Fleet:
     try:
         return Fleet.model_validate({"nodeTypes": kinds, "models": fleet.models})
     except ValidationError as error:
-        raise FleetError(field_errors.describe(Path("--add"), error)) from error
+        raise FleetError(field_errors.describe("--add", error)) from error

@@ -19,6 +19,7 @@ from yaml.constructor import ConstructorError
 from yaml.reader import ReaderError
 
 from ferryman.api.base import ApiType
+from ferryman.cli.files import content as contents
 from ferryman.cli.files import field_errors
 
 T = TypeVar("T", bound=ApiType)
@@ -49,36 +50,27 @@ def read(path: Path, kind: type[T], fault: type[Exception]) -> T:
         # Types of the API ignore what they do not know, which suits objects of a cluster only.
         found = kind.model_validate(values, extra="forbid")
     except ValidationError as error:
-        raise fault(field_errors.describe(path, error)) from error
+        raise fault(field_errors.describe(contents.name(path), error)) from error
     wrong = list(islice(_booleans(found, values), field_errors.MAX_LINES))
     if wrong:
-        said = "Input should be a number, not true or false"
-        raise fault("\n".join(f"{path}: {field}: {said}" for field in wrong))
+        said = "must be a number, not true or false"
+        raise fault("\n".join(f"{contents.name(path)}: {field}: {said}" for field in wrong))
     return found
 
 
 def load(path: Path, fault: type[Exception]) -> object:
     """Return the plain values that a file states, not validated. Raises ``fault`` if it cannot."""
-    content = text(path, fault)
+    content = contents.text(path, fault)
+    if not content.strip():
+        raise fault(f"{contents.name(path)} is empty")
     try:
         return _values(content)
     except _ContentError as error:
-        raise fault(f"{path}: {error}") from error
+        raise fault(f"{contents.name(path)}: {error}") from error
     except RecursionError as error:
-        raise fault(f"{path}: it is nested too deeply: take levels or brackets out") from error
-
-
-def text(path: Path, fault: type[Exception]) -> str:
-    """Return what a file says. Raises ``fault`` when it cannot be read."""
-    try:
-        # Some editors begin a file with a byte order mark, which is no part of the text.
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise fault(f"{path} cannot be read: line {line} is not UTF-8: save it as UTF-8") from error
-    except (OSError, ValueError) as error:
-        # ValueError: a path that another file names may be none.
-        raise fault(f"{path} cannot be read: {error}") from error
+        raise fault(
+            f"{contents.name(path)}: it is nested too deeply: take levels or brackets out"
+        ) from error
 
 
 def _values(content: str) -> object:

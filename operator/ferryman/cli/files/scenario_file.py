@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from ferryman.cli.files import own_file
+from ferryman.cli.errors import InputError
+from ferryman.cli.files import content, own_file
 from ferryman.core.simulator.scenario import Scenario
 
 
-class ScenarioError(Exception):
+class ScenarioError(InputError):
     """A file is no scenario; the text names the file, the field and what is wrong with it."""
 
 
@@ -21,7 +22,7 @@ def read(path: Path) -> tuple[Scenario, tuple[float, ...]]:
 
 
 def _gaps(path: Path) -> tuple[float, ...]:
-    lines = [line.strip() for line in own_file.text(path, ScenarioError).splitlines()]
+    lines = [line.strip() for line in content.text(path, ScenarioError).splitlines()]
     numbers = [(i, line) for i, line in enumerate(lines, start=1) if line and line[0] != "#"]
     return tuple(_number(path, i, line) for i, line in numbers)
 

@@ -12,12 +12,14 @@ import yaml
 from pydantic import ValidationError
 
 from ferryman.api.base import ApiType, Metadata, Time
+from ferryman.cli.errors import InputError
+from ferryman.cli.files import content as contents
 from ferryman.cli.files import field_errors, own_file
 from ferryman.core import timestamps
 from ferryman.core.snapshot import Snapshot
 
 
-class SnapshotError(Exception):
+class SnapshotError(InputError):
     """A file is no snapshot; the text names the file, the field and what is wrong with it."""
 
 
@@ -45,20 +47,19 @@ def read(path: Path) -> tuple[SnapshotFile, tuple[str, ...]]:
         # Reading the times now lets a malformed one be reported here.
         found.now  # noqa: B018
     except ValidationError as error:
-        raise SnapshotError(field_errors.describe(path, error)) from error
+        raise SnapshotError(field_errors.describe(contents.name(path), error)) from error
     except ValueError as error:
-        raise SnapshotError(f"{path}: a time is malformed: {error}") from error
-    return found, tuple(f"{path}: {field} is unknown" for field in _unknown(found, content))
+        raise SnapshotError(f"{contents.name(path)}: a time is malformed: {error}") from error
+    return found, tuple(
+        f"{contents.name(path)}: {field} is unknown" for field in _unknown(found, content)
+    )
 
 
 def write(path: Path, snapshot: Snapshot, now: datetime) -> None:
-    """Write a snapshot as YAML. Raises SnapshotError when the file cannot be written."""
+    """Write a snapshot as YAML. Raises OutputError when the file cannot be written."""
     content = {"takenAt": timestamps.text(now.astimezone(UTC)), **snapshot.as_dict()}
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SnapshotError(f"{path} cannot be written: {error}") from error
+    contents.write(path, text)
 
 
 def _unknown(value: object, content: object, where: str = "") -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import singledispatch
 from pathlib import Path
@@ -19,6 +20,7 @@ from ferryman.actuation.events import (
     Observed,
     Silence,
 )
+from ferryman.cli.files import content
 from ferryman.core.observation.window import Window
 from ferryman.core.tuners import needs
 
@@ -29,7 +31,9 @@ class Journal:
     """A file to which every event is appended at once, so that a killed session leaves its own."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file; raises OSError."""
+        """Open the file. Raises OutputError."""
+        content.expect_writable(path)
+        self._path = path
         self._file: TextIO = path.open("a", encoding="utf-8")
 
     def __enter__(self) -> Self:
@@ -41,12 +45,17 @@ class Journal:
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        # What was written is flushed: to close can fail only where a write has failed before.
+        with suppress(OSError):
+            self._file.close()
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Append one record; raises OSError."""
-        self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
-        self._file.flush()
+        """Append one record. Raises OutputError."""
+        try:
+            self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise content.unwritten(self._path, error) from error
 
 
 def as_json(entry: Entry) -> dict[str, Any] | None:

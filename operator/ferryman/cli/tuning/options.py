@@ -14,7 +14,9 @@ from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.names import CONTROL_KEY_NAME, PORT_GRPC, PORT_METRICS
 from ferryman.api.objectives import LatencyObjective, Objectives, Percentile
 from ferryman.api.objectives import ThroughputObjective as Throughput
-from ferryman.cli.files import field_errors
+from ferryman.cli import arguments
+from ferryman.cli.errors import InputError
+from ferryman.cli.files import content, field_errors
 
 PERCENTILES: Final[tuple[int, ...]] = get_args(Percentile)
 ALGORITHMS: Final[tuple[str, ...]] = get_args(BatchingSpec.model_fields["algorithm"].annotation)
@@ -23,7 +25,7 @@ _DEFAULTS: Final = BatchingSpec()
 _SECONDS: Final = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-class OptionsError(Exception):
+class OptionsError(InputError):
     """The arguments do not make sense together; the text says what to write instead."""
 
 
@@ -90,7 +92,10 @@ def _add_objectives(group: Any) -> None:  # noqa: ANN401
             help=f"{percentile} %% of requests are answered within this, for example 50ms",
         )
     group.add_argument(
-        "--min-throughput", type=int, metavar="N", help="at least N inferences per second"
+        "--min-throughput",
+        type=arguments.whole(1),
+        metavar="N",
+        help="at least N inferences per second",
     )
 
 
@@ -115,7 +120,12 @@ def _add_limits(group: Any) -> None:  # noqa: ANN401
         metavar="RANGE",
         help="instances of the model (default: as many as there are)",
     )
-    add("--on-overload", choices=("Queue", "Reject"), default="Queue", help="default: Queue")
+    add(
+        "--on-overload",
+        **arguments.one_of(("Queue", "Reject")),
+        default="Queue",
+        help="default: Queue",
+    )
 
 
 def _add_pace(group: Any) -> None:  # noqa: ANN401
@@ -128,7 +138,7 @@ def _add_pace(group: Any) -> None:  # noqa: ANN401
     )
     add(
         "--window-requests",
-        type=int,
+        type=arguments.whole(1),
         metavar="N",
         help=f"a window ends after so many requests (default: {window.max_requests})",
     )
@@ -140,7 +150,7 @@ def _add_pace(group: Any) -> None:  # noqa: ANN401
     )
     add(
         "--max-reloads-per-hour",
-        type=int,
+        type=arguments.whole(0),
         metavar="N",
         help=f"default: {guard.max_reloads_per_hour}",
     )
@@ -148,7 +158,12 @@ def _add_pace(group: Any) -> None:  # noqa: ANN401
 
 def _add_run(group: Any) -> None:  # noqa: ANN401
     add = group.add_argument
-    add("--algorithm", choices=ALGORITHMS, default=_DEFAULTS.algorithm, help="default: %(default)s")
+    add(
+        "--algorithm",
+        **arguments.one_of(ALGORITHMS),
+        default=_DEFAULTS.algorithm,
+        help="default: %(default)s",
+    )
     add("--recommend", action="store_true", help="change nothing; print what would be better")
     add("--duration", type=duration_s, metavar="TIME", help="end after this, for example 10m")
     add(
@@ -169,7 +184,7 @@ def _add_run(group: Any) -> None:  # noqa: ANN401
     add(
         "-o",
         "--output",
-        choices=("live", "lines", "json"),
+        **arguments.one_of(("live", "lines", "json")),
         help="default: live on a terminal, otherwise lines",
     )
 
@@ -178,10 +193,8 @@ def target(args: argparse.Namespace) -> Target:
     """Return where the model is; raises OptionsError when the key's file cannot be read."""
     host, port = args.url
     page = f"[{host}]" if ":" in host else host
-    try:
-        key = args.control_key_file.read_text().strip() if args.control_key_file else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise OptionsError(f"--control-key-file: {error}") from error
+    file = args.control_key_file
+    key = "" if file is None else content.text(file, OptionsError).strip()
     return Target(
         host=host,
         grpc_port=port,
@@ -286,9 +299,7 @@ class _Checked:
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, ValidationError):
-            problem = error.errors()[0]
-            where = field_errors.field(problem["loc"])
-            raise OptionsError(f"{where}: {problem['msg']}") from error
+            raise OptionsError(field_errors.in_words(error.errors()[0])) from error
 
 
 def duration_s(text: str) -> float:

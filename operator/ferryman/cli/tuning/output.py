@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.live import Live
 
 from ferryman.actuation.events import Entry
 from ferryman.actuation.session import SessionSettings
+from ferryman.cli.terminal import console
 from ferryman.cli.tuning import journal as tune_journal
 from ferryman.cli.tuning import lines as tune_lines
 from ferryman.cli.tuning import view as tune_view
@@ -49,7 +49,7 @@ def open_all(
 ) -> list[Callable[[Entry], None]]:
     """Return everybody who is to be told what happens: the display of this kind, the journal.
 
-    They are closed with ``closing``. Raises OSError when the journal cannot be written.
+    They are closed with ``closing``. Raises OutputError when the journal cannot be written.
     """
     records: list[Callable[[dict[str, Any]], None]] = []
     if journal is not None:
@@ -96,7 +96,7 @@ def _display(scene: Scene, closing: ExitStack) -> Callable[[Entry], None]:
     spec, notes = scene.settings.spec, scene.found.not_observed
     story = tune_view.Story(scene.title, scene.objectives, spec, notes)
     live = closing.enter_context(
-        Live(tune_view.render(story), console=Console(), auto_refresh=False)
+        Live(tune_view.render(story), console=console(), auto_refresh=False)
     )
 
     def show(entry: Entry) -> None:

@@ -3,12 +3,11 @@
 import argparse
 import asyncio
 import signal
-import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ferryman.actuation.events import Decided, Entry, Observed
 from ferryman.actuation.session import (
@@ -18,6 +17,8 @@ from ferryman.actuation.session import (
     TuningSession,
 )
 from ferryman.api.batching import Batching
+from ferryman.cli.errors import INTERRUPTED, Fault, InputError, InterruptedFault
+from ferryman.cli.files import content
 from ferryman.cli.tuning import lines as tune_lines
 from ferryman.cli.tuning import options as tune_options
 from ferryman.cli.tuning import output as tune_output
@@ -30,12 +31,7 @@ from ferryman.clients.triton_survey import KeyNeeded, Survey, survey
 from ferryman.core.batching import limits
 from ferryman.core.tuners.select import TunerState, tune
 
-if TYPE_CHECKING:
-    # argparse has no public name for what add_subparsers returns.
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
-
 EXIT_UNAVAILABLE: Final = 1
-EXIT_USAGE: Final = 2
 EXIT_NOT_MET: Final = 3
 EXIT_REFUSED: Final = 4
 #: So many windows in a row must meet the objectives.
@@ -54,28 +50,26 @@ lives in the server's memory: at the end the lines of config.pbtxt that keep it 
 EPILOG = """\
 examples:
   ferryman tune --url localhost:8001 --model resnet50 --p99 50ms
-  ferryman tune --url gpu-7:8001 --model bert --p95 80ms --min-throughput 300 --max-batch 128
-  ferryman tune --url localhost --model resnet50 --p99 50ms --recommend --duration 10m
-  ferryman tune --url localhost --model resnet50 --p99 50ms --until-met --journal tuning.jsonl
-
-exit status:
-  0  it ended as it was asked to
-  1  Triton does not answer, does not serve the model, or was lost
-  2  the arguments are wrong
-  3  --until-met, and the end came before that
-  4  this model or this server cannot be tuned live
+  ferryman tune --url gpu-7 --model bert --p95 80ms --min-throughput 300
+  ferryman tune --url localhost --model resnet50 --p99 50ms --recommend
+  ferryman tune --url localhost --model m --p99 50ms --until-met --journal FILE
 """
+STATUSES: Final = {
+    EXIT_UNAVAILABLE: "Triton does not answer, does not serve the model, or was lost",
+    EXIT_NOT_MET: "--until-met, and the end came before that",
+    EXIT_REFUSED: "this model or this server cannot be tuned live",
+    INTERRUPTED: "Ctrl-C before it began; later it is an end like any other: 0",
+}
 
 
-def add_parser(commands: "Subparsers") -> None:
-    """Add this subcommand."""
-    parser = commands.add_parser(
-        "tune",
-        help="tune a model on any running Triton, without Kubernetes",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+class RefusedFault(Fault):
+    """This model or this server cannot be tuned live."""
+
+    status = EXIT_REFUSED
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
     tune_options.add_arguments(parser)
 
 
@@ -83,16 +77,16 @@ def run(args: argparse.Namespace) -> int:
     """Tune until told to end; the exit statuses are those of the help."""
     try:
         return asyncio.run(_tune(args))
-    except (OptionsError, ConfigInvalid, OSError) as error:
-        return _fail(EXIT_USAGE, error)
-    except KeyboardInterrupt:
-        return _fail(EXIT_UNAVAILABLE, "interrupted before it began; nothing was changed")
+    except ConfigInvalid as error:
+        raise InputError(str(error)) from error
+    except KeyboardInterrupt as error:
+        raise InterruptedFault("interrupted before it began; nothing was changed") from error
     except KeyNeeded as error:
-        return _fail(EXIT_UNAVAILABLE, f"{error}: {_KEY_ADVICE}")
+        raise Fault(f"{error}: {_KEY_ADVICE}") from error
     except (TritonUnavailable, LostError) as error:
-        return _fail(EXIT_UNAVAILABLE, error)
+        raise Fault(str(error)) from error
     except ConfigRefused as error:
-        return _fail(EXIT_REFUSED, error)
+        raise RefusedFault(str(error)) from error
 
 
 @dataclass
@@ -167,10 +161,13 @@ def _config(file: Path | None, found: Survey) -> str | None:
     """Return the file that Triton loaded; raises OptionsError when it cannot be that one."""
     if file is None:
         return None
-    text = file.read_text(encoding="utf-8")
-    differs = mismatch(text, found.config_pbtxt)
+    text = content.text(file)
+    try:
+        differs = mismatch(text, found.config_pbtxt)
+    except ConfigInvalid as error:
+        raise OptionsError(f"--config: {content.name(file)}: {error}") from error
     if differs:
-        raise OptionsError(f"--config: {file} is not what Triton loaded: {differs}")
+        raise OptionsError(f"--config: {content.name(file)} is not what Triton loaded: {differs}")
     return text
 
 
@@ -242,9 +239,3 @@ def _conclusion(report: Report, recommended: Batching | None, text: str) -> dict
         "windows": report.windows,
         "configPbtxt": text,
     }
-
-
-def _fail(status: int, error: Exception | str) -> int:
-    for line in str(error).splitlines():
-        print(f"ferryman tune: {line}", file=sys.stderr)
-    return status

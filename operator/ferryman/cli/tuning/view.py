@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from ferryman.actuation.events import (
@@ -20,6 +19,7 @@ from ferryman.actuation.events import (
     Silence,
 )
 from ferryman.api.batching import Batching, BatchingSpec
+from ferryman.cli.tables import Column, Listing
 from ferryman.cli.tuning import lines as tune_lines
 from ferryman.core.wording import describe
 
@@ -113,15 +113,13 @@ def _standing(story: Story) -> Text:
     )
 
 
-def _windows(story: Story) -> Table:
-    table = Table(title="windows", title_justify="left", title_style="dim")
-    for column in _COLUMNS:
-        table.add_column(column, justify="right")
-    table.add_column("objectives")
+def _windows(story: Story) -> Listing:
+    figures = (Column(name, right=True) for name in _COLUMNS)
+    table = Listing((*figures, Column("objectives")), title="windows")
     for at_s, observed in story.windows:
         window, met = observed.window, observed.verdict.met
         size = window.mean_batch_size
-        table.add_row(
+        table.add(
             f"{at_s:.0f}",
             f"{window.seconds:.1f}",
             f"{window.requests_per_s:.1f}",
@@ -149,12 +147,17 @@ def _decision(decided: Decided) -> Text:
     return text
 
 
-def _changes(story: Story) -> Table:
-    table = Table(title="changes", title_justify="left", title_style="dim")
-    for column in ("at s", "from", "to", "how", "outcome", "took s", "why"):
-        table.add_column(column)
+def _changes(story: Story) -> Listing:
+    columns = (
+        Column("at s"),
+        Column("from", fold=11),
+        Column("to", fold=11),
+        *map(Column, ("how", "outcome", "took s")),
+        Column("why", fold=20, below=True),
+    )
+    table = Listing(columns, title="changes")
     for at_s, change in story.changes:
-        table.add_row(
+        table.add(
             f"{at_s:.0f}",
             describe(change.before),
             describe(change.after),

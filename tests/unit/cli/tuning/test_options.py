@@ -51,7 +51,7 @@ def test_the_key_comes_from_a_file_or_else_from_the_environment(tmp_path, monkey
     target = tune_options.target(from_file)
     assert (target.control_key, target.key_name) == ("secret", "admin")
     assert tune_options.target(parse()).control_key == "other"
-    with pytest.raises(OptionsError, match="--control-key-file"):
+    with pytest.raises(OptionsError, match="none cannot be read: No such file"):
         tune_options.target(parse(f"--control-key-file={tmp_path / 'none'}"))
 
 
@@ -76,8 +76,7 @@ def test_objectives_are_read(arguments, latency, throughput):
     [
         pytest.param([], "state an objective", id="none"),
         pytest.param(["--p99=0.5ms"], "0.5 ms is no whole number of ms", id="part of a ms"),
-        pytest.param(["--p99=0ms"], "greater than or equal to 1", id="no time at all"),
-        pytest.param(["--min-throughput=0"], "greater than or equal to 1", id="no throughput"),
+        pytest.param(["--p99=0ms"], "must be 1 or more", id="no time at all"),
     ],
 )
 def test_objectives_that_make_no_sense_are_refused(arguments, words):
