@@ -10,6 +10,7 @@ from ferryman.api.batching import Batching, BatchingSpec, TrendSettings
 from ferryman.api.inference_model_status import BatchingStatus
 from ferryman.api.inference_runtime import RuntimeDrain, RuntimeLiveCap
 from ferryman.clients import pbtxt
+from ferryman.core.placement.choose import choose
 from ferryman.core.plan import Environment, plan, record_outcome, record_started
 from ferryman.core.snapshot import ServingState
 from ferryman.core.tuners.select import TunerState
@@ -70,22 +71,24 @@ def decided(name, uid, uri="oci://registry.example/m:1", node_type="cpu-small", 
     entries = [
         factories.runtime_processor(each, live_cap=cap, drain=drain) for each in ("cpu", "gpu")
     ]
-    return plan(
-        factories.snapshot(
-            model=model,
-            runtime=factories.runtime(processors=entries),
-            nodes=[
-                factories.node(node_type=node_type, processors=[factories.processor(processor)])
-            ],
-            serving=ServingState(
-                exists=True,
-                desired_replicas=1,
-                ready_replicas=1,
-                updated_replicas=1,
-                model_ready=True,
-                pods=pods,
-            ),
+    shown = factories.snapshot(
+        model=model,
+        runtime=factories.runtime(processors=entries),
+        nodes=[factories.node(node_type=node_type, processors=[factories.processor(processor)])],
+        serving=ServingState(
+            exists=True,
+            desired_replicas=1,
+            ready_replicas=1,
+            updated_replicas=1,
+            model_ready=True,
+            pods=pods,
         ),
+    )
+    # A place that is new is written down before there are objects.
+    placed = choose(shown, factories.NOW)
+    known = model.with_(status=model.status.with_(placement=placed))
+    return plan(
+        shown.with_(model=known),
         window=factories.window(latency_ms=80.0),
         state=TunerState(trajectory=(8, 6)),
         now=factories.NOW,
@@ -101,7 +104,9 @@ def test_every_object_is_taken_and_taking_it_again_writes_nothing(
 ):
     name = f"{processor}-model"
     uid = owned(cluster, name)["metadata"]["uid"]
-    for manifest in decided(name, uid, uri, node_type, processor).objects:
+    objects = decided(name, uid, uri, node_type, processor).objects
+    assert len(objects) >= 5
+    for manifest in objects:
         first = apply(cluster, manifest)
         again = apply(cluster, manifest)
         assert first["metadata"]["resourceVersion"] == again["metadata"]["resourceVersion"]
