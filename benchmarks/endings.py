@@ -51,6 +51,7 @@ def manifest() -> dict[str, Any]:
             "runtimeRef": {"name": "triton-cpu"},
             "objectives": {"latency": {"targetMilliseconds": 100}},
             "replicas": 2,
+            **endings.PLACED,
             "batching": {
                 "mode": "Fixed",
                 "initial": {"maxBatchSize": 8, "maxQueueDelayMicroseconds": 0, "instances": 1},

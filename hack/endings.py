@@ -16,6 +16,11 @@ from hack.cluster.shell import run
 
 #: Until new pods serve and all that end are gone.
 TIMEOUT_S = 300
+#: The node type that is fastest, whatever else runs there, and room for three pods and one more.
+PLACED = {
+    "placement": {"weights": {"benchmark": 100, "memory": 0, "utilisation": 0}},
+    "resources": {"requests": {"cpu": "150m", "memory": "256Mi"}},
+}
 EXIT_COLUMNS = (
     "NAME:.metadata.name,EXIT:.status.containerStatuses[?(@.name=='triton')]"
     ".state.terminated.exitCode"

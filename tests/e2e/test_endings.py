@@ -17,7 +17,8 @@ DURATION_S = 400
 @pytest.fixture
 def model(ferryman, namespace):
     """Serve two replicas, and note how their servers exit."""
-    installation.apply(ferryman, models.model(NAME, batching=models.fixed(8), replicas=2))
+    spec = {"batching": models.fixed(8), "replicas": 2, **endings.PLACED}
+    installation.apply(ferryman, models.model(NAME, **spec))
     models.wait_ready(ferryman, NAME)
     served = endings.Model(ferryman, NAME, namespace)
     served.watch()
