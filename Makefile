@@ -129,10 +129,15 @@ cluster-down: $(READY) ## Remove the cluster and all that it left on the machine
 .PHONY: bench-quick
 bench-quick: $(READY) ## Run the scenario benchmark on the digital twin with two seeds, and its tables.
 	$(BIN)/python -m benchmarks.arena.run --quick
+	$(BIN)/python -m benchmarks.family.run --quick
 
 .PHONY: bench
 bench: $(READY) ## Run the scenario benchmark on the digital twin with ten seeds; goes on where it stopped.
 	$(BIN)/python -m benchmarks.arena.run
+
+.PHONY: bench-family
+bench-family: $(READY) ## Run all contenders on random models, half of them drawn from the commit (goes on where it stopped).
+	$(BIN)/python -m benchmarks.family.run --report
 
 .PHONY: bench-triton
 bench-triton: $(READY) ## Run the scenarios on a real Triton (hours; goes on where it stopped).

@@ -9,7 +9,7 @@ from benchmarks.contenders.hill_climb import HILL_CLIMB
 from benchmarks.contenders.least_squares import LEAST_SQUARES
 from benchmarks.contenders.literal_trend import LITERAL_TREND
 from benchmarks.contenders.ours import GUARDED, TREND
-from benchmarks.contenders.static import BOUND_128, TRITON_DEFAULT
+from benchmarks.contenders.static import BOUND_128, LARGEST_BOUND, TRITON_DEFAULT
 
 CONTENDERS: Final[tuple[Contender, ...]] = (
     TRITON_DEFAULT,
@@ -22,4 +22,6 @@ CONTENDERS: Final[tuple[Contender, ...]] = (
     TREND,
     GUARDED,
 )
-BY_NAME: Final = {contender.name: contender for contender in (*CONTENDERS, *ABLATIONS)}
+BY_NAME: Final = {
+    contender.name: contender for contender in (*CONTENDERS, LARGEST_BOUND, *ABLATIONS)
+}

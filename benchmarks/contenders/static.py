@@ -24,5 +24,11 @@ def largest(spec: BatchingSpec) -> Batching:
     return Batching(max_batch_size=min(LARGEST, spec.limits.max_batch_size.max))
 
 
+def unbounded(spec: BatchingSpec) -> Batching:
+    """Return the largest bound that the limits allow without any delay, one instance."""
+    return Batching(max_batch_size=spec.limits.max_batch_size.max)
+
+
 TRITON_DEFAULT: Final = Contender("triton-default", "Triton's default", start=default)
 BOUND_128: Final = Contender("bound-128", "bound 128, delay 0", start=largest)
+LARGEST_BOUND: Final = Contender("largest", "largest bound, delay 0", start=unbounded)

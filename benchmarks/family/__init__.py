@@ -1,0 +1,1 @@
+"""Guarded, and others, on models that nobody wrote a scenario for: a random family of them."""

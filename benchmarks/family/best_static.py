@@ -1,0 +1,88 @@
+"""The oracle of a scenario, found with few runs: the best configuration that never changes.
+
+The same rule as ``core.simulator.oracle``: the highest goodput, and the least device time among
+those with 99.9 % of it. Of its grid only what can win is run: every bound without a delay; where
+requests may be rejected and some come too late, bounds that are near the best with each timeout;
+then, for those that attain as much as the best, the longest delay that still does, by bisection:
+longer ones cost less device time. A bound is left out once even batches of its most efficient
+size would cost more than the best that was found.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from ferryman.core.simulator import oracle
+from ferryman.core.simulator.arrivals import Floats
+from ferryman.core.simulator.oracle import Static
+from ferryman.core.simulator.scenario import Scenario
+
+#: A bound whose goodput without delay is lower than this share of the best is no candidate.
+NEAR: Final = 0.995
+#: Likewise where a timeout is still to be added, which may gain much.
+NEAR_WITHOUT_TIMEOUT: Final = 0.5
+#: Where so many are in time, a timeout has nothing to gain.
+IN_TIME: Final = 0.999
+_US_PER_MS: Final = 1e3
+
+
+def find(scenario: Scenario, loads: Sequence[Floats]) -> Static:
+    """Return the best static configuration."""
+    grid = oracle.candidates(scenario)
+    shortest_us = scenario.batching.limits.max_queue_delay_microseconds.min
+    undelayed = [each for each in grid if each.max_queue_delay_microseconds == shortest_us]
+    plain = [each for each in undelayed if not each.default_timeout_microseconds]
+    tried = [oracle.serve(scenario, loads, each) for each in plain]
+    best = max(tried, key=lambda each: each.figures.goodput_per_s).figures
+    if len(plain) < len(undelayed) and best.attainment < IN_TIME:
+        near = _near(tried, NEAR_WITHOUT_TIMEOUT)
+        bounds = {each.batching.max_batch_size for each in near}
+        timed = [each for each in undelayed if each not in plain and each.max_batch_size in bounds]
+        tried += [oracle.serve(scenario, loads, each) for each in timed]
+    return _with_delay(scenario, loads, tried)
+
+
+def _near(tried: Sequence[Static], share: float) -> list[Static]:
+    best = max(each.figures.goodput_per_s for each in tried)
+    return [each for each in tried if each.figures.goodput_per_s >= share * best]
+
+
+def _with_delay(scenario: Scenario, loads: Sequence[Floats], undelayed: list[Static]) -> Static:
+    tried = list(undelayed)
+    wanted = oracle.AS_GOOD * max(each.figures.goodput_per_s for each in tried)
+    near = sorted(_near(tried, NEAR), key=lambda each: _least_busy_s(scenario, each))
+    for static in near:
+        if _least_busy_s(scenario, static) > oracle.choose(tried).figures.device_busy_s:
+            break
+        tried += _longest_delay(scenario, loads, static, wanted)
+    return oracle.choose(tried)
+
+
+def _least_busy_s(scenario: Scenario, static: Static) -> float:
+    """Return the device time if all batches had the most efficient size within the bound."""
+    bound = static.batching.max_batch_size
+    times = np.array(scenario.service_time.curve_s(bound))
+    factors = [1.0, *(drift.factor for drift in scenario.service_time.drift)]
+    per_request = float((times / np.arange(1, bound + 1)).min()) * min(factors)
+    return per_request * static.figures.goodput_per_s * scenario.duration_s
+
+
+def _longest_delay(
+    scenario: Scenario, loads: Sequence[Floats], static: Static, wanted_per_s: float
+) -> list[Static]:
+    limits = scenario.batching.limits.max_queue_delay_microseconds
+    grid = oracle.grid(scenario.batching.limits)
+    every = sorted({each.max_queue_delay_microseconds for each in grid} - {limits.min})
+    delays = [delay for delay in every if delay <= scenario.target_ms * _US_PER_MS]
+    found: list[Static] = []
+    least, end = 0, len(delays)
+    while least < end:
+        middle = (least + end) // 2
+        batching = static.batching.with_(max_queue_delay_microseconds=delays[middle])
+        found.append(oracle.serve(scenario, loads, batching))
+        if found[-1].figures.goodput_per_s >= wanted_per_s:
+            least = middle + 1
+        else:
+            end = middle
+    return found

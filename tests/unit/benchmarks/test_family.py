@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+
+from benchmarks.family import best_static, curves, demands, generator, job, plan, store
+from benchmarks.family.measures import PROMISES, Ratios, ratios
+from ferryman.core.simulator import loads, oracle
+from ferryman.core.simulator.scenario import Scenario
+
+SEEDS = range(60)
+SMALL = Scenario.model_validate(
+    {
+        "serviceTime": {"coefficients": {"t0": 20, "a": 2}},
+        "arrivals": {"poisson": {"ratePerSecond": 100}},
+        "objectives": {"latency": {"percentile": 99, "targetMilliseconds": 200}},
+        "batching": {
+            "limits": {
+                "maxBatchSize": {"min": 1, "max": 16},
+                "maxQueueDelayMicroseconds": {"min": 0, "max": 64000},
+                "instances": {"min": 1, "max": 1},
+            },
+        },
+        "windows": 6,
+        "windowSeconds": 10,
+    }
+)
+
+
+def test_a_seed_always_draws_the_same_scenario():
+    assert generator.draw(7) == generator.draw(7)
+    assert store.key(generator.draw(7).scenario) != store.key(generator.draw(8).scenario)
+
+
+def test_every_shape_pattern_and_start_is_drawn():
+    drawn = [generator.draw(seed) for seed in SEEDS]
+    seen = {trait: {each.traits[trait] for each in drawn} for trait in drawn[0].traits}
+    assert seen["curve"] == set(curves.SHAPES)
+    assert seen["arrivals"] == set(demands.PATTERNS)
+    assert seen["start"] == {"1", "2", "4", "8", "largest"}
+    assert seen["change"] == {"live cap", "reload"}
+
+
+def test_no_run_is_too_long_and_every_load_stays_within_what_the_target_allows():
+    for seed in SEEDS:
+        drawn = generator.draw(seed)
+        scenario, moments = drawn.scenario, loads.draw(drawn.scenario)[0]
+        assert moments.size <= 1.5 * generator.MAX_REQUESTS
+        assert generator.WINDOWS[0] <= scenario.windows <= generator.WINDOWS[1]
+
+
+@pytest.mark.parametrize("shape", list(curves.SHAPES))
+def test_a_curve_begins_at_one_and_no_larger_batch_is_quicker_by_far(shape):
+    for seed in range(20):
+        times = curves.draw(shape, 128, np.random.default_rng(seed))
+        assert times[0] == 1
+        assert times.min() > 0.99
+        corners = curves.corners(times)
+        assert (corners[0], corners[-1]) == (1, 128)
+        between = np.interp(np.arange(1, 129), corners, times[np.array(corners) - 1])
+        assert between == pytest.approx(times, rel=1e-6)
+
+
+def test_the_seeds_of_validation_are_drawn_from_the_commit():
+    one, other = (list(plan.seeds(plan.VALIDATION, 5, commit)) for commit in ("a" * 40, "b" * 40))
+    assert not set(one) & set(other)
+    assert one == list(plan.seeds(plan.VALIDATION, 5, "a" * 40))
+    assert list(plan.seeds(plan.DEVELOPMENT, 3, "a" * 40)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("on_overload", ["Queue", "Reject"])
+def test_the_best_of_few_runs_is_as_good_as_that_of_the_whole_grid(on_overload):
+    scenario = SMALL.with_(batching=SMALL.batching.with_(on_overload=on_overload))
+    arrivals_s = loads.draw(scenario)
+    found = best_static.find(scenario, arrivals_s).figures
+    whole = oracle.find(scenario, arrivals_s, lambda _done, _of: None).figures
+    assert found.goodput_per_s >= 0.998 * whole.goodput_per_s
+    assert found.device_busy_s <= 1.02 * whole.device_busy_s
+
+
+def test_the_oracle_of_a_job_has_a_ceiling():
+    best = job.best(SMALL)
+    assert len(best["ceiling"]) == len(best["goodput"]) == SMALL.windows
+    assert sum(best["busy"]) > 0
+
+
+def test_ratios_compare_a_run_with_the_oracle():
+    best = {"goodput": [10.0] * 4, "busy": [1.0, 2.0], "ceiling": [0.0, 10.0, 10.0, 10.0]}
+    mine = {"goodput": [0.0, 9.0, 10.0, 10.0], "busy": [1.0, 3.0]}
+    found = ratios(mine, best, {"goodput": [5.0] * 4})
+    assert found == Ratios(
+        whole=29 / 40,
+        second_half=1.0,
+        busy=1.5,
+        soon=True,
+        by_largest=29 / 20,
+        by_ceiling=29 / 30,
+        ceiling=0.75,
+    )
+    assert all(promise.of([found]) >= 0 for promise in PROMISES)
+
+
+def test_results_of_other_code_are_forgotten(tmp_path):
+    store.add("development", "guarded", "inputs", {"a": {"busy": [1, 2]}}, tmp_path)
+    store.add("development", "guarded", "inputs", {"b": {"busy": [3, 4]}}, tmp_path)
+    assert sorted(store.read("development", "guarded", "inputs", tmp_path)) == ["a", "b"]
+    assert store.read("development", "guarded", "others", tmp_path) == {}
