@@ -189,6 +189,7 @@ class TuningSession:
             percentile=self.settings.objectives.percentile,
             now_s=self.clock.seconds(),
             changed_at_s=self._changed_at_s,
+            hasty=self.settings.spec.algorithm == "Guarded",
         )
 
     def _heard(self) -> None:

@@ -120,7 +120,8 @@ class WindowSettings(ApiType):
     max_seconds: Annotated[int, Field(ge=1, le=3_600)] = 30
     """The window ends after so many seconds, however few the requests."""
     min_seconds: Annotated[int, Field(ge=1, le=3_600)] = 5
-    """The window does not end earlier, however many the requests."""
+    """The window does not end earlier, however many the requests; with algorithm Guarded one does
+    in which more requests wait than half of those served, after two seconds."""
 
 
 class Guardrails(ApiType):

@@ -93,6 +93,9 @@ class Reason(StrEnum):
     PREDICTED_TO_MEET = "PredictedToMeet"
     CHEAPER = "Cheaper"
     NO_BETTER = "NoBetter"
+    #: Hardly anything is in time, and nothing that is expected would change it: a bound is tried
+    #: that may.
+    EXPLORING = "Exploring"
     BATCH_TOO_LARGE = "BatchTooLarge"
     REJECTING = "Rejecting"
     QUEUE_POLICY = "QueuePolicy"

@@ -35,6 +35,8 @@ class Subject:
     control_key: str
     settings: WindowSettings
     percentile: int
+    hasty: bool = False
+    """Whether a window that floods ends before its least length."""
 
     @classmethod
     def of(cls, model: InferenceModel, pods: tuple[PodView, ...], control_key: str) -> "Subject":
@@ -48,6 +50,7 @@ class Subject:
             ),
             control_key=control_key,
             settings=model.spec.batching.window,
+            hasty=model.spec.batching.algorithm == "Guarded",
             percentile=model.spec.objectives.percentile,
         )
 
@@ -157,6 +160,7 @@ class Tuning:
             percentile=subject.percentile,
             now_s=self._clock(),
             changed_at_s=self._changed_at_s.get(subject.key),
+            hasty=subject.hasty,
         )
         if window is not None:
             self._windows[subject.key] = window

@@ -29,17 +29,20 @@ def refuse_reload(
     now: datetime,
     *,
     rollback: bool = False,
+    urgent: bool = False,
 ) -> ReloadRefusal | None:
     """Return why a reload must wait, or None when it may happen now.
 
     ``recent_reloads`` are RFC 3339 times in any order. A rollback counts, but it never waits:
-    what it ends is worse than a reload, and each follows a reload that was allowed. Raises
-    ValueError when one of the times is none.
+    what it ends is worse than a reload, and each follows a reload that was allowed. An urgent
+    one, for a model that answers hardly anything in time, need not keep the interval: nothing
+    can be lost. The budget binds it. Raises ValueError when one of the times is none.
     """
     reloads = sorted(map(timestamps.parse, recent_reloads))
     if rollback and guardrails.max_reloads_per_hour:
         return None
-    refusals = [found for rule in (_budget, _interval) if (found := rule(guardrails, reloads, now))]
+    rules = (_budget,) if urgent else (_budget, _interval)
+    refusals = [found for rule in rules if (found := rule(guardrails, reloads, now))]
     return max(refusals, key=lambda refusal: refusal.possible_at or _NEVER, default=None)
 
 

@@ -122,7 +122,9 @@ def _hindrance(
     if rules.guardrails is None or not ACTUATORS[actuator].reloads:
         return None
     rollback = word.reason in ROLLBACKS
-    refused = refuse_reload(rules.guardrails, history.recent_reloads, now, rollback=rollback)
+    refused = refuse_reload(
+        rules.guardrails, history.recent_reloads, now, rollback=rollback, urgent=word.urgent
+    )
     if refused is None:
         return None
     waits = f"{describe(wanted)} waits: {refused.message}"

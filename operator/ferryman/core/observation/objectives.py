@@ -7,6 +7,8 @@ from ferryman.api.objectives import LatencyObjective, Objectives, ThroughputObje
 from ferryman.core.observation.mann_kendall import Sign, sign
 from ferryman.core.observation.window import Window
 
+_MS_PER_S = 1e3
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -36,6 +38,8 @@ def judge(objectives: Objectives, window: Window, *, queue_delay_ms: float = 0.0
     (``queue_delay_ms``, a wait that is intended) and one batch's compute time together; then
     clients may well be held back by the model, so that the shortfall is the model's.
     """
+    if window.requests == 0 and _waits_too_long(objectives, window):
+        return _unanswered(objectives, window)
     if window.requests == 0:
         return Verdict(None, None, None, Reason.NO_TRAFFIC, _nothing_served(window))
     latency = _latency(objectives.latency, window)
@@ -45,6 +49,28 @@ def judge(objectives: Objectives, window: Window, *, queue_delay_ms: float = 0.0
     )
     met = latency != 1 and throughput_met is not False
     return Verdict(met, latency, throughput_met, _reason(latency, throughput_met), message)
+
+
+def _waits_too_long(objectives: Objectives, window: Window) -> bool:
+    """Whether requests waited all along, longer than they may: batches that outlast a window."""
+    if not window.pending_before or not window.pending:
+        return False
+    latency = objectives.latency
+    return latency is None or window.seconds * _MS_PER_S > latency.target_milliseconds
+
+
+def _unanswered(objectives: Objectives, window: Window) -> Verdict:
+    message = f"nothing was answered in {window.seconds:.0f} s while {window.pending} requests wait"
+    if objectives.latency is None:
+        reason = Reason.THROUGHPUT_BELOW_TARGET
+        return Verdict(
+            met=False, latency=None, throughput_met=False, reason=reason, message=message
+        )
+    throughput_met = None if objectives.throughput is None else False
+    reason = Reason.LATENCY_ABOVE_TARGET
+    return Verdict(
+        met=False, latency=1, throughput_met=throughput_met, reason=reason, message=message
+    )
 
 
 def _nothing_served(window: Window) -> str:

@@ -24,6 +24,11 @@ QUANTILE_MEMORY_S = 60.0
 OVERFLOWING = 0.1
 MIN_OVERFLOW = 50
 
+#: Where so many wait, by what was served, all that come are late, and a window says all that it
+#: can after this time.
+FLOODING = 0.5
+FLOOD_S = 2.0
+
 _NS_PER_MS = 1e6
 _US_PER_MS = 1e3
 
@@ -97,18 +102,20 @@ def observe(
     percentile: int,
     now_s: float,
     changed_at_s: float | None,
+    hasty: bool = False,
 ) -> tuple[WindowState, Window | None]:
     """Add one reading of every pod; return the new state and the window, if one ended.
 
     ``samples`` maps pod names to readings; ``now_s`` and ``changed_at_s`` (the last change of
     the configuration, None for never) are on the readers' clock. A window that contains a
-    change, or in which the set of pods changed, is discarded and a new one begins now.
+    change, or in which the set of pods changed, is discarded and a new one begins now. With
+    ``hasty`` a window that floods ends before its least length.
     """
     changed = changed_at_s is not None and changed_at_s >= state.started_at_s
     if changed or not samples or samples.keys() != state.baselines.keys():
         return _begin(samples, now_s), None
     state = _advance(state, samples, now_s)
-    if not _is_complete(state, settings, now_s):
+    if not _is_complete(state, settings, now_s, hasty=hasty):
         return state, None
     believed = changed_at_s is None or now_s - changed_at_s >= QUANTILE_MEMORY_S
     window = _close(state, percentile=percentile, now_s=now_s, quantiles_believed=believed)
@@ -147,16 +154,24 @@ def _growth(before: Mapping[str, Statistics], after: Mapping[str, Statistics]) -
     return sum(new - old for old, new in pairs if old is not None and new is not None)
 
 
-def _is_complete(state: WindowState, settings: WindowSettings, now_s: float) -> bool:
+def _is_complete(
+    state: WindowState, settings: WindowSettings, now_s: float, *, hasty: bool
+) -> bool:
     elapsed_s = now_s - state.started_at_s
     requests = sum(totals.ended for totals in state.totals.values())
-    grown = _growth_since(state.pending_at_start, _pending(state.baselines))
+    pending = _pending(state.baselines)
+    grown = _growth_since(state.pending_at_start, pending)
+    overflows = grown > OVERFLOWING * requests and grown >= MIN_OVERFLOW
+    waiting = pending or 0
+    floods = hasty and requests > 0 and waiting > FLOODING * requests and waiting >= MIN_OVERFLOW
     enough = (
         requests >= settings.max_requests
         or elapsed_s >= settings.max_seconds
-        or (grown > OVERFLOWING * requests and grown >= MIN_OVERFLOW)
+        or overflows
+        or floods
     )
-    return enough and elapsed_s >= settings.min_seconds
+    least_s = min(FLOOD_S, settings.min_seconds) if floods else settings.min_seconds
+    return enough and elapsed_s >= least_s
 
 
 def _growth_since(before: int | None, now: int | None) -> int:

@@ -150,6 +150,7 @@ def _observed(
         percentile=scenario.objectives.percentile,
         now_s=now_s,
         changed_at_s=standing.changes[-1].at_s if standing.changes else None,
+        hasty=scenario.batching.algorithm == "Guarded",
     )
     if standing.pending is not None:
         window = None

@@ -30,6 +30,9 @@ class Decision:
     that demand around the capacity makes no noise."""
     if_refused: Any = None
     """What to remember if the change must wait; without it, what was remembered before."""
+    urgent: bool = False
+    """Whether hardly a request is answered in time: then a reload costs nothing, and waiting
+    for one costs everything."""
 
 
 class Algorithm(Protocol):

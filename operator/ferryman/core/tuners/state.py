@@ -14,6 +14,9 @@ from ferryman.core.tuners.protocol import Decision
 #: Fewer requests than this say nothing about a percentile.
 MIN_REQUESTS: Final = 10
 
+#: For so long what failed is not tried again.
+MEMORY_S: Final = 3600.0
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:
@@ -81,6 +84,8 @@ class Learned:
     drift: DriftDetector = field(default_factory=DriftDetector)
     demand: Demand = field(default_factory=Demand)
     trial: Trial | None = None
+    leaving: Batching | None = None
+    """What was taken back, while it still serves what waited before."""
     failed: tuple[tuple[Trial, float], ...] = ()
     """Changes that did worse than predicted, and until when (s) they are not tried again."""
     safe_bound: int | None = None
@@ -94,8 +99,8 @@ class Learned:
     """When a window last missed an objective."""
     evaluation: Evaluation | None = None
     sizing: Sizing | None = None
-    economised_at_s: float | None = None
-    """When a change was last made only to save device time."""
+    economised_s: tuple[float, ...] = ()
+    """When changes were made only to save device time, in the last hour."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,3 +119,11 @@ def test_where_reloads_are_forbidden_a_rollback_is_one_too():
     refusal = refuse_reload(RULES.with_(max_reloads_per_hour=0), (), NOW, rollback=True)
     assert refusal is not None
     assert refusal.reason == Reason.RELOAD_BUDGET_SPENT
+
+
+def test_what_is_urgent_need_not_keep_the_interval_but_the_budget():
+    guardrails = Guardrails(min_seconds_between_reloads=60, max_reloads_per_hour=2)
+    assert refuse_reload(guardrails, (at(-5),), NOW, urgent=True) is None
+    refused = refuse_reload(guardrails, (at(-5), at(-50)), NOW, urgent=True)
+    assert refused is not None
+    assert refused.reason == Reason.RELOAD_BUDGET_SPENT

@@ -109,3 +109,44 @@ def test_the_configured_delay_reaches_the_verdict():
     seen = window(inferences_per_s=150.0, offered_inferences_per_s=150.0, queue_ms=19.0)
     assert judge(objectives(None, 200), seen).met is False
     assert judge(objectives(None, 200), seen, queue_delay_ms=10.0).met is True
+
+
+@pytest.mark.parametrize(
+    ("wanted", "latency", "throughput_met", "reason"),
+    [
+        pytest.param(
+            objectives(1000), 1, None, Reason.LATENCY_ABOVE_TARGET, id="latency is missed"
+        ),
+        pytest.param(
+            objectives(1000, 5), 1, False, Reason.LATENCY_ABOVE_TARGET, id="both are missed"
+        ),
+        pytest.param(
+            objectives(None, 5), None, False, Reason.THROUGHPUT_BELOW_TARGET, id="throughput is"
+        ),
+    ],
+)
+def test_where_nothing_is_answered_although_requests_wait(wanted, latency, throughput_met, reason):
+    """A batch that takes longer than the window."""
+    verdict = judge(wanted, window(seconds=5.0, requests=0, pending_before=30, pending=90))
+    assert (verdict.met, verdict.latency, verdict.throughput_met) == (
+        False,
+        latency,
+        throughput_met,
+    )
+    assert verdict.reason == reason
+    assert verdict.message == "nothing was answered in 5 s while 90 requests wait"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(0, 90, id="they came just now"),
+        pytest.param(30, 0, id="none waits"),
+        pytest.param(None, None, id="nobody knows"),
+    ],
+)
+def test_nothing_is_missed_where(before, after):
+    seen = window(seconds=5.0, requests=0, pending_before=before, pending=after)
+    assert judge(objectives(1000), seen).met is None
+    long = objectives(6000)
+    assert judge(long, window(seconds=5.0, requests=0, pending_before=3, pending=9)).met is None

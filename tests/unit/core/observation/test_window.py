@@ -10,7 +10,7 @@ from tests.factories import statistics, window_settings
 SETTINGS = window_settings(max_requests=1000, max_seconds=30, min_seconds=5)
 
 
-def watch(readings, settings=SETTINGS, *, percentile=99, changed_at_s=None):
+def watch(readings, settings=SETTINGS, *, percentile=99, changed_at_s=None, hasty=False):
     """Observe (time, {pod: reading}) one by one; return the last state and all windows."""
     state, windows = WindowState(), []
     for now_s, samples in readings:
@@ -21,6 +21,7 @@ def watch(readings, settings=SETTINGS, *, percentile=99, changed_at_s=None):
             percentile=percentile,
             now_s=now_s,
             changed_at_s=changed_at_s,
+            hasty=hasty,
         )
         windows += [ended] if ended else []
     return state, windows
@@ -299,3 +300,20 @@ def test_all_arrivals_together_are_what_left_and_what_waits(counts):
         readings.append((second, {"a": statistics(second, served, pending=waiting)}))
     _, [seen] = watch(readings, window_settings(max_requests=10**6, max_seconds=30, min_seconds=30))
     assert list(seen.arrived) == came
+
+
+@pytest.mark.parametrize(
+    ("waiting_per_s", "ends_after_s"),
+    [
+        pytest.param(60, 2, id="where more than half of what is served waits"),
+        pytest.param(20, 5, id="a queue that grows ends it after the least seconds"),
+    ],
+)
+def test_a_window_that_floods_is_short(waiting_per_s, ends_after_s):
+    readings = [
+        (second, {"a": statistics(second, 100 * second, pending=waiting_per_s * second)})
+        for second in range(6)
+    ]
+    _, windows = watch(readings, hasty=True)
+    assert [each.seconds for each in windows][:1] == [ends_after_s]
+    assert [each.seconds for each in watch(readings)[1]] == [5]

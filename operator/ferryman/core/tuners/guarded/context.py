@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cache
+from math import inf, isfinite
 from typing import Final
 
 from ferryman.api.batching import Batching, BatchingSpec
@@ -9,15 +10,17 @@ from ferryman.api.conditions import Reason
 from ferryman.api.objectives import Objectives
 from ferryman.core.observation.objectives import Verdict
 from ferryman.core.observation.window import Window
-from ferryman.core.tuners.guarded import learning
+from ferryman.core.tuners.guarded import exploration, learning
 from ferryman.core.tuners.guarded.prediction import Goal
 from ferryman.core.tuners.guarded.reach import Reach
 from ferryman.core.tuners.guarded.search import SearchContext
 from ferryman.core.tuners.needs import ENOUGH, Needs
-from ferryman.core.tuners.state import Learned, Trial, TuneDecision, TunerState
+from ferryman.core.tuners.state import MEMORY_S, Learned, Trial, TuneDecision, TunerState
 
 #: Utilisation from which a model counts as saturated: offered rate by capacity.
 SATURATED: Final = 0.9
+#: So many full batches for each instance are no backlog: they are formed, or the next.
+BATCHES_AHEAD: Final = 2
 #: Waiting requests fill batches to this share of a bound that holds them back.
 FULL: Final = 0.9
 _US_PER_MS: Final = 1e3
@@ -67,8 +70,34 @@ class TuningContext:
         full = (window.mean_batch_size or 0.0) >= FULL * applied.max_batch_size
         if full and (window.queue_ms or 0.0) > explained_ms:
             return True
-        capacity = applied.instances * applied.max_batch_size / self.service_ms * _MS_PER_S
-        return self.rate_per_s > SATURATED * capacity
+        return self.rate_per_s > SATURATED * self.capacity_per_s
+
+    @property
+    def capacity_per_s(self) -> float:
+        """What full batches of the applied configuration serve in one pod."""
+        return self.applied.instances * self.applied.max_batch_size / self.service_ms * _MS_PER_S
+
+    @property
+    def backlog(self) -> float:
+        """Requests that wait in each pod beside those that the next batches take."""
+        pending = (self.window.pending or 0) / self.window.pods
+        return max(
+            0.0, pending - BATCHES_AHEAD * self.applied.instances * self.applied.max_batch_size
+        )
+
+    @property
+    def late(self) -> bool:
+        """Whether hardly a request is in time, and those that come now will not be either.
+
+        Without a latency objective: whether more wait than are served in a window.
+        """
+        window, target_ms = self.window, self.goal.target_ms
+        if window.rejected > window.requests:
+            return True
+        if not isfinite(target_ms):
+            return self.backlog > window.inferences / window.pods
+        waits_ms = self.backlog / self.capacity_per_s * _MS_PER_S
+        return waits_ms > target_ms and (window.mean_latency_ms or inf) > target_ms / 2
 
     @property
     def undelayed(self) -> Batching:
@@ -88,23 +117,49 @@ class TuningContext:
             failed=tuple(
                 trial for trial, until_s in learned.failed if until_s > self.window.ended_at_s
             ),
+            rising=exploration.rising(learned.service.points.get(self.applied.instances, {})),
+            hoped=self._hoped if self.late else 0.0,
         )
+
+    @property
+    def _hoped(self) -> float:
+        """Return the bound that would serve the demand if larger batches took no longer."""
+        instances, bound = self.applied.instances, self.applied.max_batch_size
+        demand_per_s = max(self.learned.demand.latest_per_s / self.window.pods, self.rate_per_s)
+        return max(bound * demand_per_s / self.capacity_per_s, bound) * min(instances, 1)
 
     def question(self) -> SearchContext:
         """Return what the search needs to know. Raises ValueError where nothing was asked for."""
         return SearchContext(
             reach=self.reach,
             curve_ms=cache(self.learned.service.curve_ms),
+            lasting_per_s=self.learned.demand.lasting_per_s / self.window.pods,
+            feared_ms=cache(self.learned.service.feared_ms),
             load=self.learned.demand.load(self.window.pods),
             goal=self.goal,
             latest_per_s=self.learned.demand.latest_per_s / self.window.pods,
+            backlog=self.backlog if self.late else 0.0,
             reject=self.spec.on_overload == "Reject",
         )
 
     def knowing(self, **changes: object) -> "TuningContext":
-        """Return the case with some of the knowledge replaced."""
+        """Return the context with some of the knowledge replaced."""
         learned = replace(self.learned, **changes)  # type: ignore[arg-type]  # names of Learned
         return replace(self, state=replace(self.state, learned=learned))
+
+    def failing_saving(self) -> "TuningContext":
+        """Return the context with the applied queue delay remembered as one that failed."""
+        window = self.window
+        tried = Trial(
+            before=self.undelayed,
+            after=self.applied,
+            mean_ms=window.mean_latency_ms or 0.0,
+            served_per_s=window.inferences_per_s,
+            service=self.learned.service,
+            begun_at_s=window.ended_at_s,
+        )
+        until_s = window.ended_at_s + MEMORY_S
+        return self.knowing(failed=(*self.learned.failed, (tried, until_s)))
 
     def hold(self, reason: Reason, message: str, *, needs: Needs = ENOUGH) -> TuneDecision:
         """Stay."""
@@ -125,4 +180,6 @@ class TuningContext:
             begun_at_s=window.ended_at_s,
         )
         after = self.knowing(trial=trial, evaluation=None).state
-        return TuneDecision(batching, reason, message, after, needs, if_refused=self.state)
+        return TuneDecision(
+            batching, reason, message, after, needs, if_refused=self.state, urgent=self.late
+        )

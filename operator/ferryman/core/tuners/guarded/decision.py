@@ -16,6 +16,7 @@ from ferryman.api.objectives import Objectives
 from ferryman.core.observation.window import Window
 from ferryman.core.tuners import trend as trend_tuner
 from ferryman.core.tuners.guarded import (
+    exploration,
     improvement,
     judgement,
     learning,
@@ -52,100 +53,115 @@ def decide(
         taught = replace(taught, missed_at_s=window.ended_at_s)
     if window.requests + window.failures:
         taught = memory.cleared(taught, applied.max_batch_size)
-    case = TuningContext(spec, objectives, applied, window, replace(state, learned=taught), verdict)
-    answer = memory.too_large(case, known) or _unknown(case) or _known(case)
-    return sizing.sized(case, answer)
+    context = TuningContext(
+        spec, objectives, applied, window, replace(state, learned=taught), verdict
+    )
+    answer = memory.too_large(context, known) or _unknown(context) or _known(context)
+    return sizing.sized(context, answer)
 
 
-def _unknown(case: TuningContext) -> TuneDecision | None:
+def _unknown(context: TuningContext) -> TuneDecision | None:
     """Hold while too little was seen to decide anything."""
-    requests = case.window.requests
-    if case.verdict.met is None:
-        return case.hold(Reason.NO_TRAFFIC, case.verdict.message)
+    requests = context.window.requests
+    if context.verdict.met is None:
+        return context.hold(Reason.NO_TRAFFIC, context.verdict.message)
     if requests < MIN_REQUESTS:
         message = f"only {requests} requests in the window, {MIN_REQUESTS} needed to judge"
-        return case.hold(Reason.OBSERVING, message)
-    if not case.learned.service.points or case.learned.demand.rate_per_s <= 0:
-        message = f"no batch was executed that Triton counted; {case.verdict.message}"
-        return case.hold(Reason.LEARNING, message)
+        return context.hold(Reason.OBSERVING, message)
+    if not context.learned.service.points or context.learned.demand.rate_per_s <= 0:
+        message = f"no batch was executed that Triton counted; {context.verdict.message}"
+        return context.hold(Reason.LEARNING, message)
     return None
 
 
-def _known(case: TuningContext) -> TuneDecision:
-    case, regressed = _verified(case)
-    return _taken_back(case) if regressed else _tuned(case)
+def _known(context: TuningContext) -> TuneDecision:
+    learned = context.learned
+    before = learned.leaving if learned.trial is None else learned.trial.before
+    if before is not None and verification.draining(before, context.applied, context.window):
+        message = f"what waited is still served as before; {context.verdict.message}"
+        return context.hold(Reason.OBSERVING, message)
+    context = context.knowing(leaving=None)
+    context, regressed = _verified(context)
+    return _taken_back(context) if regressed else _tuned(context)
 
 
-def _verified(case: TuningContext) -> tuple[TuningContext, bool]:
+def _verified(context: TuningContext) -> tuple[TuningContext, bool]:
     """Hold a change that is on trial against its prediction; say whether it failed.
 
     It is on trial for as long as a better one would have to wait: nothing but a rollback helps
     when demand finds its weakness only then.
     """
-    trial, window = case.learned.trial, case.window
+    trial, window = context.learned.trial, context.window
     if trial is None:
-        return case, False
-    expected = learning.expected(trial.service, case.applied, window, case.goal)
+        return context, False
+    expected = learning.expected(trial.service, context.applied, window, context.goal)
     if expected is None:
-        return case, False
-    trial = verification.verified(trial, window, expected, missed=case.verdict.met is False)
-    waits_s = case.spec.guardrails.min_seconds_between_reloads
+        return context, False
+    trial = verification.verified(trial, window, expected, missed=context.verdict.met is False)
+    waits_s = context.spec.guardrails.min_seconds_between_reloads
     tried = trial.good >= verification.WINDOWS
     over = tried and window.ended_at_s - trial.begun_at_s >= waits_s
-    return case.knowing(trial=None if over else trial), trial.bad >= verification.WINDOWS
+    return context.knowing(trial=None if over else trial), trial.bad >= verification.WINDOWS
 
 
-def _taken_back(case: TuningContext) -> TuneDecision:
+def _taken_back(context: TuningContext) -> TuneDecision:
     """Go back to what served before, and remember what failed."""
-    trial = case.learned.trial
+    trial = context.learned.trial
     assert trial is not None  # noqa: S101  only a trial can have failed
-    learned = verification.taken_back(case.learned, trial, case.window.ended_at_s)
-    known = replace(case, state=replace(case.state, learned=learned))
-    refuge = search.refuge(known.question(), trial.before)
+    learned = verification.taken_back(context.learned, trial, context.window.ended_at_s)
+    known = replace(context, state=replace(context.state, learned=learned))
+    fallback = search.fallback(known.question(), trial.before)
+    if context.late:
+        instances, question = trial.before.instances, known.question()
+        points = known.learned.service.points.get(instances, {})
+        bound = exploration.refuge(points, known.reach, question.lasting_per_s, instances)
+        fallback = trial.before if bound is None else with_bound(trial.before, bound)
     failed, before = describe(trial.after), describe(trial.before)
-    message = f"{failed} did worse than predicted: {case.verdict.message}"
-    if refuge != trial.before:
-        message += f"; {describe(refuge)} is predicted to do far better than {before} did"
-    return TuneDecision(refuge, Reason.ROLLED_BACK, message, known.state, if_refused=case.state)
+    message = f"{failed} did worse than predicted: {context.verdict.message}"
+    if fallback != trial.before:
+        message += f"; {describe(fallback)} is predicted to do far better than {before} did"
+    return TuneDecision(
+        fallback, Reason.ROLLED_BACK, message, known.state, if_refused=context.state
+    )
 
 
-def _tuned(case: TuningContext) -> TuneDecision:
-    if case.verdict.met:
-        return improvement.economise(case)
-    if case.learned.service.misfit(case.applied.instances) > MAX_MISFIT:
-        return _without_model(case)
-    if case.saturated and not case.learned.service.has_shape:
-        return _grown(case)
-    return improvement.improve(case)
+def _tuned(context: TuningContext) -> TuneDecision:
+    if context.verdict.met and not context.late:
+        return improvement.economise(context)
+    if context.learned.service.misfit(context.applied.instances) > MAX_MISFIT:
+        return _without_model(context)
+    if context.saturated and not context.learned.service.has_shape:
+        return _grown(context)
+    return improvement.improve(context)
 
 
-def _without_model(case: TuningContext) -> TuneDecision:
+def _without_model(context: TuningContext) -> TuneDecision:
     """Follow the trend, but never down while the bound holds requests back.
 
     A queue delay goes first: it was chosen by what is no longer believed, and to the trend, which
     knows the bound alone, its wait would look like that of batches that are too large.
     """
-    if case.saturated:
-        return _grown(case)
-    if case.verdict.latency == 1 and case.applied != case.undelayed:
-        message = f"batches are no longer waited for: {case.verdict.message}"
-        return case.change(case.undelayed, case.verdict.reason, message)
-    stepped = trend_tuner.step(case.spec, case.applied, case.verdict, case.state)
-    most = case.reach.largest_bound
+    if context.saturated:
+        return _grown(context)
+    if context.verdict.latency == 1 and context.applied != context.undelayed:
+        message = f"batches are no longer waited for: {context.verdict.message}"
+        return context.change(context.undelayed, context.verdict.reason, message)
+    stepped = trend_tuner.step(context.spec, context.applied, context.verdict, context.state)
+    most = context.reach.largest_bound
     if stepped.batching.max_batch_size > most:
-        return case.hold(Reason.AT_LIMIT, f"the bound may not grow; {case.verdict.message}")
-    if stepped.batching == case.applied:
+        return context.hold(Reason.AT_LIMIT, f"the bound may not grow; {context.verdict.message}")
+    if stepped.batching == context.applied:
         return stepped
-    changed = case.change(stepped.batching, stepped.reason, stepped.message)
+    changed = context.change(stepped.batching, stepped.reason, stepped.message)
     trajectory = stepped.state.trajectory
     return replace(changed, state=changed.state.collecting(trajectory))
 
 
-def _grown(case: TuningContext) -> TuneDecision:
+def _grown(context: TuningContext) -> TuneDecision:
     """Raise the bound as far as the largest batch that was seen allows."""
-    bound, most = case.applied.max_batch_size, case.reach.largest_bound
+    bound, most = context.applied.max_batch_size, context.reach.largest_bound
     if bound >= most:
         message = f"saturated at the largest bound that may be tried, {most}"
-        return case.hold(Reason.SATURATED, f"{message}; {case.verdict.message}")
-    message = f"batches are full and requests queue: {case.verdict.message}"
-    return case.change(with_bound(case.applied, most), Reason.SATURATED, message)
+        return context.hold(Reason.SATURATED, f"{message}; {context.verdict.message}")
+    message = f"batches are full and requests queue: {context.verdict.message}"
+    return context.change(with_bound(context.applied, most), Reason.SATURATED, message)

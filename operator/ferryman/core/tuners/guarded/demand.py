@@ -25,6 +25,8 @@ MAX_REQUESTS: Final = 20_000
 LATEST_S: Final = 3.0
 #: … and of as little as this, if it is higher: a level that has just begun.
 BEGUN_S: Final = 0.9
+#: Demand that has gone on for so long is a level, and no burst.
+LASTING_S: Final = 15.0
 #: The history is not repeated more often than this, however few requests it has.
 MAX_ROUNDS: Final = 50
 #: The same demand gives the same arrivals, so that configurations are compared under equal load.
@@ -91,12 +93,25 @@ class Demand:
                 break
         return highest
 
+    @property
+    def lasting_per_s(self) -> float:
+        """The rate that goes on: the mean of all, or of the latest seconds if that is higher.
+
+        A burst is over sooner than what waits is worked off; a new level is not.
+        """
+        held_s = held = 0.0
+        for seconds, count in reversed(self.readings):
+            held_s, held = held_s + seconds, held + count
+            if held_s >= LASTING_S:
+                break
+        return max(self.rate_per_s, held / held_s if held_s else 0.0)
+
     def load(self, pods: int) -> OfferedLoad:
         """Return what one of so many pods would see. Raises ValueError without any request."""
         if self.rate_per_s <= 0:
             raise ValueError("nothing was asked for: there is no load to replay")
         generator = np.random.default_rng(_SEED)
-        readings = self._recent(MAX_REQUESTS * pods)
+        readings = _bounded(self._recent(MAX_REQUESTS * pods), MAX_REQUESTS * pods)
         expected = sum(count for _, count in readings) / pods
         rounds = min(MAX_ROUNDS, max(1, -int(-MIN_REQUESTS // max(expected, 1.0))))
         lasts = np.tile([seconds for seconds, _ in readings], rounds)
@@ -112,6 +127,15 @@ class Demand:
                 break
             kept += 1
         return self.readings[-kept:]
+
+
+def _bounded(
+    readings: tuple[tuple[float, float], ...], most: float
+) -> tuple[tuple[float, float], ...]:
+    """Return a part of each reading, at its rate, if together they hold more than so many."""
+    held = sum(count for _, count in readings)
+    part = min(1.0, most / held) if held else 1.0
+    return tuple((seconds * part, count * part) for seconds, count in readings)
 
 
 def _readings(window: Window) -> tuple[tuple[float, float], ...]:

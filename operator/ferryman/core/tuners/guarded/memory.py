@@ -17,25 +17,25 @@ from ferryman.core.tuners.state import Learned, TuneDecision, with_bound
 FAILING: Final = 0.01
 
 
-def too_large(case: TuningContext, known: Learned) -> TuneDecision | None:
+def too_large(context: TuningContext, known: Learned) -> TuneDecision | None:
     """Step back at once when requests begin to fail, to what ran, and do not go there again."""
-    window, bound = case.window, case.applied.max_batch_size
+    window, bound = context.window, context.applied.max_batch_size
     failing = learning.failing(window)
     if failing <= known.failing + FAILING:
         return None
-    ran = max(case.learned.service.sizes, default=bound // 2)
+    ran = max(context.learned.service.sizes, default=bound // 2)
     before = known.trial.before.max_batch_size if known.trial and known.trial.grew else 0
-    safe = max(ran, before, case.spec.limits.max_batch_size.min)
+    safe = max(ran, before, context.spec.limits.max_batch_size.min)
     if safe >= bound:
         return None
     message = (
         f"{failing:.0%} of the requests failed with batches up to {bound}: back to {safe}, "
         "the largest that ran"
     )
-    stepped = case.knowing(safe_bound=safe, suspected=failing, trial=None, evaluation=None)
+    stepped = context.knowing(safe_bound=safe, suspected=failing, trial=None, evaluation=None)
     # Refused, the failures must go on counting as new.
-    waiting = case.knowing(failing=known.failing).state
-    after = with_bound(case.applied, safe)
+    waiting = context.knowing(failing=known.failing).state
+    after = with_bound(context.applied, safe)
     return TuneDecision(after, Reason.BATCH_TOO_LARGE, message, stepped.state, if_refused=waiting)
 
 

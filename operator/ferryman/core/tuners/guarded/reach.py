@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil, inf, log2
 from typing import Final
 
 from ferryman.api.batching import Batching, BatchingLimits
@@ -10,6 +11,10 @@ from ferryman.core.tuners.state import Trial
 #: A bound may grow to so many times the largest batch that was ever seen: further the curve is
 #: a guess.
 GROWTH: Final = 4
+#: … or, where hardly anything is in time, to so many times what would be enough at best.
+SURE: Final = 2
+#: A queue delay that failed is followed by one of this share of it, at most.
+SHORTER: Final = 0.6
 #: How far a bound may grow towards a knee.
 SMALL_STEP: Final = 1.5
 #: Between what is known and the largest bound, so many more are tried.
@@ -28,6 +33,11 @@ class Reach:
     """No larger bound: such batches failed."""
     failed: tuple[Trial, ...] = ()
     """Changes that did worse than predicted."""
+    rising: bool = True
+    """Whether the largest size that was run is about the most efficient."""
+    hoped: float = 0.0
+    """Where hardly anything is in time: the bound that would be enough if larger batches took no
+    longer. A smaller one cannot be."""
 
     @property
     def known(self) -> int:
@@ -38,7 +48,10 @@ class Reach:
     def largest_bound(self) -> int:
         """The largest bound that may be tried: below those that growing to has failed."""
         limits = self.limits.max_batch_size
-        grown = max(GROWTH * max(self.seen, default=0), self.present.max_batch_size)
+        farthest = max(GROWTH * max(self.seen, default=0), _power_of_two(SURE * self.hoped))
+        grown = max(farthest, self.present.max_batch_size)
+        if self.hoped and not self.rising:
+            grown = max(self.known, self.limits.max_batch_size.min)
         failed = [each.after.max_batch_size - 1 for each in self.failed if each.grew]
         safe = [] if self.safe_bound is None else [self.safe_bound]
         return max(limits.min, min([limits.max, grown, *failed, *safe]))
@@ -68,3 +81,22 @@ class Reach:
         """Leave out what failed before, unless nothing is left."""
         failed = {trial.after for trial in self.failed}
         return [batching for batching in batchings if batching not in failed] or batchings
+
+    @property
+    def longest_delay_us(self) -> float:
+        """The longest queue delay that may be tried: shorter than those that failed."""
+        waited = [
+            trial.after.max_queue_delay_microseconds
+            for trial in self.failed
+            if trial.after.max_queue_delay_microseconds > trial.before.max_queue_delay_microseconds
+        ]
+        return min(
+            self.limits.max_queue_delay_microseconds.max,
+            *(SHORTER * delay_us for delay_us in waited),
+            inf,
+        )
+
+
+def _power_of_two(size: float) -> int:
+    """Return the next power of two: where a curve has stairs, they mostly end there."""
+    return 2 ** ceil(log2(size)) if size > 0 else 0

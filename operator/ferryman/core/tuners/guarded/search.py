@@ -15,7 +15,7 @@ With ``onOverload: Reject`` a queue timeout and a queue size come with every bou
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise, takewhile
+from itertools import pairwise
 from math import inf
 from typing import Final
 
@@ -36,11 +36,13 @@ SPARE: Final = 1.3
 #: A size is a stair's edge if one more request costs so much more per request.
 STAIR: Final = 1.08
 MAX_PREFERRED: Final = 8
-#: Delays that are tried ascend by this factor.
-DELAY_FACTOR: Final = 2**0.5
-FIRST_DELAY_US: Final = 500
-#: A delay during which fewer requests than this arrive fills no batch.
-WORTH_WAITING_FOR: Final = 0.3
+#: What a configuration is worth while a backlog stands is looked at for so long.
+HORIZON_S: Final = 300.0
+#: A backlog is to be worked off within this time, if that takes nothing unknown.
+SOON_S: Final = 10.0
+#: What a change takes, about.
+CHANGE_S: Final = 2.0
+_MS_PER_S: Final = 1e3
 _US_PER_MS: Final = 1e3
 _US_PER_S: Final = 1e6
 
@@ -51,16 +53,63 @@ class SearchContext:
 
     reach: Reach
     curve_ms: Curve
+    """What batches are expected to take."""
     load: OfferedLoad
     goal: Goal
     latest_per_s: float = 0.0
     """What was asked of the pod in the latest seconds."""
+    lasting_per_s: float = 0.0
+    """What will be asked of it while a backlog is worked off."""
+    backlog: float = 0.0
+    """Requests that wait and are late already: all that come are late until they are served."""
+    feared_ms: Curve | None = None
+    """What batches may take at worst; None: no more than is expected."""
     reject: bool = False
     """Whether requests that cannot be answered in time are to be rejected."""
 
     def predict(self, batching: Batching) -> Prediction:
         """Replay the load under a configuration."""
         return predict(batching, self.curve_ms, self.load, self.goal)
+
+    def worth(self, prediction: Prediction) -> float:
+        """Return the attainment, less the time that the backlog stands.
+
+        Before a change begins to help, what waits is worked off as before: Triton drains the
+        configuration that a reload replaces.
+        """
+        return prediction.attainment * max(0.0, 1 - self.stands_s(prediction) / HORIZON_S)
+
+    def stands_s(self, prediction: Prediction) -> float:
+        """Return how long the backlog stands; infinite where it is never worked off."""
+        if not self.backlog:
+            return 0.0
+        stays = prediction.batching == self.reach.present
+        drains_s = 0.0 if stays else self.drains_s
+        left = self.backlog if stays else self.backlog_after
+        spare_per_s = prediction.capacity_per_s - self.lasting_per_s
+        return drains_s + left / spare_per_s if spare_per_s > 0 else inf
+
+    @property
+    def drains_s(self) -> float:
+        """How long what waits keeps the present configuration busy, and the change itself."""
+        bound, instances = self.reach.present.max_batch_size, self.reach.present.instances
+        present_per_s = instances * bound / self.curve_ms(instances, bound)[-1] * _MS_PER_S
+        return CHANGE_S + self.backlog / present_per_s
+
+    @property
+    def backlog_after(self) -> float:
+        """What waits by the time that another configuration begins to serve."""
+        return self.drains_s * self.lasting_per_s if self.backlog else 0.0
+
+    @property
+    def ample_per_s(self) -> float:
+        """Capacity beyond which nothing unknown is tried."""
+        return max(
+            AMPLE * self.load.rate_per_s,
+            SPARE * self.latest_per_s,
+            self.goal.least_per_s / MARGIN,
+            self.lasting_per_s + self.backlog_after / SOON_S if self.backlog else 0.0,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +125,16 @@ class SearchResult:
         return 1 - self.best.busy / self.present.busy if self.present.busy else 0.0
 
 
-def answer(question: SearchContext, *, economical: bool) -> SearchResult:
-    """Return the safest configuration that meets the objectives, or the most economical one.
+def answer(question: SearchContext) -> SearchResult:
+    """Return the safest configuration that meets the objectives.
 
     If none meets them, the one under which the most requests are answered in time.
     """
     present, best = question.predict(question.reach.present), _best(question)
-    if economical and best.meets:
-        best = _economical(question, best)
-    return SearchResult(present, _prefer_present(present, best))
+    return SearchResult(present, _prefer_present(question, present, best))
 
 
-def refuge(question: SearchContext, before: Batching) -> Batching:
+def fallback(question: SearchContext, before: Batching) -> Batching:
     """Return where to go from what failed: to what was before, unless that is no better.
 
     What was before has served. Only where far more requests are predicted to be answered in
@@ -121,13 +168,9 @@ def best_effort(question: SearchContext, predictions: Sequence[Prediction]) -> P
     Beyond what is known, no further than to ample capacity: each step there is a guess, and
     one beyond a knee costs more than capacity that nobody asks for is worth.
     """
-    highest = max(each.attainment for each in predictions)
-    equals = [each for each in predictions if each.attainment >= highest - EQUAL_ATTAINMENT]
-    ample_per_s = max(
-        AMPLE * question.load.rate_per_s,
-        SPARE * question.latest_per_s,
-        question.goal.least_per_s / MARGIN,
-    )
+    highest = max(question.worth(each) for each in predictions)
+    equals = [each for each in predictions if question.worth(each) >= highest - EQUAL_ATTAINMENT]
+    ample_per_s = question.ample_per_s
 
     def rank(each: Prediction) -> tuple[float, ...]:
         guessed = max(each.batching.max_batch_size, question.reach.known)
@@ -137,9 +180,10 @@ def best_effort(question: SearchContext, predictions: Sequence[Prediction]) -> P
     return max(equals, key=rank)
 
 
-def _prefer_present(present: Prediction, best: Prediction) -> Prediction:
+def _prefer_present(question: SearchContext, present: Prediction, best: Prediction) -> Prediction:
     """Stay where nothing is gained: equal attainment and no more capacity while none meets."""
-    if best.meets or best.attainment > present.attainment + EQUAL_ATTAINMENT:
+    better = question.worth(best) > question.worth(present) + EQUAL_ATTAINMENT
+    if better or (best.meets and not question.backlog):
         return best
     return present if present.capacity_per_s >= best.capacity_per_s * MARGIN else best
 
@@ -171,48 +215,6 @@ def _with_policy(question: SearchContext, batching: Batching) -> Batching:
     if not question.reject:
         return batching
     return overload.with_policy(batching, question.curve_ms, question.goal)
-
-
-def _economical(question: SearchContext, safe: Prediction) -> Prediction:
-    """Return the cheapest of: as it is, with the longest delay that is possible, with edges."""
-    found = [safe, *_with_longest_delay(question, safe)]
-    edges = stairs(question.curve_ms(safe.batching.instances, safe.batching.max_batch_size))
-    if edges:
-        with_edges = [each.batching.with_(preferred_batch_size=edges) for each in found]
-        found += [question.predict(batching) for batching in question.reach.untried(with_edges)]
-    return min((each for each in found if each.meets), key=lambda each: each.busy)
-
-
-def _with_longest_delay(question: SearchContext, safe: Prediction) -> list[Prediction]:
-    """Return the prediction with the longest delay that meets the objectives, if any does.
-
-    By bisection: more delay never makes a percentile better, and never costs device time.
-    """
-    timeout_us = safe.batching.default_timeout_microseconds or inf
-    delays = [delay_us for delay_us in delays_us(question) if delay_us < timeout_us]
-    least, most = 0, len(delays)
-    found: list[Prediction] = []
-    while least < most:
-        middle = (least + most) // 2
-        batching = safe.batching.with_(max_queue_delay_microseconds=delays[middle])
-        prediction = question.predict(batching)
-        if prediction.meets and question.reach.untried([batching, safe.batching])[0] == batching:
-            found = [prediction]
-            least = middle + 1
-        else:
-            most = middle
-    return found
-
-
-def delays_us(question: SearchContext) -> tuple[int, ...]:
-    """Return the delays in microseconds that may be worth their wait, ascending."""
-    limits, goal = question.reach.limits.max_queue_delay_microseconds, question.goal
-    most_us = min(limits.max, MARGIN * goal.target_ms * _US_PER_MS)
-    least_us = max(limits.min, WORTH_WAITING_FOR / question.load.rate_per_s * _US_PER_S)
-    ascending = (FIRST_DELAY_US * DELAY_FACTOR**exponent for exponent in range(64))
-    within = takewhile(lambda delay_us: delay_us < most_us, ascending)
-    delays = (int(delay_us) for delay_us in (*within, most_us))
-    return tuple(delay_us for delay_us in delays if delay_us >= least_us)
 
 
 def stairs(curve_ms: Sequence[float]) -> tuple[int, ...]:

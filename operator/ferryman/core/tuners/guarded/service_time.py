@@ -43,6 +43,10 @@ KNEE: Final = 0.3
 EDGE: Final = 0.25
 #: Groups of sizes, of equally many executions, in which the curve is held against the points.
 GROUPS: Final = 3
+#: What is feared of sizes beyond all that were run: so many times what the largest took …
+FEARED_STAIR: Final = 3.0
+#: … or this power of how many times as large they are.
+FEARED_GROWTH: Final = 2.0
 #: No service time is shorter.
 LEAST_MS: Final = 1e-6
 _SUBSETS: Final = tuple(chosen for count in (1, 2, 3) for chosen in combinations(range(3), count))
@@ -144,6 +148,25 @@ class ServiceTimes:
             return _tuple(_curve(own, sizes))
         other = self.points[self._richest(instances)]
         return _tuple(_curve(other, sizes) * _scale(own, other))
+
+    def feared_ms(self, instances: int, bound: int) -> tuple[float, ...]:
+        """Return what tau(1), …, tau(bound) may be at worst. Raises ValueError without points.
+
+        Between two sizes that were run a batch takes at most as long as the larger one. Beyond
+        the largest nobody knows: a stair may follow at once, or a knee.
+        """
+        expected = self.curve_ms(instances, bound)
+        ran = sorted(self.points.get(instances, {}))
+        if not ran:
+            ran = sorted(self.points[self._richest(instances)])
+        largest = ran[-1]
+        sizes = np.arange(1, bound + 1, dtype=np.float64)
+        full = np.array(self.curve_ms(instances, max(bound, largest)))
+        upper = np.array(ran)[np.minimum(np.searchsorted(ran, sizes), len(ran) - 1)]
+        within = full[upper - 1]
+        beyond = full[largest - 1] * np.maximum(FEARED_STAIR, (sizes / largest) ** FEARED_GROWTH)
+        feared = np.where(sizes <= largest, within, beyond)
+        return _tuple(np.maximum(feared, np.array(expected)))
 
     def _richest(self, instances: int) -> int:
         """Return the instances of which most sizes were seen; the nearest of equals."""

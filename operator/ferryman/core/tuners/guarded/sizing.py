@@ -23,31 +23,31 @@ GOOD_FOR: Final = 8
 _MS_PER_S: Final = 1e3
 
 
-def sized(case: TuningContext, decision: TuneDecision) -> TuneDecision:
+def sized(context: TuningContext, decision: TuneDecision) -> TuneDecision:
     """Return the decision with the number of replicas that would still be enough, if they are."""
     learned = decision.state.learned
-    told = case.verdict.met and learned.service.points and learned.demand.rate_per_s > 0
+    told = context.verdict.met and learned.service.points and learned.demand.rate_per_s > 0
     if not told or decision.needs != ENOUGH:
         return decision
     latest = learned.sizing
-    if latest is None or not _still_true(case, latest):
+    if latest is None or not _still_true(context, latest):
         latest = Sizing(
-            pods=case.window.pods,
+            pods=context.window.pods,
             rate_per_s=learned.demand.rate_per_s,
-            service_ms=case.service_ms,
-            replicas=_fewest(case),
+            service_ms=context.service_ms,
+            replicas=_fewest(context),
         )
     learned = replace(learned, sizing=replace(latest, windows=latest.windows + 1))
     state = replace(decision.state, learned=learned)
     return replace(decision, needs=Enough(latest.replicas), state=state)
 
 
-def _still_true(case: TuningContext, latest: Sizing) -> bool:
+def _still_true(context: TuningContext, latest: Sizing) -> bool:
     return (
-        latest.pods == case.window.pods
+        latest.pods == context.window.pods
         and latest.windows < GOOD_FOR
-        and _close(case.learned.demand.rate_per_s, latest.rate_per_s)
-        and _close(case.service_ms, latest.service_ms)
+        and _close(context.learned.demand.rate_per_s, latest.rate_per_s)
+        and _close(context.service_ms, latest.service_ms)
     )
 
 
@@ -55,21 +55,23 @@ def _close(one: float, other: float) -> bool:
     return abs(one - other) <= SAME * other
 
 
-def _fewest(case: TuningContext) -> int:
+def _fewest(context: TuningContext) -> int:
     """Return the least number that suffices, by bisection; the present one if no other does."""
-    pods = case.window.pods
-    low, high = min(_least_by_capacity(case), pods) - 1, pods
+    pods = context.window.pods
+    low, high = min(_least_by_capacity(context), pods) - 1, pods
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if _suffices(case, middle) else (middle, high)
+        low, high = (low, middle) if _suffices(context, middle) else (middle, high)
     return high
 
 
-def _suffices(case: TuningContext, count: int) -> bool:
+def _suffices(context: TuningContext, count: int) -> bool:
     """Whether so many pods would meet the objectives with the best of their configurations."""
-    demand = _raised(case.learned.demand)
-    question = case.question()
-    goal = replace(question.goal, least_per_s=question.goal.least_per_s * case.window.pods / count)
+    demand = _raised(context.learned.demand)
+    question = context.question()
+    goal = replace(
+        question.goal, least_per_s=question.goal.least_per_s * context.window.pods / count
+    )
     asked = replace(
         question,
         load=demand.load(count),
@@ -79,13 +81,13 @@ def _suffices(case: TuningContext, count: int) -> bool:
     return search.meets_somehow(asked)
 
 
-def _least_by_capacity(case: TuningContext) -> int:
+def _least_by_capacity(context: TuningContext) -> int:
     """Return a number below which capacity alone would not do, whatever the configuration."""
-    question = case.question()
+    question = context.question()
     instances, sizes = question.reach.limits.instances.max, question.reach.sizes
     curve = question.curve_ms(instances, sizes[-1])
     most_per_s = max(instances * size / curve[size - 1] for size in sizes) * _MS_PER_S
-    return max(1, ceil(_raised(case.learned.demand).rate_per_s / most_per_s))
+    return max(1, ceil(_raised(context.learned.demand).rate_per_s / most_per_s))
 
 
 def _raised(demand: Demand) -> Demand:

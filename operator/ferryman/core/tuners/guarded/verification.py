@@ -7,7 +7,7 @@ from typing import Final
 from ferryman.api.batching import Batching
 from ferryman.core.observation.window import Window
 from ferryman.core.tuners.guarded.prediction import Prediction
-from ferryman.core.tuners.state import Learned, Trial
+from ferryman.core.tuners.state import MEMORY_S, Learned, Trial
 
 #: Worse than predicted by more than this share counts against a change …
 TOLERANCE: Final = 0.2
@@ -17,8 +17,6 @@ NOISE_MS: Final = 1.0
 SURPRISE: Final = log(2)
 #: So many windows in a row decide about a change, for or against.
 WINDOWS: Final = 2
-#: For so long what failed is not tried again.
-MEMORY_S: Final = 3600.0
 
 
 def settled(learned: Learned, applied: Batching) -> Learned:
@@ -47,24 +45,37 @@ def verified(trial: Trial, window: Window, foreseen: Prediction, *, missed: bool
         above=trial.before.max_batch_size,
         upto=trial.after.max_batch_size,
     )
-    worse = _slower if _backlog(trial, window.pending_before, window) else _later
-    if missed and surprise > SURPRISE:
+    worse = _slower if _backlog(trial.after, window.pending_before, window) else _later
+    if missed and surprise > SURPRISE and window.inferences_per_s < trial.served_per_s:
         return replace(trial, bad=WINDOWS, good=0)
     if missed and worse(trial, window, foreseen):
         return replace(trial, bad=trial.bad + 1, good=0)
     return replace(trial, bad=0, good=trial.good + 1)
 
 
-def _backlog(trial: Trial, pending: int | None, window: Window) -> bool:
+def draining(before: Batching, after: Batching, window: Window) -> bool:
+    """Whether what is served is mostly what waited before a change, in batches as before it."""
+    old, new = before.max_batch_size, after.max_batch_size
+    if old == new or not _backlog(after, window.pending, window):
+        return False
+    served = {size: size * count for size, (count, _) in window.service_times.items()}
+    grew = new > old
+    as_after = [n for size, n in served.items() if (size > old if grew else size <= new)]
+    return 2 * sum(as_after) < sum(served.values())
+
+
+def _backlog(applied: Batching, pending: int | None, window: Window) -> bool:
     """Whether so many wait that every batch is full."""
-    return (pending or 0) > trial.after.max_batch_size * trial.after.instances * window.pods
+    return (pending or 0) > applied.max_batch_size * applied.instances * window.pods
 
 
 def _slower(trial: Trial, window: Window, foreseen: Prediction) -> bool:
     """Whether less is served while requests never run out: then latency tells nothing."""
     served = window.inferences_per_s
     predicted = foreseen.capacity_per_s * window.pods * (1 - TOLERANCE)
-    return _backlog(trial, window.pending, window) and served < min(predicted, trial.served_per_s)
+    return _backlog(trial.after, window.pending, window) and served < min(
+        predicted, trial.served_per_s
+    )
 
 
 def _later(trial: Trial, window: Window, foreseen: Prediction) -> bool:
@@ -77,6 +88,5 @@ def _later(trial: Trial, window: Window, foreseen: Prediction) -> bool:
 def taken_back(learned: Learned, trial: Trial, now_s: float) -> Learned:
     """Return the knowledge after a change was taken back: what failed is remembered."""
     failed = tuple((other, until_s) for other, until_s in learned.failed if until_s > now_s)
-    return replace(
-        learned, trial=None, failed=(*failed, (trial, now_s + MEMORY_S)), evaluation=None
-    )
+    failed = (*failed, (trial, now_s + MEMORY_S))
+    return replace(learned, trial=None, failed=failed, evaluation=None, leaving=trial.after)

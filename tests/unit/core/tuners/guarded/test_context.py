@@ -122,3 +122,41 @@ def test_knowing_more_replaces_only_that():
     assert other.learned == replace(given.learned, trial=FAILED)
     assert isinstance(other.learned, Learned)
     assert (other.window, other.applied) == (given.window, given.applied)
+
+
+@pytest.mark.parametrize(
+    ("fields", "late"),
+    [
+        pytest.param({"pending": 0}, False, id="nothing waits"),
+        pytest.param({"pending": 500}, True, id="what waits takes longer than the target"),
+        pytest.param({"pending": 500, "mean_latency_ms": 5.0}, False, id="it has only just come"),
+        pytest.param({"rejected": 10**6}, True, id="most requests are rejected"),
+    ],
+)
+def test_whether_hardly_a_request_is_in_time(fields, late):
+    applied = bound(8)
+    seen = shown(applied, 600, **{"mean_latency_ms": 400.0, **fields})
+    assert the_case(applied, seen).late is late
+    assert the_case(applied, seen).change(bound(16), Reason.SATURATED, "").urgent is late
+
+
+@pytest.mark.parametrize(("pending", "late"), [(100, False), (100_000, True)])
+def test_without_a_latency_objective_a_backlog_of_more_than_a_window_is_late(pending, late):
+    seen = shown(bound(8), 300, pending=pending)
+    assert the_case(bound(8), seen, wanted=objectives(None, 100)).late is late
+
+
+def test_the_question_holds_what_waits_only_where_hardly_anything_is_in_time():
+    seen = shown(bound(8), 600, mean_latency_ms=400.0, pending=500)
+    late = the_case(bound(8), seen)
+    assert late.question().backlog == 500 - 16
+    assert late.question().reach.hoped >= 8
+    in_time = the_case(bound(8), replace(seen, pending=5))
+    assert in_time.question().backlog == in_time.question().reach.hoped == 0
+
+
+def test_a_saving_that_failed_is_remembered():
+    applied = bound(8, max_queue_delay_microseconds=5000)
+    known = the_case(applied, shown(applied)).failing_saving()
+    (failed,) = known.reach.failed
+    assert (failed.before, failed.after) == (bound(8), applied)

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ferryman.api.conditions import Reason
+from ferryman.core.tuners.guarded import decision as guarded
 from ferryman.core.tuners.guarded.decision import MAX_MISFIT, decide
+from ferryman.core.tuners.guarded.demand import Demand
 from ferryman.core.tuners.guarded.service_time import Parabola, ServiceTimes
 from ferryman.core.tuners.guarded.verification import MEMORY_S, WINDOWS
 from ferryman.core.tuners.state import MIN_REQUESTS, Learned, TunerState
@@ -18,6 +20,7 @@ from tests.unit.core.tuners.guarded.pods import (
     Knee,
     Play,
     bound,
+    case,
     knowing,
     shown,
     spec,
@@ -385,7 +388,8 @@ def test_what_was_taken_back_is_not_tried_again_while_it_is_remembered(beyond, r
 
 def test_a_knee_is_left_after_one_window_and_not_entered_again():
     steps = Play(spec(), start=bound(4), shape=Knee(10)).on(600, windows=8)
-    reasons = [step.decision.reason for step in steps]
+    drained = [step for step in steps if step.decision.reason != Reason.OBSERVING]
+    reasons = [step.decision.reason for step in drained]
     assert reasons[:2] == [Reason.PREDICTED_TO_MEET, Reason.ROLLED_BACK]
     assert all(step.applied.max_batch_size <= 10 for step in steps[2:])
 
@@ -423,3 +427,18 @@ def test_the_same_windows_always_give_the_same_decisions(scene):
         again = decide(play.spec, play.wanted, step.applied, step.window, state)
         assert again == step.decision
         state = again.state
+
+
+def test_what_is_taken_back_still_serves_what_waited_and_nothing_is_decided_by_it():
+    steps = Play(spec(), start=bound(4), shape=Knee(10)).on(600, windows=20)
+    reasons = [step.decision.reason for step in steps]
+    after = reasons.index(Reason.ROLLED_BACK) + 1
+    assert reasons[after] == Reason.OBSERVING
+    assert steps[after].decision.message.startswith("what waited is still served as before")
+
+
+def test_a_trial_is_not_judged_by_a_window_whose_arrivals_nobody_told():
+    seen = shown(bound(16), 100, arrived=((5.0, 0),))
+    tried = trial(bound(4), bound(16))
+    given = case(bound(16), seen, demand=Demand(((5.0, 500.0),)), trial=tried)
+    assert guarded._verified(given) == (given, False)

@@ -47,8 +47,10 @@ def test_a_long_history_is_cut_to_what_can_be_replayed():
     assert load.seconds == 4
 
 
-def test_one_reading_may_hold_more_than_that():
-    assert demand((1.0, 50_000)).load(pods=1).arrivals_s.size == 50_000
+def test_of_one_reading_that_holds_more_a_part_is_replayed_at_its_rate():
+    load = demand((1.0, 50_000)).load(pods=1)
+    assert load.arrivals_s.size == MAX_REQUESTS
+    assert load.rate_per_s == pytest.approx(50_000)
 
 
 def test_a_pod_gets_its_share():
@@ -110,3 +112,11 @@ def test_the_latest_seconds_tell_the_level_of_the_moment():
     assert Demand(((0.5, 30.0),)).latest_per_s == pytest.approx(60)
     assert Demand(((1.0, 65.0), (0.2, 40.0))).latest_per_s == pytest.approx(105 / 1.2)
     assert Demand().latest_per_s == 0
+
+
+def test_demand_that_lasts_is_a_level_and_a_burst_is_not():
+    calm, burst = [(1.0, 100)] * 60, [(1.0, 400)] * 5
+    assert demand(*calm, *burst).lasting_per_s == pytest.approx(200)
+    assert demand(*calm, *burst * 3).lasting_per_s == 400
+    assert demand(*burst, *calm).lasting_per_s == pytest.approx((6000 + 2000) / 65)
+    assert Demand().lasting_per_s == 0

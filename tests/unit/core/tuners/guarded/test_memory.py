@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -211,7 +212,8 @@ def test_what_memory_cannot_hold_is_left_at_once_and_never_tried_again(holds, sh
         assert safe is None or step.decision.batching.max_batch_size <= safe
         assert safe is None or safe <= holds
     failed = [step.window.failures > FAILING * (step.window.requests or 1) for step in steps]
-    assert sum(failed) <= 1
+    # What waited meanwhile is still run in batches that are too large.
+    assert sum(now and not before for before, now in pairwise([False, *failed])) <= 1
 
 
 def test_a_bound_is_not_taken_for_safe_before_batches_filled_it():

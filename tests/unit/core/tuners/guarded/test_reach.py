@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ferryman.core.tuners.guarded.reach import GROWTH, SMALL_STEP, STEPS
+from ferryman.core.tuners.guarded.reach import GROWTH, SHORTER, SMALL_STEP, STEPS
 from tests.unit.core.tuners.guarded.pods import bound, limits, trial
 from tests.unit.core.tuners.guarded.pods import reach as asked
 
@@ -81,3 +81,22 @@ def test_what_failed_is_left_out_unless_nothing_else_is_left():
     reach = asked(failed=(trial(bound(4), bound(16)),))
     assert reach.untried([bound(4), bound(16)]) == [bound(4)]
     assert reach.untried([bound(16)]) == [bound(16)]
+
+
+def test_where_hardly_anything_is_in_time_a_bound_grows_to_what_would_be_enough():
+    wide = {"limits": limits(bound=(1, 512)), "present": bound(1), "seen": frozenset({1})}
+    assert asked(**wide).largest_bound == 4
+    assert asked(**wide, hoped=9.0).largest_bound == 32
+    assert asked(**wide, hoped=1.5).largest_bound == 4
+
+
+def test_nobody_grows_beyond_a_size_that_serves_less_than_smaller_ones():
+    wide = {"limits": limits(bound=(1, 512)), "present": bound(4), "seen": frozenset({1, 4, 32})}
+    assert asked(**wide, hoped=9.0, rising=False).largest_bound == 32
+    assert asked(**wide, rising=False).largest_bound == 128
+
+
+def test_a_delay_that_failed_is_followed_by_shorter_ones():
+    failed = (trial(bound(8), bound(8, max_queue_delay_microseconds=10_000)),)
+    assert asked().longest_delay_us == 20_000
+    assert asked(failed=failed).longest_delay_us == pytest.approx(SHORTER * 10_000)

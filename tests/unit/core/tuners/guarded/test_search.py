@@ -7,16 +7,19 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ferryman.core.tuners.guarded import overload, search
+from ferryman.core.tuners.guarded.economy import (
+    DELAY_FACTOR,
+    FIRST_DELAY_US,
+    answer,
+    delays_us,
+)
 from ferryman.core.tuners.guarded.prediction import MARGIN, Prediction
 from ferryman.core.tuners.guarded.search import (
-    DELAY_FACTOR,
     EQUAL_ATTAINMENT,
     MAX_PREFERRED,
     STAIR,
     SearchResult,
-    answer,
     best_effort,
-    delays_us,
     replicas_needed,
     safest,
     stairs,
@@ -183,7 +186,7 @@ def test_while_none_meets_the_present_stays_unless_something_is_gained():
 )
 def test_the_present_stays_where_nothing_is_gained(best, stays):
     present = predicted(bound(4), 0.5, 100, meets=False)
-    assert search._prefer_present(present, best) == (present if stays else best)
+    assert search._prefer_present(asked(), present, best) == (present if stays else best)
 
 
 def test_while_none_meets_much_more_capacity_is_worth_taking():
@@ -321,7 +324,7 @@ def test_delays_ascend_within_the_limits_and_the_target(target_ms, rate_per_s, l
 
 def test_no_delay_is_worth_waiting_in_which_nobody_comes():
     assert delays_us(asked(load=load(5, 50))) == ()
-    assert delays_us(asked(load=load(5000, 50)))[0] == search.FIRST_DELAY_US
+    assert delays_us(asked(load=load(5000, 50)))[0] == FIRST_DELAY_US
 
 
 def test_the_longest_delay_that_is_allowed_is_tried():
@@ -458,3 +461,46 @@ def test_up_to_what_is_known_the_most_capacity_wins():
     question = asked(load=load(10), present=bound(32))
     equals = [predicted(bound(size), 1.0, rate) for size, rate in ((8, 400), (16, 700), (32, 900))]
     assert best_effort(question, equals).batching == bound(32)
+
+
+# A backlog
+
+
+def test_a_backlog_stands_until_the_spare_capacity_has_worked_it_off():
+    waiting = asked(present=bound(8), backlog=600.0, lasting_per_s=400.0)
+    stays = predicted(bound(8), capacity_per_s=600.0)
+    assert waiting.stands_s(stays) == pytest.approx(3.0)
+    assert waiting.stands_s(predicted(bound(8), capacity_per_s=400.0)) == inf
+    assert asked().stands_s(stays) == 0
+
+
+def test_before_a_change_helps_what_waits_is_served_as_before():
+    """LINE serves 615 requests/s at a bound of 8."""
+    waiting = asked(present=bound(8), backlog=615.4, lasting_per_s=400.0)
+    drains_s = search.CHANGE_S + 1
+    larger = predicted(bound(32), capacity_per_s=800.0)
+    assert waiting.stands_s(larger) == pytest.approx(drains_s + drains_s * 400 / 400, rel=1e-3)
+
+
+def test_of_two_bounds_that_are_enough_the_one_that_is_soon_in_time_again_is_chosen():
+    waiting = asked(
+        load=load(600),
+        present=bound(8),
+        backlog=5000.0,
+        lasting_per_s=600.0,
+        latest_per_s=600.0,
+        seen=frozenset({1, 2, 4, 8, 16, 32}),
+        goal=goal(200.0),
+    )
+    assert answer(waiting, economical=False).best.batching.max_batch_size == 32
+
+
+# Safe exploration
+
+
+def test_what_is_feared_forbids_what_is_expected_to_be_cheapest():
+    question = asked(present=bound(32), load=load(300, 2000))
+    expected = answer(question, economical=True).best
+    afraid = replace(question, feared_ms=lambda _, most: (1000.0,) * most)
+    assert expected.busy < question.predict(bound(32)).busy
+    assert answer(afraid, economical=True).best == question.predict(bound(32))

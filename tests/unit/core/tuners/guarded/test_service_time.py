@@ -7,6 +7,8 @@ from scipy.optimize import nnls
 from ferryman.core.tuners.guarded.decision import MAX_MISFIT
 from ferryman.core.tuners.guarded.learning import UNEVEN
 from ferryman.core.tuners.guarded.service_time import (
+    FEARED_GROWTH,
+    FEARED_STAIR,
     HALF_BELIEVED,
     HALF_SURPRISED,
     KEPT_WEIGHT,
@@ -16,6 +18,7 @@ from ferryman.core.tuners.guarded.service_time import (
     ServiceTimes,
     fit,
 )
+from tests.unit.core.tuners.guarded.pods import knowing
 
 coefficients = st.floats(0, 20)
 shapes = st.builds(Parabola, t0=coefficients, a=coefficients, g=st.floats(0, 1)).filter(
@@ -283,3 +286,26 @@ def test_one_whose_large_batches_are_at_another_level_is_not():
     assert service.unevenness(1, mixed) > UNEVEN
     assert service.unevenness(1, {4: (0, 9.0)}) == 0
     assert ServiceTimes().unevenness(1, mixed) == 0
+
+
+def test_what_is_feared_is_never_less_than_what_is_expected():
+    known = knowing((1, 4, 16))
+    feared, expected = known.feared_ms(1, 64), known.curve_ms(1, 64)
+    assert all(worst >= guess for worst, guess in zip(feared, expected, strict=True))
+    assert list(feared) == sorted(feared)
+
+
+def test_between_two_sizes_a_batch_is_feared_to_take_as_long_as_the_larger():
+    feared = knowing((1, 4, 16)).feared_ms(1, 16)
+    assert feared[4] == feared[14] == feared[15]
+    assert feared[3] < feared[4]
+
+
+def test_beyond_the_largest_size_a_stair_is_feared_and_then_a_knee():
+    feared = knowing((1, 4, 16)).feared_ms(1, 64)
+    assert feared[16] == pytest.approx(FEARED_STAIR * feared[15])
+    assert feared[63] == pytest.approx(4**FEARED_GROWTH * feared[15])
+
+
+def test_what_was_seen_with_other_instances_is_feared_as_it_is():
+    assert knowing((1, 4, 16)).feared_ms(2, 16) == knowing((1, 4, 16)).feared_ms(1, 16)

@@ -11,6 +11,7 @@ from ferryman.core.tuners.guarded.verification import (
     NOISE_MS,
     TOLERANCE,
     WINDOWS,
+    draining,
     settled,
     taken_back,
     verified,
@@ -157,5 +158,21 @@ def test_what_was_taken_back_is_remembered_for_a_while_and_older_failures_are_fo
         trial=TRIAL, failed=((old, 100.0), (recent, 100.1)), evaluation=evaluation, safe_bound=64
     )
     assert taken_back(learned, TRIAL, 100.0) == Learned(
-        failed=((recent, 100.1), (TRIAL, 100.0 + MEMORY_S)), safe_bound=64
+        failed=((recent, 100.1), (TRIAL, 100.0 + MEMORY_S)), safe_bound=64, leaving=AFTER
     )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "ran", "pending", "drains"),
+    [
+        pytest.param(4, 16, {4: 50}, 900, True, id="what waited before a bound was raised"),
+        pytest.param(4, 16, {4: 50, 16: 30}, 900, False, id="mostly batches of the new bound"),
+        pytest.param(4, 16, {4: 50}, 3, False, id="nothing waits any more"),
+        pytest.param(16, 4, {16: 50}, 900, True, id="what waited before it was lowered"),
+        pytest.param(16, 16, {16: 50}, 900, False, id="the bound is the same"),
+    ],
+)
+def test_what_is_drained_says_nothing_of_the_new_configuration(before, after, ran, pending, drains):
+    times = {size: (count, 10.0) for size, count in ran.items()}
+    seen = window(service_times=times, pending=pending, pending_before=pending)
+    assert draining(bound(before), bound(after), seen) is drains
