@@ -108,6 +108,44 @@ def test_pods_go_to_linux_nodes_unless_told_otherwise(part, setting, expected):
     assert pod.get("nodeSelector") == expected
 
 
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        pytest.param(None, {"unreachable": 0, "not-ready": 5}, id="by default"),
+        pytest.param(
+            {"key": "team", "operator": "Exists"},
+            {"unreachable": 0, "not-ready": 5},
+            id="beside what is tolerated otherwise",
+        ),
+        pytest.param(
+            {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoSchedule"},
+            {"unreachable": 0, "not-ready": 5},
+            id="beside another effect of the same taint",
+        ),
+        pytest.param(
+            {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "tolerationSeconds": 90},
+            {"unreachable": 0, "not-ready": 90},
+            id="unless its owner says how long it stays",
+        ),
+        pytest.param({"operator": "Exists"}, {}, id="unless its owner has it stay for ever"),
+    ],
+)
+def test_the_operator_leaves_a_node_that_died_in_seconds(stated, expected):
+    arguments = (
+        [] if stated is None else ["--set-json", f"operator.tolerations={json.dumps([stated])}"]
+    )
+    objects = by_identity(render_chart(*arguments))
+    spec = objects["Deployment", "ferryman-operator"]["spec"]["template"]["spec"]
+    stays = {
+        each["key"].rpartition("/")[2]: each["tolerationSeconds"]
+        for each in spec["tolerations"]
+        if "tolerationSeconds" in each
+    }
+
+    assert stays == expected
+    assert stated is None or stated in spec["tolerations"]
+
+
 def test_the_user_of_operator_and_agent_can_be_left_to_the_namespace():
     def users(*arguments):
         pods = [

@@ -32,3 +32,19 @@ runAsNonRoot: true
 {{- end }}
 seccompProfile: {type: RuntimeDefault}
 {{- end -}}
+
+{{/* How long the operator stays on a node that died, unless its tolerations say so of the taint.
+Kubernetes' own default is five minutes. */}}
+{{- define "ferryman.operatorTolerations" -}}
+{{- range $taint, $seconds := dict "node.kubernetes.io/not-ready" 5 "node.kubernetes.io/unreachable" 0 }}
+{{- $said := false }}
+{{- range $.Values.operator.tolerations }}
+{{- if and (eq (.key | default $taint) $taint) (eq (.effect | default "NoExecute") "NoExecute") }}
+{{- $said = true }}
+{{- end }}
+{{- end }}
+{{- if not $said }}
+- {key: {{ $taint }}, operator: Exists, effect: NoExecute, tolerationSeconds: {{ $seconds }}}
+{{- end }}
+{{- end }}
+{{- end }}

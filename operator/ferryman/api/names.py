@@ -25,6 +25,8 @@ LABEL_PRICE: Final = f"{GROUP}/price-per-hour"
 #: On every Node, by its kubelet: what Ferryman's images run on.
 LABEL_OS: Final = "kubernetes.io/os"
 OS: Final = "linux"
+#: Likewise: what pods are spread over.
+LABEL_HOSTNAME: Final = "kubernetes.io/hostname"
 
 #: Annotations.
 ANNOTATION_BENCHMARK_REQUESTED: Final = f"{GROUP}/benchmark-requested"

@@ -17,7 +17,7 @@ from ferryman.api.model_source import ModelSource, TritonConfig
 from ferryman.api.pod_settings import ModelPodSettings, PodSettings
 from ferryman.core.manifests import Manifest
 from ferryman.core.placement import taints
-from ferryman.core.render import ending, live_cap, network, pod, settings
+from ferryman.core.render import apart, ending, live_cap, network, pod, settings
 
 EncodeConfig = Callable[[Mapping[str, Any]], str]
 
@@ -156,9 +156,12 @@ def _pod_spec(serving: Serving, chosen: ModelPodSettings) -> Manifest:
         "securityContext": pod.pod_security(chosen.security_context),
         **settings.identity(chosen),
         **_on_linux(model),
-        "affinity": {"nodeAffinity": _node_affinity(serving)},
-        **pod.tolerations(taints.tolerations(model, serving.entry)),
-        "topologySpreadConstraints": [_spread(model)],
+        "affinity": {
+            "nodeAffinity": _node_affinity(serving),
+            "podAntiAffinity": apart.anti_affinity(selector(model)),
+        },
+        **pod.tolerations(apart.tolerations(taints.tolerations(model, serving.entry))),
+        "topologySpreadConstraints": [apart.spread(selector(model))],
         "initContainers": [pod.layout_container(model.triton_name, serving.entry, **common)],
         "containers": [triton],
         "volumes": pod.volumes(uri, pull_policy=serving.pull_policy, config_map=name),
@@ -195,13 +198,3 @@ def _node_affinity(serving: Serving) -> Manifest:
 
 def _is_in(key: str, value: str) -> Manifest:
     return {"key": key, "operator": "In", "values": [value]}
-
-
-def _spread(model: InferenceModel) -> Manifest:
-    """Replicas on different nodes of the type, where there are enough."""
-    return {
-        "maxSkew": 1,
-        "topologyKey": "kubernetes.io/hostname",
-        "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": selector(model)},
-    }
