@@ -251,6 +251,7 @@ def node(
     has_profile: bool = True,
     allocatable: dict[str, str | int] | None = None,
     ready: bool = True,
+    lost: bool = False,
     labels: dict[str, str] | None = None,
     taints: tuple[str, ...] = (),
     reserved: dict[str, object] | None = None,
@@ -263,7 +264,8 @@ def node(
     shown = (profile or profile_status(node_type, **status)) if has_profile else None
     return NodeView(
         name=name,
-        ready=ready,
+        ready=ready and not lost,
+        lost=lost,
         labels=labels or {},
         taints=taints,
         allocatable=allocatable or {"cpu": "4", "memory": "8Gi", "nvidia.com/gpu": 1},

@@ -19,6 +19,8 @@ class NodeView(ApiType):
     name: str
     ready: bool = True
     """Ready and schedulable (not cordoned)."""
+    lost: bool = False
+    """Not ready as far as Kubernetes says, or not heard of: what runs there cannot be relied on."""
     labels: dict[str, str] = Field(default_factory=dict)
     taints: tuple[str, ...] = ()
     """NoSchedule and NoExecute taints as ``key=value:effect``."""

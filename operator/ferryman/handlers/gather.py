@@ -110,6 +110,7 @@ def _node_view(
     return NodeView(
         name=node["metadata"]["name"],
         ready=_is_ready(node),
+        lost=condition(node, "Ready") is None,
         labels=labels,
         taints=tuple(_taints(node["spec"].get("taints", ()))),
         price_per_hour=price_per_hour(labels, status.node_type if status else "", prices),

@@ -9,7 +9,7 @@ from ferryman.handlers.gather import Nodes
 from ferryman.handlers.reservations import Reservations
 from ferryman.handlers.watch import Concern, EventMapper
 from tests import factories
-from tests.fakes import now, pod_object, wire
+from tests.fakes import node_object, now, pod_object, wire
 from tests.unit.handlers.scenes import KEY, SERVING, prepare, serving
 
 
@@ -53,6 +53,29 @@ def test_a_model_is_placed_anew_where_another_node_type_is_left(cluster, play):
 
     play(script)
     assert cluster.status()["placement"]["nodeType"] == "cpu-large"
+
+
+def test_a_node_that_is_not_ready_any_more_loses_its_models_and_a_cordoned_one_does_not(
+    cluster, play
+):
+    async def script(cluster):
+        await serving(cluster)
+        cluster.node("node-2", "cpu-large")
+        await cluster.settle()
+        cluster.api.put("nodes", node_object("node-1", unschedulable=True))
+        await cluster.settle()
+        cordoned = cluster.status()["placement"]["nodeType"]
+        cluster.api.put("nodes", node_object("node-1", ready=False))
+        await cluster.settle()
+        lost = cluster.status()["placement"]["nodeType"]
+        cluster.api.put("nodes", node_object("node-1"))
+        await cluster.settle()
+        return cordoned, lost
+
+    assert play(script) == ("cpu-small", "cpu-large")
+    assert cluster.status()["placement"]["nodeType"] == "cpu-large", "it does not go back"
+    required = cluster.api.get("deployments", "resnet50-triton")["spec"]["template"]["spec"]
+    assert "cpu-large" in str(required["affinity"]["nodeAffinity"])
 
 
 def test_models_created_together_do_not_all_go_to_the_node_that_was_idle(cluster, play):

@@ -1,10 +1,10 @@
 """Where a model is placed: the best node type by its policy, and it stays there.
 
 A placement is decided once. It is decided again only when the node type has no node any more,
-when the model's specification or its runtime rule the processor class out, when nothing of it
-serves there because kube-scheduler finds no node of the type, or when the model asked to be
-rebalanced and would be better off elsewhere; what serves keeps serving, whatever the utilisation
-of the day.
+when the nodes that served the model died and another place fits, when the model's specification
+or its runtime rule the processor class out, when nothing of it serves there because
+kube-scheduler finds no node of the type, or when the model asked to be rebalanced and would be
+better off elsewhere; what serves keeps serving, whatever the utilisation of the day.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from datetime import datetime
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model_status import CandidateStatus, PlacementStatus
 from ferryman.core import timestamps
-from ferryman.core.placement import candidates, policies, taints, unschedulable
+from ferryman.core.placement import candidates, lost_nodes, policies, taints, unschedulable
 from ferryman.core.placement.candidates import Candidate
 from ferryman.core.placement.filters import FilterContext, why_forbidden
 from ferryman.core.snapshot import Advice, NodeView, Snapshot
@@ -36,6 +36,9 @@ def choose(snapshot: Snapshot, now: datetime) -> PlacementStatus:
     over = _why_over(question, snapshot.nodes, previous)
     if over is not None:
         return _anew(question, snapshot.nodes, over)
+    rescued = _rescued(question, snapshot, previous)
+    if rescued is not None:
+        return rescued
     moved = _elsewhere(question, snapshot, previous) or _advised(question, snapshot, previous)
     return moved or _retained(question, snapshot.nodes, previous)
 
@@ -90,6 +93,23 @@ def _anew(question: FilterContext, nodes: Sequence[NodeView], over: str) -> Plac
         return found
     anywhere = _decided(replace(question, unschedulable=()), nodes, because)
     return found if anywhere.node_type is None else anywhere
+
+
+def _rescued(
+    question: FilterContext, snapshot: Snapshot, previous: PlacementStatus
+) -> PlacementStatus | None:
+    """Return where the model serves again whose nodes died; None where it stays, or must wait.
+
+    Without another place it waits for its nodes: it is nowhere worse off.
+    """
+    if not any(node.lost for node in snapshot.nodes):
+        return None
+    candidates_now = candidates.find(question, snapshot.nodes)
+    over = lost_nodes.why_lost(snapshot.nodes, snapshot.serving, candidates_now, previous)
+    if over is None:
+        return None
+    found = _anew(question, snapshot.nodes, over)
+    return None if found.node_type is None else found
 
 
 def _elsewhere(

@@ -95,9 +95,10 @@ def is_fresh(profile: NodeProfileStatus, now: datetime) -> bool:
 
 def _not_ready(_: FilterContext, place: Place) -> Refusal | None:
     node = place.node
-    if not node.ready:
-        return Refusal(Reason.NODE_NOT_READY, f"{node.name} is not ready or is cordoned")
-    return None
+    if node.ready and not node.lost:
+        return None
+    state = "not ready, or not heard of" if node.lost else "cordoned"
+    return Refusal(Reason.NODE_NOT_READY, f"{node.name} is {state}")
 
 
 def _not_selected(question: FilterContext, place: Place) -> Refusal | None:

@@ -36,8 +36,8 @@ def has_waited(model: InferenceModel, serving: ServingState, now: datetime) -> b
 
 
 def serves_there(nodes: Iterable[NodeView], serving: ServingState, node_type: str) -> bool:
-    """Whether a ready pod is on a node of a node type."""
-    there = {node.name for node in nodes if node.node_type == node_type}
+    """Whether a ready pod is on a living node of a node type."""
+    there = {node.name for node in nodes if node.node_type == node_type and not node.lost}
     return any(pod.ready and pod.node in there for pod in serving.pods)
 
 

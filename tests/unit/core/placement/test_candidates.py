@@ -78,7 +78,7 @@ def test_the_refusal_of_the_node_that_came_furthest_is_shown():
 
 def test_of_equally_far_nodes_the_first_by_name_is_shown():
     candidate = only([node("n2", ready=False), node("n1", ready=False)])
-    assert (candidate.node, candidate.refusal.message) == ("n1", "n1 is not ready or is cordoned")
+    assert (candidate.node, candidate.refusal.message) == ("n1", "n1 is cordoned")
 
 
 def test_a_class_that_is_ruled_out_names_no_node():

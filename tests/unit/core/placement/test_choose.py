@@ -195,7 +195,7 @@ def test_nodes_whose_taints_keep_agents_away_are_told_apart():
         pytest.param(
             [small(ready=False), large(heartbeat_age_s=300)],
             Reason.NO_CANDIDATE,
-            "small (cpu): small-1 is not ready or is cordoned",
+            "small (cpu): small-1 is cordoned",
             id="all are refused",
         ),
     ],

@@ -112,8 +112,14 @@ NONSENSE = BenchmarkPoint.model_construct(batch_size=2, images_per_second=float(
         pytest.param(
             {"ready": False},
             Reason.NODE_NOT_READY,
-            "n is not ready or is cordoned",
-            id="not ready",
+            "n is cordoned",
+            id="cordoned",
+        ),
+        pytest.param(
+            {"lost": True},
+            Reason.NODE_NOT_READY,
+            "n is not ready, or not heard of",
+            id="lost",
         ),
         pytest.param(
             {"taints": ("a=b:NoSchedule", "c=:NoExecute")},

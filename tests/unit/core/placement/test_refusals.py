@@ -80,7 +80,7 @@ CASES = {
         {"model": model(placement=PlacementSpec(node_selector={"zone": "a"}))},
         "zone=a",
     ),
-    Reason.NODE_NOT_READY: ({"nodes": [node(ready=False)]}, "not ready"),
+    Reason.NODE_NOT_READY: ({"nodes": [node(lost=True)]}, "not ready"),
     Reason.TAINT_NOT_TOLERATED: ({"nodes": [node(taints=("a=b:NoSchedule",))]}, "a=b:NoSchedule"),
     Reason.NO_NODE_PROFILE: ({"nodes": [node(has_profile=False)]}, "see whether it runs"),
     Reason.PROFILE_STALE: ({"nodes": [node(heartbeat_age_s=600)]}, "see whether it runs"),
