@@ -78,6 +78,7 @@ class FakeKubernetes:
 
     ``delay_watch`` holds events back until ``catch_up`` is called; ``fail_next`` makes the next
     calls raise these errors in turn; ``refused`` maps kinds to the error that applying one raises.
+    ``dead`` maps nodes to what their Lease showed last, or to the error that asking for it raises.
     ``statuses`` are those that were written of models, ``looked_for`` the kinds that were sought.
     """
 
@@ -92,6 +93,7 @@ class FakeKubernetes:
         self.looked_for = []
         self.statuses = []
         self.delay_watch = False
+        self.dead = {}
         self.indices = {name: {} for name in WATCHED}
         self.on_event = lambda _index, _body, _deleted: None
         self._versions = count(100)
@@ -208,6 +210,12 @@ class FakeKubernetes:
         status.pop("pricePerHour", None)
         status |= {} if price_per_hour is None else {"pricePerHour": price_per_hour}
         return copy.deepcopy(self.put("profiles", {**body, "status": status}))
+
+    async def node_lease(self, name):
+        renewed = self.dead.get(name, f"tick {seconds() // 10:.0f}")
+        if isinstance(renewed, Exception):
+            raise renewed
+        return {"spec": {"renewTime": renewed, "leaseDurationSeconds": 40}}
 
     async def label_node(self, name, uid, labels):
         self._written("apply", "Node")

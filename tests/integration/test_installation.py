@@ -243,3 +243,15 @@ def test_no_rule_lets_anyone_list_secrets_or_use_wildcards():
             if "secrets" in rule["resources"]:
                 assert not {"list", "watch"} & set(rule["verbs"])
                 assert "get" not in rule["verbs"] or rule["resourceNames"]
+
+
+def test_of_leases_the_operator_reads_those_of_nodes_alone():
+    granted = [
+        (item["kind"], item["metadata"].get("namespace"), rule)
+        for item in render_chart()
+        for rule in (item.get("rules", []) if "Role" in item["kind"] else [])
+        if "coordination.k8s.io" in rule["apiGroups"]
+    ]
+
+    rule = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get"]}
+    assert granted == [("Role", "kube-node-lease", rule)]

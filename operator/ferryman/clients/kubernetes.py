@@ -88,6 +88,10 @@ class Kubernetes(Protocol):
         """Replace the load performance tables of a NodeProfile, and the price of its type."""
         ...
 
+    async def node_lease(self, name: str) -> Json:
+        """Return the Lease that a node's kubelet renews; NotFoundError if there is none."""
+        ...
+
     async def label_node(self, name: str, uid: str, labels: Mapping[str, str]) -> Json:
         """Own these labels of a Node, and none else; return the Node."""
         ...
@@ -192,6 +196,11 @@ class KubernetesApi:
         return await self._apply(
             path, body, names.BENCHMARK_FIELD_MANAGER, kind="NodeProfile/status"
         )
+
+    async def node_lease(self, name: str) -> Json:
+        """Return the Lease after one try: whoever asks for it asks again soon."""
+        path = f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{name}"
+        return await self._transport.send(Request("GET", path, "Lease"), tries=1)
 
     async def label_node(self, name: str, uid: str, labels: Mapping[str, str]) -> Json:
         """Apply the labels; the uid keeps a Node that just vanished from being created."""

@@ -1,6 +1,6 @@
 """Gather: from what the watches keep and what Triton says to one frozen snapshot."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from ferryman.api.inference_model import InferenceModel
@@ -56,28 +56,46 @@ class Nodes:
     reservations: Reservations
     prices: Mapping[str, float]
     """By node type, per hour."""
+    silent: Callable[[], frozenset[str]] = frozenset
+    """The nodes that are not heard of, whatever Kubernetes still says of them."""
 
     def views(self, apart_from: Collection[Key], now_s: float) -> tuple[NodeView, ...]:
         """Return every node by name, with its profile and what models other than these reserve."""
         cache, loads = self.cache, self.reservations.loads(apart_from, now_s)
-        parts = (cache.revision, self.prices)
-        views = cache.made("views", parts, lambda: _views(cache, self.prices))
+        silent = self.silent()
+        parts = (cache.revision, self.prices, silent)
+        views = cache.made("views", parts, lambda: _views(cache, self.prices, silent))
         return tuple(
             _loaded(cache, view, loads[view.name]) if view.name in loads else view for view in views
         )
 
+    def on_living(self, pods: Iterable[Manifest]) -> list[Manifest]:
+        """Return the pods that are not on lost nodes: the others would not answer."""
+        return [pod for pod in pods if not self._is_lost(pod["spec"].get("nodeName", ""))]
 
-def _views(cache: Cache, prices: Mapping[str, float]) -> tuple[NodeView, ...]:
+    def _is_lost(self, name: str) -> bool:
+        node = self.cache.node(name)
+        return name in self.silent() or (node is not None and condition(node, "Ready") is None)
+
+
+def _views(
+    cache: Cache, prices: Mapping[str, float], silent: frozenset[str]
+) -> tuple[NodeView, ...]:
     """Return every node without any load; those of which nothing has changed as they were."""
     nodes = sorted(cache.nodes(), key=lambda node: str(node["metadata"]["name"]))
-    return tuple(_kept_view(cache, node, prices) for node in nodes)
+    return tuple(
+        _kept_view(cache, node, prices, silent=node["metadata"]["name"] in silent) for node in nodes
+    )
 
 
-def _kept_view(cache: Cache, node: Manifest, prices: Mapping[str, float]) -> NodeView:
+def _kept_view(
+    cache: Cache, node: Manifest, prices: Mapping[str, float], *, silent: bool
+) -> NodeView:
     name = node["metadata"]["name"]
     status = _profile_status(cache, name)
-    parts = (node, status, prices)
-    return cache.made(f"view of {name}", parts, lambda: _node_view(node, status, prices))
+    lost = silent or condition(node, "Ready") is None
+    parts = (node, status, prices, lost)
+    return cache.made(f"view of {name}", parts, lambda: _node_view(node, status, prices, lost=lost))
 
 
 def _loaded(cache: Cache, view: NodeView, load: NodeLoad) -> NodeView:
@@ -105,22 +123,20 @@ def _node_view(
     node: Manifest,
     status: NodeProfileStatus | None,
     prices: Mapping[str, float],
+    *,
+    lost: bool,
 ) -> NodeView:
     labels = dict(node["metadata"].get("labels", {}))
     return NodeView(
         name=node["metadata"]["name"],
-        ready=_is_ready(node),
-        lost=condition(node, "Ready") is None,
+        ready=not lost and not node["spec"].get("unschedulable"),
+        lost=lost,
         labels=labels,
         taints=tuple(_taints(node["spec"].get("taints", ()))),
         price_per_hour=price_per_hour(labels, status.node_type if status else "", prices),
         allocatable=dict(node["status"].get("allocatable", {})),
         profile=status,
     )
-
-
-def _is_ready(node: Manifest) -> bool:
-    return condition(node, "Ready") is not None and not node["spec"].get("unschedulable")
 
 
 def _taints(taints: Iterable[Manifest]) -> Iterable[str]:

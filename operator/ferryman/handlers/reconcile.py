@@ -132,7 +132,7 @@ class Reconciler:
             await self._report_unreadable(key, manifest, error)
             return RESYNC_S
         control_key = self._control_key(model)
-        pods = self._parts.cache.pods(key)
+        pods = self._parts.nodes.on_living(self._parts.cache.pods(key))
         answers = await self._parts.servers.poll(key, pods, control_key)
         snapshot, decided = await self._decide(model, answers, control_key)
         self._note_problem(key, snapshot.serving.problem_reason)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -32,11 +32,14 @@ class _Connection:
     server: TritonServer
     ready: bool = True
     """Whether the pod is: before that its Triton may still be starting."""
+    answers: bool = True
+    """Whether its Triton did when it was asked last."""
     said: set[tuple[int, str, str]] = field(default_factory=set)
     """Level, question and words of what was logged since the question was answered."""
 
     def failed(self, question: str, error: TritonUnavailable) -> None:
         """Log why there is no answer, once."""
+        self.answers = False
         level = logging.WARNING if self.ready else logging.INFO
         words = level, question, str(error)
         if words not in self.said:
@@ -46,6 +49,7 @@ class _Connection:
 
     def answered(self, question: str) -> None:
         """Have the next failure logged again."""
+        self.answers = True
         self.said = {words for words in self.said if words[1] != question}
 
 
@@ -83,6 +87,11 @@ class Servers:
             if pod.ready and pod.ip
         }
         return await self._ask("statistics", connections, lambda server: server.statistics())
+
+    def answers(self) -> Iterator[tuple[Key, Mapping[str, bool]]]:
+        """Yield by model which addresses answered when they were asked last."""
+        for key, known in self._connections.items():
+            yield key, {ip: connection.answers for ip, connection in known.items()}
 
     async def close(self, key: Key) -> None:
         """Close all connections of a model."""

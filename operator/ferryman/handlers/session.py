@@ -26,6 +26,7 @@ from ferryman.handlers.execute import Applied, Executor
 from ferryman.handlers.gather import Nodes
 from ferryman.handlers.health import Health
 from ferryman.handlers.metrics import Metrics
+from ferryman.handlers.nodes.silence import Silence
 from ferryman.handlers.placement_cache import PlacementCache
 from ferryman.handlers.rebalance import Rebalancing
 from ferryman.handlers.reconcile import Clocks, Parts, Reconciler, RunInExecutor
@@ -98,8 +99,17 @@ class Session:
         dependencies, clocks = self.dependencies, self.dependencies.clocks
         cache, reservations = Cache(indices), Reservations()
         placements, applied = PlacementCache(), Applied()
-        nodes = Nodes(cache, reservations, self.scope.prices)
         servers = Servers(dependencies.connect)
+
+        def look_at_all() -> None:
+            placements.invalidate()
+            for key in cache.model_keys():
+                queue.add(key)
+
+        silence = Silence(
+            dependencies.kubernetes, cache, servers, clock=clocks.seconds, on_change=look_at_all
+        )
+        nodes = Nodes(cache, reservations, self.scope.prices, silence.nodes)
         queue: WorkQueue[Key] = WorkQueue(
             lambda key: reconciler.reconcile(key),  # noqa: PLW0108  made below
             workers=WORKERS,
@@ -146,6 +156,7 @@ class Session:
             asyncio.create_task(queue.run(), name="work queue"),
             asyncio.create_task(measuring.run(), name="benchmarks"),
             asyncio.create_task(rebalancing.run(), name="rebalancing"),
+            asyncio.create_task(silence.run(), name="silent nodes"),
             asyncio.create_task(self._audit(indices), name="audit"),
         ]
         self._closing.push_async_callback(servers.close_all)

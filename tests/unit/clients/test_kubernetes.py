@@ -127,6 +127,17 @@ def test_a_label_is_applied_to_this_very_node_and_cannot_create_one():
     }
 
 
+def test_a_nodes_lease_is_asked_for_once():
+    server = Server((200, {"spec": {"renewTime": "now"}}))
+    found, writes = talk(server, lambda api: api.node_lease("n"))
+    method, path, _, _ = server.requests[0]
+    assert (method, path) == (
+        "GET",
+        "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/n",
+    )
+    assert (found["spec"]["renewTime"], writes) == ("now", [])
+
+
 def test_a_pods_annotations_are_merged_and_no_pod_is_created():
     server = Server((200, {"kind": "Pod"}))
     answer, writes = talk(server, lambda api: api.annotate_pod("team", "m-1", {"a": "8"}))

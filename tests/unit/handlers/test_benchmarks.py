@@ -314,7 +314,9 @@ def test_with_prices_no_node_is_made_anew_that_has_not_changed(cluster, play, mo
     """Reconciles, rebalancing and benchmarks look at the same nodes: they are made once for all."""
     built = []
     make = gather._node_view
-    monkeypatch.setattr(gather, "_node_view", lambda *parts: built.append(parts) or make(*parts))
+    monkeypatch.setattr(
+        gather, "_node_view", lambda *parts, **said: built.append(parts) or make(*parts, **said)
+    )
     cluster.prices = {"cpu-small": 2.5}
 
     async def script(cluster):
