@@ -248,7 +248,7 @@ def simulate(situation):
         mock.patch.object(command, "oracle", NO_ORACLE),
         mock.patch.object(command.loads, "draw", Begun()),
     ):
-        command.compare(scenario, ())
+        command.compare(scenario, (), None, 0)
     return of_simulator(situation, begun.given)
 
 
@@ -268,7 +268,7 @@ class Begun:
         self.given = given
 
 
-NO_ORACLE = mock.Mock()
+NO_ORACLE = mock.MagicMock()
 
 
 class Server:
