@@ -15,6 +15,7 @@ import numpy as np
 from benchmarks import scale
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import InferenceRuntime
+from ferryman.api.resources import model_key
 from ferryman.core.placement.choose import choose
 from ferryman.core.placement.prices import NO_PRICES
 from ferryman.core.snapshot import NodeView, Snapshot
@@ -75,6 +76,8 @@ def _views(size: scale.Size, rng: np.random.Generator) -> tuple[NodeView, ...]:
         profiles[name] = [{"metadata": metadata, "status": status}]
         requests = {"cpu": f"{cpu_millicores}m", "memory": memory_bytes}
         spec = {"nodeName": name, "containers": [{"resources": {"requests": requests}}]}
-        reservations.update((name, ""), [{"spec": spec, "status": {"phase": "Running"}}])
+        reservations.update(
+            model_key("default", name), [{"spec": spec, "status": {"phase": "Running"}}]
+        )
     cache = Cache({"nodes": nodes, "profiles": profiles})
     return Nodes(cache, reservations, NO_PRICES).views((), now_s=0.0)

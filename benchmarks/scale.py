@@ -26,6 +26,7 @@ from kubernetes import client, config
 
 from benchmarks import common
 from ferryman.api import names, quantity
+from ferryman.api.resources import INFERENCE_MODEL, INFERENCE_RUNTIME, NODE_PROFILE
 from tests.integration.controlplane import ControlPlane
 from tests.integration.operator_process import NAMESPACE, Operator, install, now
 
@@ -210,7 +211,7 @@ class Api:
         self._core.create_node(cast("Any", node(name, kind)))
 
     def _create_profile(self, name: str, kind: Kind, busy: float) -> None:
-        where = (names.GROUP, names.VERSION, "nodeprofiles")
+        where = (names.GROUP, names.VERSION, NODE_PROFILE.plural)
         header = {**_HEADER, "kind": "NodeProfile", "metadata": {"name": name}}
         self._custom.create_cluster_custom_object(*where, header)
         status = {"status": profile(kind, busy)}
@@ -223,17 +224,17 @@ class Api:
 
     def create_runtime(self) -> None:
         """Create the runtime."""
-        where = (names.GROUP, names.VERSION, "inferenceruntimes")
+        where = (names.GROUP, names.VERSION, INFERENCE_RUNTIME.plural)
         self._custom.create_cluster_custom_object(*where, runtime())
 
     def create_models(self, bodies: Sequence[dict[str, Any]]) -> None:
         """Create all models, as fast as the API server takes them."""
-        where = (names.GROUP, names.VERSION, "default", "inferencemodels")
+        where = (names.GROUP, names.VERSION, "default", INFERENCE_MODEL.plural)
         _each(bodies, lambda body: self._custom.create_namespaced_custom_object(*where, body))
 
     def models(self) -> list[dict[str, Any]]:
         """Return all models."""
-        where = (names.GROUP, names.VERSION, "default", "inferencemodels")
+        where = (names.GROUP, names.VERSION, "default", INFERENCE_MODEL.plural)
         found = cast("dict[str, Any]", self._custom.list_namespaced_custom_object(*where))
         return list(found["items"])
 

@@ -112,10 +112,10 @@ def _part(kind: Kind, name: str) -> type[BaseModel]:
 
 def _names(kind: Kind) -> dict[str, Any]:
     return {
-        "kind": kind.__name__,
-        "listKind": f"{kind.__name__}List",
+        "kind": kind.resource.kind,
+        "listKind": f"{kind.resource.kind}List",
         "plural": kind.resource.plural,
-        "singular": kind.__name__.lower(),
+        "singular": kind.resource.kind.lower(),
         "shortNames": list(kind.resource.short_names),
         "categories": ["ferryman"],
     }

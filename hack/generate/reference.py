@@ -27,12 +27,12 @@ def _kind(kind: Kind) -> str:
     resource, schema = kind.resource, root_schema(kind)
     nouns = f"`{resource.plural}.{names.GROUP}`, short: `{'`, `'.join(resource.short_names)}`"
     place = f"category `ferryman`, scope {resource.scope}{_subresources(kind)}"
-    parts = [f"## {kind.__name__}\n", f"{schema['description']}\n", f"{nouns}, {place}.\n"]
+    parts = [f"## {resource.kind}\n", f"{schema['description']}\n", f"{nouns}, {place}.\n"]
     for part in ("spec", "status"):
         if part in schema["properties"]:
-            parts += [f"### {kind.__name__} `{part}`\n", *_fields(schema["properties"][part], part)]
-    parts += [f"### {kind.__name__} rules\n", *_rule_lines(schema), ""]
-    parts += [f"### {kind.__name__} columns\n", "| column | source | shown | meaning |"]
+            parts += [f"### {resource.kind} `{part}`\n", *_fields(schema["properties"][part], part)]
+    parts += [f"### {resource.kind} rules\n", *_rule_lines(schema), ""]
+    parts += [f"### {resource.kind} columns\n", "| column | source | shown | meaning |"]
     parts += ["|---|---|---|---|"]
     for column in resource.columns:
         shown = "`-o wide`" if column.priority else "always"

@@ -86,6 +86,7 @@ class Column:
 class Resource:
     """How a kind appears in the API: names, scope, subresources and columns."""
 
+    kind: str
     plural: str
     short_names: tuple[str, ...]
     scope: Literal["Namespaced", "Cluster"]
@@ -94,6 +95,10 @@ class Resource:
     """Rules at the object's root, where CEL sees ``self.metadata.name``."""
     has_status: bool = True
     has_scale: bool = False
+    noun: str = ""
+    """What logs call one."""
+    owner_label: str = ""
+    """The label by which what serves an object of the kind is told; empty where nothing does."""
 
 
 AGE: Final = Column("Age", ".metadata.creationTimestamp", "Time since creation.", "date")

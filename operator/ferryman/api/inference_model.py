@@ -13,6 +13,7 @@ from ferryman.api.inference_model_status import InferenceModelStatus
 from ferryman.api.model_source import ModelSource
 from ferryman.api.objectives import Objectives
 from ferryman.api.pod_settings import ModelPodSettings
+from ferryman.api.resources import Key
 from ferryman.api.scalars import Name, ProcessorClass, Quantities
 from ferryman.api.scheduling import NodeRequirement, NodeSelector, Tolerations
 
@@ -120,9 +121,9 @@ class InferenceModel(ApiType):
     status: InferenceModelStatus = InferenceModelStatus()
 
     @property
-    def key(self) -> tuple[str, str]:
-        """Namespace and name."""
-        return self.metadata.namespace or "", self.metadata.name
+    def key(self) -> Key:
+        """Its kind, namespace and name."""
+        return resources.model_key(self.metadata.namespace or "", self.metadata.name)
 
     @property
     def triton_name(self) -> str:

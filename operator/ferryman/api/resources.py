@@ -1,7 +1,12 @@
-"""How the three kinds appear to ``kubectl``: names, scope, subresources and columns."""
+"""How the three kinds appear to ``kubectl``: names, scope, subresources and columns.
 
-from typing import Final
+What a kind is called in paths, keys, labels and references is told here alone.
+"""
 
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from ferryman.api import names
 from ferryman.api.crd import AGE, DNS_LABEL, DNS_LABEL_WORDS, Column, Resource, name_rule
 
 
@@ -18,9 +23,12 @@ MODEL_NAME: Final = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 MODEL_NAME_MAX: Final = 50
 
 INFERENCE_MODEL: Final = Resource(
+    kind="InferenceModel",
     plural="inferencemodels",
     short_names=("imodel",),
     scope="Namespaced",
+    noun="model",
+    owner_label=names.LABEL_MODEL,
     has_scale=True,
     name_rules=(
         name_rule(
@@ -86,6 +94,7 @@ INFERENCE_MODEL: Final = Resource(
 )
 
 INFERENCE_RUNTIME: Final = Resource(
+    kind="InferenceRuntime",
     plural="inferenceruntimes",
     short_names=("iruntime",),
     scope="Cluster",
@@ -110,6 +119,7 @@ INFERENCE_RUNTIME: Final = Resource(
 )
 
 NODE_PROFILE: Final = Resource(
+    kind="NodeProfile",
     plural="nodeprofiles",
     short_names=("nprofile",),
     scope="Cluster",
@@ -141,3 +151,60 @@ NODE_PROFILE: Final = Resource(
         Column("Note", ".status.notes[0]", "What the agent could not see.", priority=1),
     ),
 )
+
+ALL: Final = (INFERENCE_MODEL, INFERENCE_RUNTIME, NODE_PROFILE)
+_BY_KIND: Final = {resource.kind: resource for resource in ALL}
+#: Kind -> plural: ours, and those of Kubernetes that are written or watched.
+PLURALS: Final[Mapping[str, str]] = {
+    **{resource.kind: resource.plural for resource in ALL},
+    "ConfigMap": "configmaps",
+    "Deployment": "deployments",
+    "NetworkPolicy": "networkpolicies",
+    "Node": "nodes",
+    "Pod": "pods",
+    "Secret": "secrets",
+    "Service": "services",
+}
+
+
+class Key(NamedTuple):
+    """What an object of a namespaced kind of ours is known by."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    @property
+    def qualified_name(self) -> str:
+        """Namespace and name, for people."""
+        return f"{self.namespace}/{self.name}"
+
+    def in_log(self) -> dict[str, str]:
+        """Return what a line of the log says it is about."""
+        return {_BY_KIND[self.kind].noun: self.qualified_name}
+
+
+def model_key(namespace: str, name: str) -> Key:
+    """Return the key of an InferenceModel."""
+    return Key(INFERENCE_MODEL.kind, namespace, name)
+
+
+def owner_key(namespace: str, labels: Mapping[str, str]) -> Key | None:
+    """Return whom an object with these labels serves; None for somebody else's."""
+    for resource in ALL:
+        name = labels.get(resource.owner_label) if resource.owner_label else None
+        if name:
+            return Key(resource.kind, namespace, name)
+    return None
+
+
+def owner_reference(key: Key, uid: str) -> dict[str, str | bool]:
+    """Return the entry of ``ownerReferences`` for what goes with an object of ours."""
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": key.kind,
+        "name": key.name,
+        "uid": uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }

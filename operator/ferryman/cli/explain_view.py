@@ -64,7 +64,7 @@ class Explanation:
 def as_json(explanation: Explanation) -> dict[str, Any]:
     """Return the explanation as JSON values, with the API's field names."""
     model = explanation.model
-    namespace, name = model.key
+    _, namespace, name = model.key
     observed = model.status.observed
     return {
         "namespace": namespace,
@@ -86,8 +86,7 @@ def show(explanation: Explanation, console: Console) -> None:
 
 
 def _parts(explanation: Explanation) -> Iterator[RenderableType]:
-    namespace, name = explanation.model.key
-    yield Text(f"{namespace}/{name}", style="bold")
+    yield Text(explanation.model.key.qualified_name, style="bold")
     yield _facts(_placement_facts(explanation))
     if explanation.candidates:
         yield _candidates(explanation, explanation.candidates, "Candidates")

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from ferryman.api import names
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.node_profile import NodeProfile
+from ferryman.api.resources import INFERENCE_MODEL, INFERENCE_RUNTIME, NODE_PROFILE
 from ferryman.cli.errors import GatherError
 from ferryman.clients.cluster import ApiServer, ApiServerError, NoCredentialsError
 from ferryman.core.manifests import Manifest
@@ -65,8 +66,8 @@ def snapshot(server: ApiServer, namespace: str, name: str, prices: Mapping[str, 
     indices = {
         **_common_indices(server),
         "models": {},
-        "runtimes": _index(server.items(f"{OURS}/inferenceruntimes"), cache.trim_runtime),
-        "deployments": _by_model(server.items(deployments, own), cache.trim_deployment),
+        "runtimes": _index(server.items(f"{OURS}/{INFERENCE_RUNTIME.plural}"), cache.trim_runtime),
+        "deployments": _by_owner(server.items(deployments, own), cache.trim_deployment),
     }
     nodes = _nodes(indices, prices)
     serving = gather.serving(nodes.cache, model.key, {})
@@ -76,9 +77,9 @@ def snapshot(server: ApiServer, namespace: str, name: str, prices: Mapping[str, 
 def _common_indices(server: ApiServer) -> dict[str, dict[Any, Any]]:
     """Return what is known of all nodes, and the pods of all models on them."""
     return {
-        "profiles": _index(server.items(f"{OURS}/nodeprofiles"), cache.trim_profile),
+        "profiles": _index(server.items(f"{OURS}/{NODE_PROFILE.plural}"), cache.trim_profile),
         "nodes": _index(server.items("/api/v1/nodes"), cache.trim_node),
-        "pods": _by_model(server.items("/api/v1/pods", names.LABEL_MODEL), cache.trim_pod),
+        "pods": _by_owner(server.items("/api/v1/pods", names.LABEL_MODEL), cache.trim_pod),
     }
 
 
@@ -96,10 +97,10 @@ def _index(objects: Iterable[Manifest], trim: Trim) -> dict[Any, Any]:
     return {each["metadata"]["name"]: [trim(each)] for each in objects}
 
 
-def _by_model(objects: Iterable[Manifest], trim: Trim) -> dict[Any, Any]:
+def _by_owner(objects: Iterable[Manifest], trim: Trim) -> dict[Any, Any]:
     found: defaultdict[Any, list[Manifest]] = defaultdict(list)
     for each in objects:
-        found[cache.model_key(each)].append(trim(each))
+        found[cache.owner_key(each)].append(trim(each))
     return dict(found)
 
 
@@ -125,7 +126,7 @@ def asking() -> Iterator[None]:
 
 
 def _model(server: ApiServer, namespace: str, name: str) -> InferenceModel:
-    path = f"{OURS}/namespaces/{namespace}/inferencemodels/{name}"
+    path = f"{OURS}/namespaces/{namespace}/{INFERENCE_MODEL.plural}/{name}"
     try:
         return InferenceModel.model_validate(server.get(path))
     except ValidationError as error:

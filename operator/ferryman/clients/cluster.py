@@ -14,11 +14,11 @@ from urllib3.exceptions import HTTPError
 
 from ferryman.api import quantity
 from ferryman.api.names import AGENT_FIELD_MANAGER, API_VERSION, GROUP, VERSION
+from ferryman.api.resources import NODE_PROFILE
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-PLURAL: Final = "nodeprofiles"
 CONNECT_TIMEOUT_S: Final = 3.0
 READ_TIMEOUT_S: Final = 10.0
 _APPLY: Final = "application/apply-patch+yaml"  # JSON is YAML
@@ -280,8 +280,8 @@ def _asking() -> Iterator[None]:
 
 
 def _header(name: str) -> dict[str, Any]:
-    return {"apiVersion": API_VERSION, "kind": "NodeProfile", "metadata": {"name": name}}
+    return {"apiVersion": API_VERSION, "kind": NODE_PROFILE.kind, "metadata": {"name": name}}
 
 
 def _path(name: str) -> str:
-    return f"/apis/{GROUP}/{VERSION}/{PLURAL}/{name}"
+    return f"/apis/{GROUP}/{VERSION}/{NODE_PROFILE.plural}/{name}"

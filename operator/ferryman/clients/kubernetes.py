@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, Protocol
 
-from ferryman.api import names
+from ferryman.api import names, resources
+from ferryman.api.resources import Key
 from ferryman.clients.kubernetes_errors import ConflictError, NotFoundError
 from ferryman.clients.kubernetes_transport import APPLY, MERGE, Json, Request, Transport
 
@@ -25,15 +26,6 @@ _MASTER_KEY_BYTES: Final = 32
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 #: What an event of the core API may say.
 _MAX_EVENT_MESSAGE: Final = 1024
-#: Kinds that the operator applies -> plural and whether they live in namespaces.
-_PLURALS: Final = {
-    "ConfigMap": "configmaps",
-    "Deployment": "deployments",
-    "InferenceRuntime": "inferenceruntimes",
-    "NetworkPolicy": "networkpolicies",
-    "Secret": "secrets",
-    "Service": "services",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +37,16 @@ class ObjectReference:
     namespace: str
     name: str
     uid: str
+
+    @classmethod
+    def of(cls, key: Key, uid: str) -> "ObjectReference":
+        """Return the reference to an object of a kind of ours."""
+        return cls(names.API_VERSION, *key, uid)
+
+    @property
+    def key(self) -> Key:
+        """What an object of a kind of ours is known by."""
+        return Key(self.kind, self.namespace, self.name)
 
     def as_dict(self) -> dict[str, str]:
         """Return the wire form."""
@@ -79,7 +81,7 @@ class Kubernetes(Protocol):
         ...
 
     async def apply_status(self, about: ObjectReference, status: Manifest) -> Json:
-        """Replace the status of an InferenceModel; NotFoundError or ConflictError if gone."""
+        """Replace the status of an object of ours; NotFoundError or ConflictError if gone."""
         ...
 
     async def apply_benchmarks(
@@ -151,7 +153,7 @@ class KubernetesApi:
         except NotFoundError:
             return False
         served = {resource["name"] for resource in answer["resources"]}
-        return served >= {"inferencemodels", "inferenceruntimes", "nodeprofiles"}
+        return served >= {resource.plural for resource in resources.ALL}
 
     async def apply(
         self, manifest: Manifest, *, field_manager: str = names.FIELD_MANAGER, force: bool = True
@@ -177,9 +179,7 @@ class KubernetesApi:
             "metadata": metadata,
             "status": status,
         }
-        path = f"{_base(about.api_version)}/namespaces/{about.namespace}"
-        path = f"{path}/inferencemodels/{about.name}/status"
-        return await self._apply(path, body, names.FIELD_MANAGER, kind=f"{about.kind}/status")
+        return await self._apply_status(body, names.FIELD_MANAGER)
 
     async def apply_benchmarks(
         self, profile: str, benchmarks: Sequence[Manifest], price_per_hour: float | None
@@ -188,14 +188,11 @@ class KubernetesApi:
         price = {} if price_per_hour is None else {"pricePerHour": price_per_hour}
         body = {
             "apiVersion": names.API_VERSION,
-            "kind": "NodeProfile",
+            "kind": resources.NODE_PROFILE.kind,
             "metadata": {"name": profile},
             "status": {"benchmarks": list(benchmarks), **price},
         }
-        path = f"/apis/{names.API_VERSION}/nodeprofiles/{profile}/status"
-        return await self._apply(
-            path, body, names.BENCHMARK_FIELD_MANAGER, kind="NodeProfile/status"
-        )
+        return await self._apply_status(body, names.BENCHMARK_FIELD_MANAGER)
 
     async def node_lease(self, name: str) -> Json:
         """Return the Lease after one try: whoever asks for it asks again soon."""
@@ -206,7 +203,7 @@ class KubernetesApi:
         """Apply the labels; the uid keeps a Node that just vanished from being created."""
         metadata = {"name": name, "uid": uid, "labels": dict(labels)}
         body = {"apiVersion": "v1", "kind": "Node", "metadata": metadata}
-        return await self._apply(f"/api/v1/nodes/{name}", body, names.FIELD_MANAGER)
+        return await self._apply(_path(body), body, names.FIELD_MANAGER)
 
     async def annotate_pod(self, namespace: str, name: str, annotations: Mapping[str, str]) -> Json:
         """Merge the annotations into the pod's: an apply would create a pod that is gone."""
@@ -298,6 +295,10 @@ class KubernetesApi:
         items: Sequence[Manifest] = answer["items"]
         return items
 
+    async def _apply_status(self, body: Manifest, field_manager: str) -> Json:
+        path, kind = f"{_path(body)}/status", f"{body['kind']}/status"
+        return await self._apply(path, body, field_manager, kind=kind)
+
     async def _apply(
         self,
         path: str,
@@ -320,7 +321,7 @@ def _base(api_version: str) -> str:
 def _path(manifest: Manifest) -> str:
     metadata = manifest["metadata"]
     place = f"/namespaces/{metadata['namespace']}" if metadata.get("namespace") else ""
-    plural = _PLURALS[manifest["kind"]]
+    plural = resources.PLURALS[manifest["kind"]]
     return f"{_base(manifest['apiVersion'])}{place}/{plural}/{metadata['name']}"
 
 

@@ -171,10 +171,10 @@ class Benchmarks:
 
     def _shortages(self) -> list[ResourceShortage]:
         """Return what serving pods lack that no node has room for."""
-        models = ((key, self._cache.model(key) or {}) for key in self._cache.model_keys())
+        subjects = ((key, self._cache.subject(key) or {}) for key in self._cache.subject_keys())
         placed = (
-            (key, (model.get("status", {}).get("placement") or {}).get("nodeType"))
-            for key, model in models
+            (key, (subject.get("status", {}).get("placement") or {}).get("nodeType"))
+            for key, subject in subjects
         )
         return [
             found

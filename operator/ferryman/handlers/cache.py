@@ -5,24 +5,30 @@ caught up, so that no decision is made twice for want of its own result.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from pydantic import ValidationError
 
-from ferryman.api import names
+from ferryman.api import names, resources
 from ferryman.api.base import ApiType
+from ferryman.api.resources import Key
 from ferryman.core.manifests import Manifest
 from ferryman.core.render import ANNOTATION_CONFIG_HASH
 
 T = TypeVar("T", bound=ApiType)
 M = TypeVar("M")
 
-Key = tuple[str, str]
-"""Namespace and name of an InferenceModel."""
+#: Kind of what is reconciled -> its index.
+SUBJECTS: Final[Mapping[str, str]] = {resources.INFERENCE_MODEL.kind: "models"}
+#: Kind of the serving objects that are applied anew when someone deletes them -> its index.
+SERVING: Final[Mapping[str, str]] = {
+    kind: resources.PLURALS[kind]
+    for kind in ("ConfigMap", "Deployment", "NetworkPolicy", "Service")
+}
 #: Index key -> the objects under it, as kopf.Index gives them.
 Index = Mapping[Any, Collection[Manifest]]
 
-_MODEL_METADATA = (
+_SUBJECT_METADATA = (
     "name",
     "namespace",
     "uid",
@@ -41,16 +47,15 @@ def version(manifest: Manifest) -> int:
     return int(text) if text.isdigit() else 0
 
 
-def model_key(manifest: Manifest) -> Key | None:
-    """Return the model that a serving object or pod belongs to, by its labels."""
+def owner_key(manifest: Manifest) -> Key | None:
+    """Return whom a serving object or pod belongs to, by its labels."""
     metadata = manifest["metadata"]
-    name = (metadata.get("labels") or {}).get(names.LABEL_MODEL)
-    return (metadata.get("namespace", ""), name) if name else None
+    return resources.owner_key(metadata.get("namespace", ""), metadata.get("labels") or {})
 
 
-def trim_model(body: Manifest) -> Manifest:
-    """Keep of an InferenceModel what makes decisions."""
-    return {"metadata": _pick(body["metadata"], _MODEL_METADATA), **_parts(body)}
+def trim_subject(body: Manifest) -> Manifest:
+    """Keep of an object that is reconciled, an InferenceModel, what makes decisions."""
+    return {"metadata": _pick(body["metadata"], _SUBJECT_METADATA), **_parts(body)}
 
 
 def trim_runtime(body: Manifest) -> Manifest:
@@ -147,13 +152,13 @@ class Cache:
         self._made: dict[str, tuple[tuple[object, ...], object]] = {}
         self._parsed: dict[tuple[type[ApiType], str], tuple[int, ApiType | None]] = {}
 
-    def model(self, key: Key) -> Manifest | None:
-        """Return an InferenceModel, or None when it is gone."""
-        return self._latest("models", key)
+    def subject(self, key: Key) -> Manifest | None:
+        """Return an object that is reconciled, or None when it is gone."""
+        return self._latest(SUBJECTS[key.kind], key)
 
-    def model_keys(self) -> list[Key]:
-        """Return the keys of all InferenceModels."""
-        return list(self._indices["models"])
+    def subject_keys(self, *kinds: str) -> list[Key]:
+        """Return the keys of all objects of these kinds that are reconciled (without: of all)."""
+        return [key for kind in kinds or SUBJECTS for key in self._indices[SUBJECTS[kind]]]
 
     def runtime(self, name: str) -> Manifest | None:
         """Return an InferenceRuntime."""
@@ -180,16 +185,16 @@ class Cache:
         yield from self._all("nodes")
 
     def deployment(self, key: Key) -> Manifest | None:
-        """Return the Deployment that serves a model."""
+        """Return the Deployment that serves an object."""
         return self._latest("deployments", key)
 
     def pods(self, key: Key) -> tuple[Manifest, ...]:
-        """Return the pods of a model."""
+        """Return the pods that serve an object."""
         return tuple(self._latest_pod(pod) for pod in self._indices["pods"].get(key, ()))
 
     def live(self, kind: str, key: Key) -> Manifest | None:
         """Return a serving object by its kind."""
-        return self._latest(_INDEX_OF_KIND[kind], key) if kind in _INDEX_OF_KIND else None
+        return self._latest(SERVING[kind], key) if kind in SERVING else None
 
     @property
     def revision(self) -> int:
@@ -214,6 +219,10 @@ class Cache:
         """Lay the answer to a write over the index until the watch shows it or a later one."""
         self._written[index, key] = written
         self.note_event(index)
+
+    def remember_subject(self, key: Key, written: Manifest) -> None:
+        """Lay the answer to a write over an object that is reconciled."""
+        self.remember(SUBJECTS[key.kind], key, trim_subject(written))
 
     def remember_pod(self, written: Manifest) -> None:
         """Lay the answer to a write over the pod, likewise; several share one key of the index."""
@@ -273,11 +282,3 @@ class Cache:
 
 def _uid(manifest: Manifest) -> str:
     return str(manifest["metadata"].get("uid", ""))
-
-
-_INDEX_OF_KIND = {
-    "ConfigMap": "configmaps",
-    "Deployment": "deployments",
-    "NetworkPolicy": "networkpolicies",
-    "Service": "services",
-}

@@ -13,6 +13,7 @@ from ferryman.actuation.actuate import actuate
 from ferryman.api import names
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import InferenceModelStatus
+from ferryman.api.resources import Key
 from ferryman.clients.kubernetes import Kubernetes, ObjectReference
 from ferryman.clients.kubernetes_errors import Fault, KubernetesError, PermanentError
 from ferryman.clients.triton import TritonServer
@@ -26,9 +27,7 @@ from ferryman.core.status.events import Event, of_outcome
 from ferryman.core.status.readiness import NotReady
 from ferryman.handlers.cache import (
     Cache,
-    Key,
     trim_deployment,
-    trim_model,
     trim_pod,
     version,
 )
@@ -165,7 +164,7 @@ class Executor:
     async def write_raw_status(self, about: ObjectReference, status: Manifest) -> None:
         """Write a status of an object that cannot be read as a whole."""
         answer = await self._kubernetes.apply_status(about, status)
-        self._cache.remember("models", (about.namespace, about.name), trim_model(answer))
+        self._cache.remember_subject(about.key, answer)
 
     async def _write_status(self, model: InferenceModel, status: InferenceModelStatus) -> None:
         self._metrics.show(model, status)
@@ -253,7 +252,7 @@ class Executor:
     async def _annotate(self, model: InferenceModel, pod: PodView, bound: int) -> None:
         """Write a pod's live cap, and see it at once: the watch may lag behind."""
         annotations = {names.ANNOTATION_MAX_BATCH_SIZE: str(bound)}
-        namespace, _ = model.key
+        namespace = model.key.namespace
         answer = await self._kubernetes.annotate_pod(namespace, pod.name, annotations)
         self._cache.remember_pod(trim_pod(answer))
 
@@ -270,8 +269,7 @@ class Executor:
 
 def reference(model: InferenceModel) -> ObjectReference:
     """Return what writes and events about a model refer to."""
-    namespace, name = model.key
-    return ObjectReference(names.API_VERSION, "InferenceModel", namespace, name, model.metadata.uid)
+    return ObjectReference.of(model.key, model.metadata.uid)
 
 
 def _is_ours(there: Manifest, manifest: Manifest) -> bool:
@@ -289,7 +287,7 @@ def _problem(error: PermanentError) -> NotReady:
 
 
 def _described(model: InferenceModel) -> dict[str, Any]:
-    return {"model": "/".join(model.key)}
+    return model.key.in_log()
 
 
 def _why(error: KubernetesError) -> dict[str, Any]:

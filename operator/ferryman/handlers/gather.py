@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import InferenceRuntime
 from ferryman.api.node_profile import NodeProfile, NodeProfileStatus
+from ferryman.api.resources import Key
 from ferryman.api.statistics import ServerModel
 from ferryman.core.manifests import Manifest, condition
 from ferryman.core.placement.prices import price_per_hour
 from ferryman.core.placement.reservations import NodeLoad
 from ferryman.core.pods.state import serving_state
 from ferryman.core.snapshot import Advice, NodeView, ServingState, Snapshot
-from ferryman.handlers.cache import Cache, Key
+from ferryman.handlers.cache import Cache
 from ferryman.handlers.reservations import Reservations
 
 #: The effects that keep pods away which do not tolerate them.

@@ -8,9 +8,9 @@ from ferryman.api.batching import Actuator
 from ferryman.api.conditions import ConditionType, find
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import InferenceModelStatus
+from ferryman.api.resources import Key
 from ferryman.core.batching import desired
 from ferryman.core.batching.actuators import ACTUATORS
-from ferryman.handlers.cache import Key
 
 _MODEL: Final = ("namespace", "model")
 _MET: Final = {"True": 1.0, "False": 0.0}
@@ -169,7 +169,8 @@ def _batch_size(status: InferenceModelStatus) -> float | None:
 
 
 def _set(gauge: Gauge, key: Key, value: float | None) -> None:
+    labels = key.namespace, key.name
     if value is not None:
-        gauge.labels(*key).set(value)
+        gauge.labels(*labels).set(value)
     else:
-        gauge.remove_by_labels(dict(zip(_MODEL, key, strict=True)))
+        gauge.remove_by_labels(dict(zip(_MODEL, labels, strict=True)))

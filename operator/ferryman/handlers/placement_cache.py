@@ -5,8 +5,8 @@ When one is, is decided in ``core.placement.validity``.
 
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import PlacementStatus
+from ferryman.api.resources import Key
 from ferryman.core.placement.validity import Compared
-from ferryman.handlers.cache import Key
 
 
 class PlacementCache:

@@ -15,10 +15,11 @@ from pydantic import ValidationError
 
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import InferenceRuntime
+from ferryman.api.resources import INFERENCE_MODEL, Key
 from ferryman.core.placement import rebalancing
 from ferryman.core.placement.rebalancing import Participant
 from ferryman.core.snapshot import Advice
-from ferryman.handlers.cache import Cache, Key
+from ferryman.handlers.cache import Cache
 from ferryman.handlers.gather import Nodes
 from ferryman.handlers.reconcile import Clocks, RunInExecutor
 
@@ -80,7 +81,7 @@ class Rebalancing:
 
     def _all(self) -> list[Participant]:
         found = []
-        for key in sorted(self._cache.model_keys()):
+        for key in sorted(self._cache.subject_keys(INFERENCE_MODEL.kind)):
             model = self._model(key)
             runtime = self._cache.runtime(model.spec.runtime_ref.name) if model else None
             parsed = None if runtime is None else self._cache.parse(InferenceRuntime, runtime)
@@ -89,7 +90,7 @@ class Rebalancing:
         return found
 
     def _model(self, key: Key) -> InferenceModel | None:
-        manifest = self._cache.model(key)
+        manifest = self._cache.subject(key)
         try:
             return None if manifest is None else InferenceModel.model_validate(manifest)
         except ValidationError:

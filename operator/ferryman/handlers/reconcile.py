@@ -11,8 +11,8 @@ from typing import Any, Final, Protocol, TypeVar
 
 from pydantic import ValidationError
 
-from ferryman.api import names
 from ferryman.api.inference_model import InferenceModel
+from ferryman.api.resources import Key
 from ferryman.api.statistics import ServerModel
 from ferryman.clients import pbtxt
 from ferryman.clients.kubernetes import ObjectReference
@@ -28,7 +28,7 @@ from ferryman.core.snapshot import Advice, PodView, Snapshot
 from ferryman.core.status import unreadable
 from ferryman.core.tuners.select import TunerState
 from ferryman.handlers import gather
-from ferryman.handlers.cache import Cache, Key
+from ferryman.handlers.cache import Cache
 from ferryman.handlers.execute import Applied, Executor
 from ferryman.handlers.gather import Nodes
 from ferryman.handlers.metrics import Metrics
@@ -105,7 +105,7 @@ class Reconciler:
 
         Raises KubernetesError when that did not succeed and is to be tried again.
         """
-        manifest = self._parts.cache.model(key)
+        manifest = self._parts.cache.subject(key)
         if manifest is None:
             await self._forget(key)
             return None
@@ -118,9 +118,9 @@ class Reconciler:
                 after_s = await self._reconcile(key, manifest)
             except (ConflictError, NotFoundError) as error:
                 # Deleted, or replaced by a namesake, since we looked: its event is on the way.
-                if self._parts.cache.model(key) is not manifest:
+                if self._parts.cache.subject(key) is not manifest:
                     return None
-                _log.info("the model went away", extra=_about(key) | {"why": str(error)})
+                _log.info("the model went away", extra=key.in_log() | {"why": str(error)})
                 raise
         self._parts.metrics.reconciles.labels("ok").inc()
         return after_s
@@ -194,13 +194,12 @@ class Reconciler:
             self._parts.tuning.changed(model.key, shows_after_s)
 
         if decided.status != model.status or decided.actuation is not None:
-            _log.info("decided", extra=_about(model.key) | _decision(decided))
+            _log.info("decided", extra=model.key.in_log() | _decision(decided))
         await self._parts.executor.carry_out(model, decided, server, on_change)
 
     def _control_key(self, model: InferenceModel) -> str:
         """Return HMAC-SHA256(master key, "NAMESPACE/NAME/UID") in hex: nothing to read back."""
-        namespace, name = model.key
-        identity = f"{namespace}/{name}/{model.metadata.uid}"
+        identity = f"{model.key.qualified_name}/{model.metadata.uid}"
         return hmac.new(self._master_key, identity.encode(), hashlib.sha256).hexdigest()
 
     def _note_placement(self, snapshot: Snapshot, decided: Plan, epoch: int) -> None:
@@ -235,10 +234,8 @@ class Reconciler:
         status = unreadable.status(manifest, error, self._clocks.now())
         if status != manifest.get("status", {}):
             why = unreadable.words(error)
-            _log.warning("the object cannot be read", extra=_about(key) | {"why": why})
-            about = ObjectReference(
-                names.API_VERSION, "InferenceModel", *key, manifest["metadata"]["uid"]
-            )
+            _log.warning("the object cannot be read", extra=key.in_log() | {"why": why})
+            about = ObjectReference.of(key, manifest["metadata"]["uid"])
             await self._parts.executor.write_raw_status(about, status)
 
     async def _forget(self, key: Key) -> None:
@@ -264,7 +261,3 @@ def _decision(decided: Plan) -> dict[str, Any]:
         "reason": status.batching.reason,
         "change": change.after.as_dict() if change else None,
     }
-
-
-def _about(key: Key) -> dict[str, Any]:
-    return {"model": "/".join(key)}

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from math import inf
 
+from ferryman.api.resources import Key
 from ferryman.core.manifests import Manifest
 from ferryman.core.placement.reservations import (
     NodeLoad,
@@ -16,7 +17,6 @@ from ferryman.core.placement.reservations import (
     of_pods,
     still_to_show,
 )
-from ferryman.handlers.cache import Key
 
 _NO_PODS = PodReservations()
 

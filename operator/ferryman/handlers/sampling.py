@@ -12,10 +12,10 @@ from typing import Final
 
 from ferryman.api.batching import WindowSettings
 from ferryman.api.inference_model import InferenceModel
+from ferryman.api.resources import Key
 from ferryman.api.statistics import Statistics
 from ferryman.core.observation.window import Window, WindowState, observe
 from ferryman.core.snapshot import PodView
-from ferryman.handlers.cache import Key
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Tuning:
         self._subjects[subject.key] = subject
         task = self._tasks.get(subject.key)
         if task is None or task.done():
-            name = f"sampler {'/'.join(subject.key)}"
+            name = f"sampler {subject.key.qualified_name}"
             self._tasks[subject.key] = asyncio.create_task(self._sample(subject.key), name=name)
 
     def changed(self, key: Key, shows_after_s: float = 0.0) -> None:
@@ -138,7 +138,7 @@ class Tuning:
     def _told(self, subject: Subject, samples: Mapping[str, Statistics]) -> None:
         """Say which pods do not show their counters, and have the conditions say so."""
         silent = sorted({pod.name for pod in subject.pods} - samples.keys())
-        context = {"model": "/".join(subject.key), "pods": silent}
+        context = {**subject.key.in_log(), "pods": silent}
         _log.warning("pods do not show their counters: nothing is tuned by them", extra=context)
         self._deliver(subject.key)
 
@@ -147,7 +147,7 @@ class Tuning:
             return await self._read(subject.key, subject.pods, subject.control_key)
         except Exception:  # noqa: BLE001  logged with its trace
             # A reading that fails in a way nobody foresaw must not end the observation.
-            _log.exception("reading statistics failed", extra={"model": "/".join(subject.key)})
+            _log.exception("reading statistics failed", extra=subject.key.in_log())
             return {}
 
     def _advance(

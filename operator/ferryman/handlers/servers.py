@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from ferryman.api.resources import Key
 from ferryman.api.statistics import ServerModel, Statistics
 from ferryman.clients.triton import TritonServer, TritonUnavailable
 from ferryman.core.manifests import Manifest, condition
 from ferryman.core.snapshot import PodView
-from ferryman.handlers.cache import Key
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class _Connection:
         words = level, question, str(error)
         if words not in self.said:
             self.said.add(words)
-            extra = {"model": "/".join(self.key), "question": question, "why": str(error)}
+            extra = {**self.key.in_log(), "question": question, "why": str(error)}
             _log.log(level, "a pod's Triton gave no answer", extra=extra)
 
     def answered(self, question: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import kopf
 
+from ferryman.api.resources import INFERENCE_MODEL, Key
 from ferryman.clients.kubernetes import Kubernetes
 from ferryman.clients.kubernetes_errors import KubernetesError
 from ferryman.clients.kubernetes_transport import Configuration, proxy_of
@@ -21,7 +22,7 @@ from ferryman.core.manifests import Manifest
 from ferryman.core.plan import Environment
 from ferryman.handlers import audit, benchmarks, watch
 from ferryman.handlers.benchmarks import Benchmarks
-from ferryman.handlers.cache import Cache, Index, Key, model_key
+from ferryman.handlers.cache import SERVING, Cache, Index, owner_key
 from ferryman.handlers.execute import Applied, Executor
 from ferryman.handlers.gather import Nodes
 from ferryman.handlers.health import Health
@@ -42,13 +43,7 @@ WORKERS: Final = 16
 PATIENCE_S: Final = 2.0
 #: Only peers would read it. Without one kopf asks for the user's name, which has none in a pod.
 IDENTITY: Final[Any] = "ferryman"
-#: Index -> kind of the serving objects that are applied anew when someone deletes them.
-_SERVING: Final = {
-    "configmaps": "ConfigMap",
-    "deployments": "Deployment",
-    "networkpolicies": "NetworkPolicy",
-    "services": "Service",
-}
+_SERVING: Final = {index: kind for kind, index in SERVING.items()}
 
 
 class StaleError(Exception):
@@ -111,7 +106,7 @@ class Session:
         )
         nodes = Nodes(cache, reservations, self.scope.prices, silence.nodes)
         queue: WorkQueue[Key] = WorkQueue(
-            lambda key: reconciler.reconcile(key),  # noqa: PLW0108  made below
+            lambda key: reconcilers[key.kind].reconcile(key),  # made below
             workers=WORKERS,
             on_failure=self._failed,
         )
@@ -126,7 +121,7 @@ class Session:
             run_in_executor=dependencies.run_in_executor,
             wake=queue.add,
         )
-        reconciler = Reconciler(
+        models = Reconciler(
             Parts(
                 cache,
                 nodes,
@@ -144,6 +139,7 @@ class Session:
             environment=Environment(operator_namespace=self.scope.operator_namespace),
             run_in_executor=dependencies.run_in_executor,
         )
+        reconcilers = {INFERENCE_MODEL.kind: models}
         measuring = Benchmarks(
             dependencies.kubernetes,
             cache,
@@ -180,7 +176,7 @@ class Session:
                 placements.invalidate()
             if concern.benchmarks:
                 measuring.poll_soon()
-            for key in concern.models:
+            for key in concern.keys:
                 queue.add(key, first=concern.first)
 
         return on_event
@@ -204,7 +200,7 @@ class Session:
 
     def _failed(self, key: Key, error: Exception, pause_s: float) -> None:
         self.dependencies.metrics.reconciles.labels("error").inc()
-        extra: dict[str, Any] = {"model": "/".join(key), "pause_s": pause_s, "why": str(error)}
+        extra: dict[str, Any] = {**key.in_log(), "pause_s": pause_s, "why": str(error)}
         # What the API server answers needs no trace; anything else is a fault of ours.
         trace = None if isinstance(error, KubernetesError) else error
         _log.warning("the reconcile failed and is tried again", extra=extra, exc_info=trace)
@@ -222,7 +218,7 @@ def _note(
     """Take note of what only an event tells."""
     if deleted:
         cache.forget(index, body)
-    key = model_key(body)
+    key = owner_key(body)
     if key is None:
         return
     if index == "pods":

@@ -6,16 +6,18 @@ our objects, neither finalizers nor annotations.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import kopf
 
-from ferryman.api import names
+from ferryman.api import names, resources
+from ferryman.api.crd import Resource
+from ferryman.api.resources import INFERENCE_MODEL, INFERENCE_RUNTIME, NODE_PROFILE, Key
 from ferryman.core.manifests import Manifest
 from ferryman.handlers import cache
-from ferryman.handlers.cache import Cache, Key
+from ferryman.handlers.cache import Cache
 
 OURS: Final = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
 
@@ -26,44 +28,49 @@ class Watched:
 
     group: str
     version: str
-    plural: str
+    kind: str
     trim: Callable[[Manifest], Manifest]
     key: Callable[[Manifest], object | None]
     ours_only: bool = False
     """Whether the API server is asked for the objects with our label only."""
 
+    @property
+    def plural(self) -> str:
+        """What it is called in paths."""
+        return resources.PLURALS[self.kind]
 
-def _own_key(body: Manifest) -> Key:
-    return body["metadata"].get("namespace", ""), body["metadata"]["name"]
+
+def _own_key(resource: Resource) -> Callable[[Manifest], Key]:
+    def key(body: Manifest) -> Key:
+        metadata = body["metadata"]
+        return Key(resource.kind, metadata.get("namespace", ""), metadata["name"])
+
+    return key
 
 
 def _name(body: Manifest) -> str:
     return str(body["metadata"]["name"])
 
 
-_OURS: Final = names.GROUP, names.VERSION
+_OWN: Final = names.GROUP, names.VERSION
+
+
+def _serving(group: str, kind: str, trim: Callable[[Manifest], Manifest]) -> Watched:
+    """Return a kind of which only those objects count that serve one of ours."""
+    return Watched(group, "v1", kind, trim, cache.owner_key, ours_only=True)
+
+
 #: Index name -> kind.
 WATCHED: Final[Mapping[str, Watched]] = {
-    "models": Watched(*_OURS, "inferencemodels", cache.trim_model, _own_key),
-    "runtimes": Watched(*_OURS, "inferenceruntimes", cache.trim_runtime, _name),
-    "profiles": Watched(*_OURS, "nodeprofiles", cache.trim_profile, _name),
-    "nodes": Watched("", "v1", "nodes", cache.trim_node, _name),
-    "deployments": Watched(
-        "apps", "v1", "deployments", cache.trim_deployment, cache.model_key, ours_only=True
-    ),
-    "pods": Watched("", "v1", "pods", cache.trim_pod, cache.model_key, ours_only=True),
-    "services": Watched("", "v1", "services", cache.trim_other, cache.model_key, ours_only=True),
-    "configmaps": Watched(
-        "", "v1", "configmaps", cache.trim_other, cache.model_key, ours_only=True
-    ),
-    "networkpolicies": Watched(
-        "networking.k8s.io",
-        "v1",
-        "networkpolicies",
-        cache.trim_other,
-        cache.model_key,
-        ours_only=True,
-    ),
+    "models": Watched(*_OWN, INFERENCE_MODEL.kind, cache.trim_subject, _own_key(INFERENCE_MODEL)),
+    "runtimes": Watched(*_OWN, INFERENCE_RUNTIME.kind, cache.trim_runtime, _name),
+    "profiles": Watched(*_OWN, NODE_PROFILE.kind, cache.trim_profile, _name),
+    "nodes": Watched("", "v1", "Node", cache.trim_node, _name),
+    "deployments": _serving("apps", "Deployment", cache.trim_deployment),
+    "pods": _serving("", "Pod", cache.trim_pod),
+    "services": _serving("", "Service", cache.trim_other),
+    "configmaps": _serving("", "ConfigMap", cache.trim_other),
+    "networkpolicies": _serving("networking.k8s.io", "NetworkPolicy", cache.trim_other),
 }
 
 #: (index, object, whether it was deleted) -> None
@@ -106,16 +113,26 @@ def select(settings: kopf.OperatorSettings) -> None:
 class Concern:
     """What is to be looked at after an event."""
 
-    models: Sequence[Key] = ()
+    keys: Sequence[Key] = ()
     benchmarks: bool = False
     placements: bool = False
-    """Whether models that have a place might get another one."""
+    """Whether what has a place might get another one."""
     first: bool = False
-    """Whether somebody waits for it: a model is new, or was changed."""
+    """Whether somebody waits for it: an object is new, or was changed."""
+
+
+_NOBODY: Final = Concern()
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    index: str
+    body: Manifest
+    deleted: bool
 
 
 class EventMapper:
-    """Maps an event to the models that it concerns.
+    """Maps an event to what it concerns, by a table of how each index is looked at.
 
     Agents report every 60 s, and every report is an event: only a report that can change a
     decision is passed on, to all models. Any other concerns none: those that have no place yet come
@@ -125,36 +142,35 @@ class EventMapper:
     def __init__(self, stored: Cache) -> None:
         self._cache = stored
         self._digests: dict[tuple[str, str], str] = {}
+        self._table: Mapping[str, Callable[[_Event], Concern]] = {
+            "models": _itself,
+            "runtimes": self._those_it_serves,
+            "profiles": self._everyone,
+            "nodes": self._everyone,
+            "deployments": _owner,
+            "pods": _owner_of_pod,
+            "services": _owner,
+            "configmaps": _owner,
+            "networkpolicies": _owner,
+        }
 
     def map(self, index: str, body: Manifest, *, deleted: bool) -> Concern:
         """Return what an event concerns."""
-        if index == "models":
-            return Concern([_own_key(body)], first=_is_unseen(body))
-        if index == "runtimes":
-            return Concern(self._served_by(_name(body)), benchmarks=True, placements=True)
-        if index in {"nodes", "profiles"}:
-            if not self._changed(index, body, deleted=deleted):
-                return Concern()
-            return Concern(self._cache.model_keys(), benchmarks=True, placements=True)
-        key = cache.model_key(body)
-        if key is None:
-            return Concern()
-        # A benchmark may be what keeps a pod from a node.
-        waits = index == "pods" and not deleted and not body["spec"].get("nodeName")
-        return Concern([key], benchmarks=waits)
+        return self._table[index](_Event(index, body, deleted))
 
-    def _served_by(self, runtime: str) -> list[Key]:
-        return [
-            key
-            for key, model in self._models()
-            if model.get("spec", {}).get("runtimeRef", {}).get("name") == runtime
-        ]
+    def _those_it_serves(self, event: _Event) -> Concern:
+        runtime = _name(event.body)
+        served = [key for key in self._cache.subject_keys() if self._runtime(key) == runtime]
+        return Concern(served, benchmarks=True, placements=True)
 
-    def _models(self) -> Iterable[tuple[Key, Manifest]]:
-        for key in self._cache.model_keys():
-            model = self._cache.model(key)
-            if model is not None:
-                yield key, model
+    def _runtime(self, key: Key) -> object:
+        spec = (self._cache.subject(key) or {}).get("spec", {})
+        return spec.get("runtimeRef", {}).get("name")
+
+    def _everyone(self, event: _Event) -> Concern:
+        if not self._changed(event.index, event.body, deleted=event.deleted):
+            return _NOBODY
+        return Concern(self._cache.subject_keys(), benchmarks=True, placements=True)
 
     def _changed(self, index: str, body: Manifest, *, deleted: bool) -> bool:
         """Whether anything but utilisation, time and bookkeeping differs from the last event."""
@@ -165,6 +181,22 @@ class EventMapper:
         digest = _digest(_essence(index, body))
         before, self._digests[name] = self._digests.get(name), digest
         return before != digest
+
+
+def _itself(event: _Event) -> Concern:
+    key = WATCHED[event.index].key(event.body)
+    return Concern([key] if isinstance(key, Key) else [], first=_is_unseen(event.body))
+
+
+def _owner(event: _Event) -> Concern:
+    key = cache.owner_key(event.body)
+    return _NOBODY if key is None else Concern([key])
+
+
+def _owner_of_pod(event: _Event) -> Concern:
+    # A benchmark may be what keeps a pod from a node.
+    found, waits = _owner(event), not event.deleted and not event.body["spec"].get("nodeName")
+    return replace(found, benchmarks=bool(found.keys) and waits)
 
 
 def _is_unseen(model: Manifest) -> bool:

@@ -29,6 +29,7 @@ from ferryman.api.inference_model_status import (
     ServiceTimes,
     UnschedulablePlace,
 )
+from ferryman.api.resources import model_key
 from ferryman.cli import explain_view, gather, main
 from ferryman.cli.explain import explain
 from ferryman.cli.files import snapshot_file
@@ -39,7 +40,7 @@ from tests.factories import NOW, at
 from tests.fakes import node_object, pod_object, run_virtually, wire
 from tests.unit.handlers.cluster import Cluster
 
-KEY = ("default", "resnet50")
+KEY = model_key("default", "resnet50")
 #: Node type -> processor class, and what all replicas of a model fit on.
 TYPES = {"cpu-small": "cpu", "cpu-large": "cpu", "gpu-box": "gpu"}
 #: Most things are as they should be.
@@ -219,7 +220,7 @@ def operated(there, model, carried, prices, advice):
         for index in carried:
             cluster.api.put("pods", index)
         cluster.api.put("models", wire(model))
-        for key in {("default", "other"), KEY}:
+        for key in {model_key("default", "other"), KEY}:
             cluster.api.indices["pods"][key] = [
                 body
                 for (kind, _, _), body in cluster.api.objects.items()

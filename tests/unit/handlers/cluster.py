@@ -2,6 +2,7 @@
 
 import asyncio
 
+from ferryman.api.resources import model_key
 from ferryman.handlers.health import Health
 from ferryman.handlers.metrics import Metrics
 from ferryman.handlers.reconcile import Clocks
@@ -107,7 +108,7 @@ class Cluster:
             for (index, _, _), body in self.api.objects.items()
             if index == "pods" and body["metadata"]["labels"]["serving.ferryman.dev/model"] == name
         ]
-        key = ("default", name)
+        key = model_key("default", name)
         self.api.indices["pods"][key] = pods
         deployment = self.api.get("deployments", f"{name}-triton")
         count = len(addresses)

@@ -1,13 +1,14 @@
 """Scenes that several tests of the reconcile begin with."""
 
 from ferryman.api.batching import Batching, BatchingSpec
+from ferryman.api.resources import model_key
 from tests import factories
 from tests.fakes import wire
 
 SERVING = {"Secret", "ConfigMap", "NetworkPolicy", "Service", "Deployment"}
 
 
-KEY = ("default", "resnet50")
+KEY = model_key("default", "resnet50")
 
 
 #: What readiness says one after the other of a specification that changes what serves.

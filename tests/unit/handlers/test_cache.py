@@ -1,6 +1,7 @@
 import pytest
 
 from ferryman.api.node_profile import NodeProfile
+from ferryman.api.resources import model_key
 from ferryman.core.placement.prices import NO_PRICES
 from ferryman.handlers.cache import Cache
 from ferryman.handlers.gather import Nodes
@@ -35,7 +36,9 @@ def join(api, cache, name):
     body["metadata"]["uid"] = f"uid-profile-{name}"
     api.put("profiles", body)
     reservations = Reservations()
-    reservations.update(("default", "m"), [pod_object("p", node=name, requests={"cpu": "500m"})])
+    reservations.update(
+        model_key("default", "m"), [pod_object("p", node=name, requests={"cpu": "500m"})]
+    )
     views = Nodes(cache, reservations, NO_PRICES).views((), 0.0)
     return {view.name: view for view in views}
 

@@ -5,6 +5,7 @@ import copy
 
 import pytest
 
+from ferryman.api.resources import model_key
 from ferryman.clients.kubernetes_errors import PermanentError, TemporaryError
 from tests import factories
 from tests.fakes import run_virtually, wire
@@ -141,7 +142,7 @@ def test_a_model_deleted_while_it_is_reconciled_ends_quietly(cluster, play, capl
         await cluster.settle(60)
 
     play(script)
-    assert ("default", "resnet50") not in cluster.api.indices["models"]
+    assert model_key("default", "resnet50") not in cluster.api.indices["models"]
     assert "tried again" not in caplog.text
 
 

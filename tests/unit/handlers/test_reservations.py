@@ -1,5 +1,6 @@
 import pytest
 
+from ferryman.api.resources import model_key
 from ferryman.core.placement.reservations import (
     IN_FLIGHT_S,
     NodeLoad,
@@ -10,7 +11,7 @@ from ferryman.core.placement.reservations import (
 from ferryman.handlers.reservations import Reservations
 from tests.fakes import pod_object
 
-A, B = ("default", "a"), ("default", "b")
+A, B = model_key("default", "a"), model_key("default", "b")
 GIB = 2**30
 
 

@@ -2,12 +2,13 @@ import asyncio
 
 import pytest
 
+from ferryman.api.resources import model_key
 from ferryman.handlers.sampling import PATIENCE, Subject, Tuning
 from ferryman.handlers.servers import Servers
 from tests import factories
 from tests.fakes import FakeTritons, run_virtually, seconds
 
-KEY = ("default", "resnet50")
+KEY = model_key("default", "resnet50")
 MODEL = factories.model(batching=None)
 
 

@@ -2,12 +2,13 @@ import logging
 
 import pytest
 
+from ferryman.api.resources import model_key
 from ferryman.clients.triton import ControlKeyRefused, TritonUnavailable
 from ferryman.core.snapshot import PodView
 from ferryman.handlers.servers import Servers
 from tests.fakes import FakeTritons, pod_object, run_virtually
 
-KEY = ("default", "resnet50")
+KEY = model_key("default", "resnet50")
 IP = "10.0.0.1"
 READY, STARTING = [pod_object(ip=IP)], [pod_object(ip=IP, ready=False)]
 

@@ -6,6 +6,7 @@ import logging
 import kopf
 import pytest
 
+from ferryman.api.resources import model_key
 from ferryman.clients.kubernetes_errors import TemporaryError
 from ferryman.clients.kubernetes_transport import Configuration
 from ferryman.handlers import audit, session
@@ -169,8 +170,8 @@ def test_an_index_keeps_what_decisions_read_by_its_key(monkeypatch):
         return ours, nobodys
 
     ours, nobodys = run_virtually(main())
-    assert set(ours) == {("default", "resnet50")}
-    assert set(ours["default", "resnet50"]) == {"metadata", "spec", "status"}
+    assert set(ours) == {model_key("default", "resnet50")}
+    assert set(ours[model_key("default", "resnet50")]) == {"metadata", "spec", "status"}
     assert nobodys == {}, "a pod without our label is no model's"
 
 
@@ -233,7 +234,7 @@ def test_a_reconcile_that_fails_is_said_with_a_trace_only_where_it_helps(caplog,
     )
 
     async def main():
-        session.Session(dependencies, SCOPE)._failed(("default", "m"), error, 2.0)
+        session.Session(dependencies, SCOPE)._failed(model_key("default", "m"), error, 2.0)
 
     run_virtually(main())
     [said] = caplog.records

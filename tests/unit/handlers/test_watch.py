@@ -1,7 +1,8 @@
 import pytest
 
+from ferryman.api.resources import model_key
 from ferryman.handlers.cache import Cache, version
-from ferryman.handlers.watch import WATCHED, EventMapper
+from ferryman.handlers.watch import WATCHED, Concern, EventMapper
 from tests import factories
 from tests.fakes import FakeKubernetes, node_object, pod_object, wire
 
@@ -35,7 +36,7 @@ def mapper(cluster):
 def looks(mapper, index, body, *, deleted=False):
     concern = mapper.map(index, body, deleted=deleted)
     assert concern.placements == (concern.benchmarks and index != "pods")
-    return {name for _, name in concern.models}, concern.benchmarks
+    return {key.name for key in concern.keys}, concern.benchmarks
 
 
 ALL = {"placed", "unplaced", "other"}
@@ -89,12 +90,17 @@ def test_of_a_node_only_what_can_change_a_decision_concerns_models(mapper, body,
     assert looks(mapper, "nodes", body)[0] == expected
 
 
+@pytest.mark.parametrize("index", WATCHED)
+def test_of_every_kind_that_is_watched_it_is_known_whom_an_event_concerns(mapper, index):
+    assert isinstance(mapper.map(index, node_object(), deleted=True), Concern)
+
+
 def test_a_model_that_is_new_or_was_changed_comes_first(mapper):
     body = wire(factories.model("placed", generation=2))
     for seen, first in ((None, True), (1, True), (2, False)):
         status = {} if seen is None else {"observedGeneration": seen}
         concern = mapper.map("models", {**body, "status": status}, deleted=False)
-        assert (concern.models, concern.first) == ([(DEFAULT, "placed")], first)
+        assert (concern.keys, concern.first) == ([model_key(DEFAULT, "placed")], first)
 
 
 def test_a_node_that_is_gone_concerns_everyone(mapper):
@@ -118,30 +124,30 @@ def test_a_pod_concerns_the_model_in_its_label_and_no_other(mapper):
 
 def test_the_answer_to_a_write_counts_until_the_watch_has_caught_up(cluster):
     cache = Cache(cluster.indices)
-    key = (DEFAULT, "placed")
-    before = cache.model(key)
+    key = model_key(DEFAULT, "placed")
+    before = cache.subject(key)
     newer = {**before, "metadata": {**before["metadata"], "resourceVersion": "999"}}
     cache.remember("models", key, newer)
-    assert version(cache.model(key)) == 999, "the watch lags behind: our own write counts"
+    assert version(cache.subject(key)) == 999, "the watch lags behind: our own write counts"
     latest = {**before, "metadata": {**before["metadata"], "resourceVersion": "1000"}}
     cluster.indices["models"][key] = [latest]
-    assert version(cache.model(key)) == 1000, "the watch has overtaken it"
+    assert version(cache.subject(key)) == 1000, "the watch has overtaken it"
 
 
 def test_a_model_that_is_deleted_does_not_live_on_in_the_answer_to_a_write(cluster):
     cache = Cache(cluster.indices)
-    key = (DEFAULT, "placed")
-    cache.remember("models", key, cache.model(key))
+    key = model_key(DEFAULT, "placed")
+    cache.remember("models", key, cache.subject(key))
     cluster.drop("models", "placed", DEFAULT)
-    assert cache.model(key) is None
+    assert cache.subject(key) is None
 
 
 def test_of_two_objects_under_one_key_the_newer_counts(cluster):
-    key = (DEFAULT, "placed")
+    key = model_key(DEFAULT, "placed")
     old = cluster.indices["models"][key][0]
     new = {**old, "metadata": {**old["metadata"], "uid": "new", "resourceVersion": "5000"}}
     cluster.indices["models"][key] = [new, old]
-    assert Cache(cluster.indices).model(key)["metadata"]["uid"] == "new"
+    assert Cache(cluster.indices).subject(key)["metadata"]["uid"] == "new"
 
 
 def test_what_is_kept_of_an_object_has_no_managed_fields():

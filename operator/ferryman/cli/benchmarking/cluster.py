@@ -9,6 +9,7 @@ from ferryman.api import names
 from ferryman.api.base import ApiType
 from ferryman.api.inference_runtime import InferenceRuntime
 from ferryman.api.node_profile import NodeProfile
+from ferryman.api.resources import INFERENCE_RUNTIME, NODE_PROFILE
 from ferryman.cli import gather
 from ferryman.cli.benchmarking.follow import JobView
 from ferryman.cli.errors import GatherError
@@ -39,7 +40,7 @@ class BenchmarkCluster:
     def runtimes(self) -> tuple[InferenceRuntime, ...]:
         """Return all runtimes. Raises GatherError."""
         with gather.asking():
-            manifests = self._server.items(f"{gather.OURS}/inferenceruntimes")
+            manifests = self._server.items(f"{gather.OURS}/{INFERENCE_RUNTIME.plural}")
         return tuple(_parse(InferenceRuntime, manifest) for manifest in manifests)
 
     def request(self, node: str, at: str) -> None:
@@ -116,7 +117,7 @@ def has_begun(pod: Manifest) -> bool:
 
 
 def _profile(node: str) -> str:
-    return f"{gather.OURS}/nodeprofiles/{node}"
+    return f"{gather.OURS}/{NODE_PROFILE.plural}/{node}"
 
 
 def _parse(kind: type[T], manifest: Manifest) -> T:

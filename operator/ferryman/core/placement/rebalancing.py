@@ -17,6 +17,7 @@ from typing import Final
 from ferryman.api.conditions import ConditionType, Reason, find
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import InferenceRuntime
+from ferryman.api.resources import Key
 from ferryman.core import timestamps
 from ferryman.core.fleet.problem import ModelDemand, NodePool, Option, PlacementProblem
 from ferryman.core.placement import candidates, costs, fit, unschedulable
@@ -33,9 +34,6 @@ _TAKES_PODS: Final = "serving.ferryman.dev/takes-pods"
 _PLENTY: Final = 1e6
 #: Why a model that serves would not be put where it serves.
 _FULL: Final = (Reason.INSUFFICIENT_RESOURCES,)
-
-Key = tuple[str, str]
-"""Namespace and name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +126,7 @@ def _demand(model: InferenceModel, offers: _Offers, unit: float) -> ModelDemand:
     """Return where the model may be; costs are in multiples of ``unit``."""
     moved = (_option(model, offer, unit, {_TAKES_PODS: 1.0}) for offer in offers.elsewhere)
     return ModelDemand(
-        model="/".join(model.key),
+        model=model.key.qualified_name,
         options=(*([_option(model, offers.here, unit, {})] if offers.here else ()), *moved),
         present=_present(model),
     )

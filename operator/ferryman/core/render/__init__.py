@@ -15,6 +15,7 @@ from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import RuntimeLiveCap, RuntimeProcessor
 from ferryman.api.model_source import ModelSource, TritonConfig
 from ferryman.api.pod_settings import ModelPodSettings, PodSettings
+from ferryman.api.resources import owner_reference
 from ferryman.core.manifests import Manifest
 from ferryman.core.placement import taints
 from ferryman.core.render import apart, ending, live_cap, network, pod, settings
@@ -94,7 +95,7 @@ def _object(model: InferenceModel, api_version: str, kind: str, **body: Any) -> 
             "name": object_name(model),
             "namespace": model.metadata.namespace,
             "labels": _labels(model),
-            "ownerReferences": [_owner(model)],
+            "ownerReferences": [owner_reference(model.key, model.metadata.uid)],
         },
         **body,
     }
@@ -105,17 +106,6 @@ def _labels(model: InferenceModel) -> dict[str, str]:
         names.LABEL_NAME: model.metadata.name,
         names.LABEL_MANAGED_BY: names.MANAGED_BY,
         **selector(model),
-    }
-
-
-def _owner(model: InferenceModel) -> Manifest:
-    return {
-        "apiVersion": names.API_VERSION,
-        "kind": "InferenceModel",
-        "name": model.metadata.name,
-        "uid": model.metadata.uid,
-        "controller": True,
-        "blockOwnerDeletion": True,
     }
 
 

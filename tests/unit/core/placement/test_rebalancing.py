@@ -5,6 +5,7 @@ import pytest
 from ferryman.api.conditions import Condition, ConditionType, Reason
 from ferryman.api.inference_model import PlacementSpec, RebalanceSpec, ResourceRequirements
 from ferryman.api.inference_model_status import InferenceModelStatus, PlacementStatus
+from ferryman.api.resources import model_key
 from ferryman.core.placement.choose import choose
 from ferryman.core.placement.rebalancing import MOST_MOVED, SETTLED, Participant, advise, takes_part
 from ferryman.core.snapshot import Advice
@@ -82,7 +83,7 @@ def test_a_model_that_was_never_placed_takes_no_part():
 def test_a_model_that_saves_enough_is_advised_to_move():
     advice = advised(serving())
     assert advice == {
-        ("default", "resnet50"): Advice(
+        model_key("default", "resnet50"): Advice(
             node_type="large",
             processor="cpu",
             message="rebalanced with all others: 75% less on large",
@@ -135,7 +136,7 @@ def test_nobody_is_moved_to_make_room():
         serving("big", node_type="dear", policy="Cheapest", resources=cpus),
         *(serving(f"m{i:02}", node_type="gone", policy="Cheapest") for i in range(40)),
     ]
-    moved = {name for _, name in advised(*models, nodes=nodes)}
+    moved = {name for _, _, name in advised(*models, nodes=nodes)}
     assert "small" not in moved
 
 
@@ -180,7 +181,7 @@ def test_money_and_nodes_are_not_added_up():
         serving("much", resources=much),
         *(serving(f"money-{i}", node_type="large", policy="Cheapest") for i in range(2)),
     ]
-    moved = {name for _, name in advised(*models, nodes=nodes)}
+    moved = {name for _, _, name in advised(*models, nodes=nodes)}
     assert len(moved) == 2
     assert "much" in moved
 
