@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(types: int, models: int, correlation: str, seed: int) -> dict[str, Any]:
     """Place one fleet by all contenders."""
     fleet = placement_fleets.draw(types, models, CORRELATIONS[correlation], seed)
-    found = offers(fleet, "BestFit")
+    found = offers(fleet, priced=False)
     solution = solve(found.problem)
     return {
         "size": f"{types}x{models}",
@@ -145,7 +145,7 @@ def large() -> dict[str, Any]:
     """Solve one large problem anew, and then place models one by one into what is left."""
     types, models, load = LARGE
     fleet = placement_fleets.draw(types, models, CORRELATIONS["weak"], 0, load)
-    problem = offers(fleet, "BestFit").problem
+    problem = offers(fleet, priced=False).problem
     begun_s, begun_cpu_s = time.perf_counter(), time.process_time()
     solution = solve(problem)
     took_s, took_cpu_s = time.perf_counter() - begun_s, time.process_time() - begun_cpu_s

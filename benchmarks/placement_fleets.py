@@ -103,7 +103,7 @@ def _counts(fleet: Fleet, rng: np.random.Generator) -> dict[str, int]:
     there is a placement of all models.
     """
     lots: dict[str, list[Option]] = {kind.name: [] for kind in fleet.node_types}
-    problem = offers(fleet, "BestFit").problem
+    problem = offers(fleet, priced=False).problem
     for demand in problem.demands:
         if not demand.options:
             continue

@@ -74,11 +74,6 @@ class PlacementSpec(ApiType):
     tolerations: Tolerations = ()
     """Taints of nodes that may serve the model, besides those that its runtime tolerates."""
 
-    @property
-    def may_move(self) -> bool:
-        """Whether rebalancing may move the model."""
-        return self.policy != "LeastWorkload" and self.rebalance.mode == "Auto"
-
 
 class ResourceRequirements(ApiType):
     """Requests and limits of the Triton container, as quantities."""

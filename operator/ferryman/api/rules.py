@@ -70,11 +70,13 @@ OBJECTIVES: Final = (
     ),
 )
 
+#: The policies with which models may be rebalanced; a test holds core's table to it.
+REBALANCING: Final = ("BestFit", "Cheapest")
 PLACEMENT: Final = (
     Rule(
-        "self.rebalance.mode != 'Auto' || self.policy != 'LeastWorkload'",
-        "rebalance.mode Auto needs the policy BestFit or Cheapest: utilisation alone, which "
-        "LeastWorkload goes by, would move models back and forth",
+        f"self.rebalance.mode != 'Auto' || self.policy in {list(REBALANCING)}",
+        f"rebalance.mode Auto needs the policy {' or '.join(REBALANCING)}: utilisation alone, "
+        "which LeastWorkload goes by, would move models back and forth",
     ),
 )
 

@@ -7,16 +7,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final
 
+from ferryman.api.inference_model import Policy
 from ferryman.cli import arguments, place_view
 from ferryman.cli.files import content, fleet_file
 from ferryman.cli.files.fleet_file import FleetError
 from ferryman.cli.place_view import Answer
 from ferryman.core.fleet.fleet import Fleet
-from ferryman.core.fleet.options import Policy, offers
+from ferryman.core.fleet.options import offers
 from ferryman.core.fleet.packing import left
 from ferryman.core.fleet.solve import TIME_LIMIT_S, solve
+from ferryman.core.placement.policies import MEASURES
 
 EXIT_NOT_ALL: Final = 1
 #: A day.
@@ -48,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--snapshot", type=Path, required=True, metavar="FILE", help="YAML or JSON; - is stdin")
     add(
         "--policy",
-        **arguments.one_of(get_args(Policy)),
+        **arguments.one_of(tuple(MEASURES)),
         default="BestFit",
         help="BestFit: the smallest share of nodes; Cheapest: the lowest price; default: BestFit",
     )
@@ -86,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
 
 def place(fleet: Fleet, policy: Policy, time_limit_s: float) -> Answer:
     """Place the models of a fleet. Raises ValueError when a price is missing."""
-    found = offers(fleet, policy)
+    found = offers(fleet, priced=MEASURES[policy].priced)
     with _no_chatter():
         solution = solve(found.problem, time_limit_s)
     return Answer(fleet, policy, found, solution, left(found.problem, solution.placed.values()))

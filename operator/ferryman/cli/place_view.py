@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Final
 
+from ferryman.api.inference_model import Policy
 from ferryman.cli.tables import Column, Listing
 from ferryman.cli.terminal import console
 from ferryman.core.fleet.fleet import Fleet
-from ferryman.core.fleet.options import Offers, Policy, in_words
+from ferryman.core.fleet.options import Offers, in_words
 from ferryman.core.fleet.problem import Amounts, Placed, Solution
+from ferryman.core.placement.policies import MEASURES
 
 _DECIMALS: Final = 6
-_UNITS: Final = {"BestFit": "nodes", "Cheapest": "per hour"}
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,11 @@ class Answer:
     solution: Solution
     left: Mapping[str, Sequence[Amounts]]
     """By node type, what each node has left."""
+
+    @property
+    def unit(self) -> str:
+        """What costs are in."""
+        return MEASURES[self.policy].unit
 
     @property
     def gap(self) -> float | None:
@@ -113,7 +119,7 @@ def show(answer: Answer) -> None:
 
 
 def _words(answer: Answer) -> Iterator[str]:
-    solution, unit = answer.solution, _UNITS[answer.policy]
+    solution, unit = answer.solution, answer.unit
     for name, why in solution.unplaced.items():
         yield f"{name} is not placed: {why}"
         for each in answer.offers.refused[name]:
@@ -126,7 +132,7 @@ def _words(answer: Answer) -> Iterator[str]:
 
 
 def _models(answer: Answer) -> Listing:
-    numbers = ("replicas", "batch", "share each", f"cost, {_UNITS[answer.policy]}")
+    numbers = ("replicas", "batch", "share each", f"cost, {answer.unit}")
     columns = (
         *map(Column, ("model", "node type", "class")),
         *(Column(name, right=True) for name in numbers),

@@ -33,7 +33,7 @@ def test_no_contender_gives_more_than_a_node_has_or_costs_less_than_the_bound(na
 @pytest.mark.parametrize("name", CONTENDERS)
 def test_a_contender_places_only_options_that_were_offered(name):
     fleet = draw(3, 8, 0.0, 0)
-    found = offers(fleet, "BestFit")
+    found = offers(fleet, priced=False)
     offered = {each.model: each.options for each in found.problem.demands}
     placed = CONTENDERS[name](fleet, found)
     assert placed
@@ -41,7 +41,7 @@ def test_a_contender_places_only_options_that_were_offered(name):
 
 
 def test_what_is_wrong_with_a_placement_is_counted():
-    found = offers(draw(3, 8, 0.0, 0), "BestFit")
+    found = offers(draw(3, 8, 0.0, 0), priced=False)
     demand = found.problem.demands[0]
     option = replace(demand.options[0], replicas=1)
     free = next(k.free[0] for k in found.problem.node_types if k.name == option.node_type)

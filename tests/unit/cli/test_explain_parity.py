@@ -224,7 +224,7 @@ def operated(there, model, carried, prices, advice):
             cluster.api.indices["pods"][key] = [
                 body
                 for (kind, _, _), body in cluster.api.objects.items()
-                if kind == "pods" and body["metadata"]["labels"][names.LABEL_MODEL] == key[1]
+                if kind == "pods" and body["metadata"]["labels"][names.LABEL_MODEL] == key.name
             ]
         await cluster.begin()
         try:
@@ -258,7 +258,7 @@ def test_explain_prints_what_the_operator_writes(tmp_path_factory, cluster):
     for asked, written in ((wire(model), first), (api.get("models", "resnet50"), last)):
         api.objects["models", "default", "resnet50"] = asked
         # What rebalancing advises lives in the operator alone; a snapshot can carry it.
-        seen = gather.snapshot(Reader(api), *KEY, {}).with_(advice=advice)
+        seen = gather.snapshot(Reader(api), KEY.namespace, KEY.name, {}).with_(advice=advice)
         explanation = explain(seen, NOW)
         assert said(explain_view.as_json(explanation)) == said(written)
         placement = written["placement"]

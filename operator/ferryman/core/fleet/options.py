@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 
 from ferryman.api.conditions import Reason
 from ferryman.core.fleet.fleet import Fleet, FleetModel, FleetNodeType, FleetProcessor
@@ -17,7 +17,6 @@ from ferryman.core.fleet.problem import (
 )
 from ferryman.core.fleet.sizing import Size, TooSlow, size
 
-Policy = Literal["BestFit", "Cheapest"]
 A = TypeVar("A", Size, TooSlow)
 Curve = tuple[float, ...]
 """tau(1), tau(2), … in milliseconds."""
@@ -60,11 +59,11 @@ class Offers:
     """By model."""
 
 
-def offers(fleet: Fleet, policy: Policy) -> Offers:
+def offers(fleet: Fleet, *, priced: bool) -> Offers:
     """Return the placement problem of a fleet, and what its options stand for.
 
-    ``BestFit`` counts the share of a node that a model takes, ``Cheapest`` the price of it.
-    Raises ValueError when a price is missing that the policy needs.
+    A cost is the share of a node that a model takes, or, ``priced``, the price of that share.
+    Raises ValueError when a price is missing then.
     """
     places = {
         (kind.name, processor.processor_class): FleetPlace(kind, processor, _amounts(kind))
@@ -84,7 +83,7 @@ def offers(fleet: Fleet, policy: Policy) -> Offers:
         )
         for name, own in answers.items()
     }
-    prices = {kind.name: _price(kind, policy) for kind in fleet.node_types}
+    prices = {kind.name: (_price(kind) if priced else 1.0) for kind in fleet.node_types}
     demands = tuple(_demand(model, places, sizes[model.name], prices) for model in fleet.models)
     return Offers(PlacementProblem(_node_types(fleet, places), demands), sizes, refused)
 
@@ -231,9 +230,7 @@ def in_words(name: str, amount: float) -> str:
     return f"{amount:.6g} {unit}{name}"
 
 
-def _price(kind: FleetNodeType, policy: Policy) -> float:
-    if policy == "BestFit":
-        return 1.0
+def _price(kind: FleetNodeType) -> float:
     if kind.price_per_hour is None:
-        raise ValueError(f"nodeTypes: {kind.name} has no pricePerHour, which Cheapest needs")
+        raise ValueError(f"nodeTypes: {kind.name} has no pricePerHour: state it to go by prices")
     return kind.price_per_hour

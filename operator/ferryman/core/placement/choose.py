@@ -136,8 +136,8 @@ def _advised(
     advice = snapshot.advice
     if advice is None or _where(advice) == _where(previous):
         return None
-    if not snapshot.model.spec.placement.may_move:  # the advice is older than the specification
-        return None
+    if not policies.may_move(snapshot.model.spec.placement):
+        return None  # the advice is older than the specification
     found = candidates.find(question, snapshot.nodes)
     listed = tuple(
         candidate.with_(chosen=_where(candidate) == _where(advice) and _could_serve(candidate))

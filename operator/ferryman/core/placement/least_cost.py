@@ -5,6 +5,8 @@ else is left, the fastest of them is the fallback.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model_status import CandidateStatus
@@ -17,20 +19,31 @@ from ferryman.core.placement.filters import FilterContext
 _DECIMALS = 4
 
 
-def best_fit(question: FilterContext, found: Sequence[Candidate]) -> list[CandidateStatus]:
-    """Return the candidates that could serve, those first that take the least of a node."""
-    return _compare(question, found, Reason.BEST_FIT)
+@dataclass(frozen=True, slots=True)
+class CostMeasure:
+    """What a cost counts: costs of several models by one measure can be added up."""
+
+    reason: Reason
+    """Why the candidate that costs least is chosen."""
+    priced: bool
+    """Whether it takes the prices of nodes."""
+    verb: str
+    unit: str
+
+    def words(self, total: float) -> str:
+        """Return what a candidate costs, for people."""
+        return f"{self.verb} {total:.3g} {self.unit}"
 
 
-def cheapest(question: FilterContext, found: Sequence[Candidate]) -> list[CandidateStatus]:
-    """Return the candidates that could serve, the cheapest first, those without a price last."""
-    return _compare(question, found, Reason.CHEAPEST)
+SHARE: Final = CostMeasure(Reason.BEST_FIT, priced=False, verb="takes", unit="nodes")
+PRICE: Final = CostMeasure(Reason.CHEAPEST, priced=True, verb="costs", unit="per hour")
 
 
-def _compare(
-    question: FilterContext, found: Sequence[Candidate], policy: Reason
+def compare(
+    question: FilterContext, found: Sequence[Candidate], *, measure: CostMeasure
 ) -> list[CandidateStatus]:
-    priced = policy == Reason.CHEAPEST
+    """Return the candidates that could serve, that of least cost first, those without one last."""
+    priced = measure.priced
     able = [candidate for candidate in found if candidate.places]
     unpriced = [candidate for candidate in able if priced and not costs.has_price(candidate)]
     offers = [
@@ -40,7 +53,7 @@ def _compare(
     ]
     offers.sort(key=_key)
     full = sorted(c.node_type for c in found if _is_full(c))
-    scored = [_status(place, offers, policy, full) for place in range(len(offers))]
+    scored = [_status(place, offers, measure, full) for place in range(len(offers))]
     return [*scored, *map(_unpriced, unpriced)]
 
 
@@ -53,32 +66,26 @@ def _key(offer: Cost) -> tuple[bool, float, float, str, str]:
 
 
 def _status(
-    place: int, offers: Sequence[Cost], policy: Reason, full: Sequence[str]
+    place: int, offers: Sequence[Cost], measure: CostMeasure, full: Sequence[str]
 ) -> CandidateStatus:
     offer, best = offers[place], offers[0]
     chosen = place == 0
-    words = f"{_price(offer, policy)}, {_forecast(offer.predicted)}"
+    words = f"{measure.words(offer.total)}, {_forecast(offer.predicted)}"
     return CandidateStatus(
         node_type=offer.candidate.node_type,
         processor=offer.candidate.processor,
         chosen=chosen,
         node=offer.place.node.name,
         cost=round(offer.total, _DECIMALS),
-        reason=_reason(offer, policy, chosen=chosen),
+        reason=_reason(offer, measure, chosen=chosen),
         message=f"{words}; {_least_of(offers, full) if chosen else _lost_to(best, offer)}",
     )
 
 
-def _reason(offer: Cost, policy: Reason, *, chosen: bool) -> Reason:
+def _reason(offer: Cost, measure: CostMeasure, *, chosen: bool) -> Reason:
     if chosen:
-        return Reason.FALLBACK if offer.misses else policy
+        return Reason.FALLBACK if offer.misses else measure.reason
     return offer.predicted.reason if isinstance(offer.predicted, TooSlow) else Reason.MORE_COST
-
-
-def _price(offer: Cost, policy: Reason) -> str:
-    if policy == Reason.BEST_FIT:
-        return f"takes {offer.total:.3g} nodes"
-    return f"costs {offer.total:.3g} per hour"
 
 
 def _forecast(predicted: Size | TooSlow | None) -> str:

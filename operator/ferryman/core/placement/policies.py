@@ -1,14 +1,20 @@
-"""All candidates as status lists them: those that could serve by the policy, then the refused."""
+"""The policies, and all candidates as status lists them: those that could serve, then the refused.
+
+A policy is a value of one table: nothing else asks for the name of one.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import Policy
+from ferryman.api.inference_model import PlacementSpec, Policy
 from ferryman.api.inference_model_status import CandidateStatus
 from ferryman.core.placement import least_cost, least_workload
 from ferryman.core.placement.candidates import Candidate
 from ferryman.core.placement.filters import FilterContext, Refusal
+from ferryman.core.placement.least_cost import CostMeasure
 from ferryman.core.snapshot import NodeView
 
 #: What status may hold (PlacementStatus.candidates).
@@ -16,19 +22,66 @@ MAX_CANDIDATES: Final = 64
 #: Stands for the node type of nodes on which no agent has reported.
 UNKNOWN: Final = "unknown"
 
-#: How the candidates that could serve are compared: the best one first, and chosen.
-POLICIES: Mapping[Policy, Callable[[FilterContext, Sequence[Candidate]], list[CandidateStatus]]] = {
-    "LeastWorkload": least_workload.compare,
-    "BestFit": least_cost.best_fit,
-    "Cheapest": least_cost.cheapest,
+#: Compares the candidates that could serve: the best one first, and chosen.
+Compare = Callable[[FilterContext, Sequence[Candidate]], list[CandidateStatus]]
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementPolicy:
+    """By what the node type of a model is chosen."""
+
+    name: Policy
+    compare: Compare
+    measure: CostMeasure | None = None
+    """None where candidates have no cost that could be added up over models."""
+
+    @property
+    def needs_prices(self) -> bool:
+        """Whether a node type without a price cannot be chosen."""
+        return self.measure is not None and self.measure.priced
+
+    @property
+    def may_rebalance(self) -> bool:
+        """Whether it can tell that a model would be better off elsewhere.
+
+        Utilisation alone would move models back and forth.
+        """
+        return self.measure is not None
+
+
+def _by_cost(name: Policy, measure: CostMeasure) -> PlacementPolicy:
+    return PlacementPolicy(name, partial(least_cost.compare, measure=measure), measure)
+
+
+POLICIES: Final[Mapping[Policy, PlacementPolicy]] = {
+    policy.name: policy
+    for policy in (
+        PlacementPolicy("LeastWorkload", least_workload.compare),
+        _by_cost("BestFit", least_cost.SHARE),
+        _by_cost("Cheapest", least_cost.PRICE),
+    )
 }
+#: Those by which many models can be placed together.
+MEASURES: Final[Mapping[Policy, CostMeasure]] = {
+    name: policy.measure for name, policy in POLICIES.items() if policy.measure is not None
+}
+
+
+def of(placement: PlacementSpec) -> PlacementPolicy:
+    """Return the policy that a specification names."""
+    return POLICIES[placement.policy]
+
+
+def may_move(placement: PlacementSpec) -> bool:
+    """Whether rebalancing may move a model with this specification."""
+    return of(placement).may_rebalance and placement.rebalance.mode == "Auto"
 
 
 def listed(
     question: FilterContext, nodes: Sequence[NodeView], found: Sequence[Candidate]
 ) -> tuple[CandidateStatus, ...]:
     """Return all candidates, the best one first, and chosen; ``shown`` is what status has of it."""
-    compare = POLICIES[question.model.spec.placement.policy]
+    compare = of(question.model.spec.placement).compare
     refused = [_refused(candidate, candidate.refusal) for candidate in found if candidate.refusal]
     return (*compare(question, found), *refused, *_without_profile(nodes))
 

@@ -20,7 +20,7 @@ from ferryman.api.inference_runtime import InferenceRuntime
 from ferryman.api.resources import Key
 from ferryman.core import timestamps
 from ferryman.core.fleet.problem import ModelDemand, NodePool, Option, PlacementProblem
-from ferryman.core.placement import candidates, costs, fit, unschedulable
+from ferryman.core.placement import candidates, costs, fit, policies, unschedulable
 from ferryman.core.placement.costs import Cost
 from ferryman.core.snapshot import Advice, NodeView
 
@@ -47,7 +47,7 @@ class Participant:
 def takes_part(model: InferenceModel, now: datetime) -> bool:
     """Whether a model may be moved now: it asked for it, serves, and was not moved lately."""
     placement = model.status.placement
-    if not model.spec.placement.may_move or placement is None:
+    if not policies.may_move(model.spec.placement) or placement is None:
         return False
     if placement.node_type is None or placement.since is None:
         return False
@@ -95,7 +95,7 @@ def _offers(one: Participant, nodes: Sequence[NodeView], now: datetime) -> _Offe
     found = candidates.find(asked, nodes)
     serving = [node.with_(ready=True) for node in nodes if node.node_type == present[0]]
     here = next((c for c in candidates.find(asked, serving) if c.kind == present), None)
-    priced = one.model.spec.placement.policy == "Cheapest"
+    priced = policies.of(one.model.spec.placement).needs_prices
     able = [c for c in found if c.places and (not priced or costs.has_price(c))]
     others = [costs.cost(one.model, c, found, priced=priced) for c in able if c.kind != present]
     meeting = tuple(offer for offer in others if not offer.misses)

@@ -31,14 +31,14 @@ def fleet(*node_types, **model):
     return Fleet.model_validate({"nodeTypes": node_types or (L4,), "models": [{**fields, **model}]})
 
 
-def only(asked, policy="BestFit"):
-    found = offers(asked, policy)
+def only(asked, *, priced=False):
+    found = offers(asked, priced=priced)
     (option,) = found.problem.demands[0].options
     return option
 
 
 def refusals(asked):
-    found = offers(asked, "BestFit").refused["m"]
+    found = offers(asked, priced=False).refused["m"]
     return {each.node_type: (each.reason, each.message) for each in found}
 
 
@@ -46,12 +46,12 @@ def test_an_option_uses_what_is_limited_there():
     option = only(fleet(memoryMebibytes=500, cpu=2, hostMemoryMebibytes=100))
     assert option.uses.keys() == {"gpu time", "gpu memory", "cpu", "memory"}
     assert (option.uses["gpu memory"], option.uses["cpu"], option.uses["memory"]) == (1000, 2, 100)
-    nodes = offers(fleet(), "BestFit").problem.node_types[0]
+    nodes = offers(fleet(), priced=False).problem.node_types[0]
     assert nodes.free == ({"cpu": 8, "memory": 1000, "gpu time": 2, "gpu memory": 8000},) * 2
 
 
 def test_several_processors_are_no_single_large_one():
-    (kind,) = offers(fleet(), "BestFit").problem.node_types
+    (kind,) = offers(fleet(), priced=False).problem.node_types
     assert kind.parts == (Part(2, ("gpu time", "gpu memory")),)
     assert kind.part_of(only(fleet())) == kind.parts[0]
 
@@ -67,7 +67,7 @@ def test_what_a_node_type_does_not_state_is_not_looked_at():
 def test_the_cost_is_the_largest_share_of_a_node_times_its_price():
     asked = fleet(cpu=4)
     assert only(asked).cost == pytest.approx(0.5)
-    assert only(asked, "Cheapest").cost == pytest.approx(1.0)
+    assert only(asked, priced=True).cost == pytest.approx(1.0)
 
 
 def test_a_device_that_is_not_shared_is_taken_whole():
@@ -78,12 +78,12 @@ def test_a_device_that_is_not_shared_is_taken_whole():
 
 def test_a_price_that_is_missing_is_told():
     with pytest.raises(ValueError, match="nodeTypes: bare has no pricePerHour"):
-        offers(fleet(L4, BARE), "Cheapest")
+        offers(fleet(L4, BARE), priced=True)
 
 
 def test_a_model_that_serves_knows_where_and_what_a_move_counts():
     asked = fleet(present={"nodeType": "l4", "class": "gpu"})
-    demand = offers(asked, "BestFit").problem.demands[0]
+    demand = offers(asked, priced=False).problem.demands[0]
     assert (demand.present, demand.move_factor) == (("l4", "gpu"), MOVE_FACTOR)
 
 
@@ -167,18 +167,18 @@ def test_times_of_the_same_class_are_scaled_rather_than_others():
     other = {"name": "g", "count": 1, "processors": [{"class": "gpu", "imagesPerSecond": 100}]}
     times = [{"nodeType": "c", "coefficients": {"t0": 99}}, *TIMES]
     asked = fleet(slow, L4, other, serviceTimes=times)
-    sizes = offers(asked, "BestFit").sizes["m"]
+    sizes = offers(asked, priced=False).sizes["m"]
     assert sizes["g", "gpu"] == sizes["l4", "gpu"]
 
 
 def test_knots_say_nothing_beyond_the_last_one():
     knots = [{"batchSize": 1, "milliseconds": 5}, {"batchSize": 4, "milliseconds": 6}]
     asked = fleet(serviceTimes=[{"nodeType": "l4", "class": "gpu", "knots": knots}])
-    assert offers(asked, "BestFit").sizes["m"]["l4", "gpu"].batch_size == 4
+    assert offers(asked, priced=False).sizes["m"]["l4", "gpu"].batch_size == 4
 
 
 def test_the_example_has_an_option_for_every_model():
     content = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
-    found = offers(Fleet.model_validate(content), "Cheapest")
+    found = offers(Fleet.model_validate(content), priced=True)
     assert all(each.options for each in found.problem.demands)
     assert found.refused["detector"][0].reason == Reason.LATENCY_UNREACHABLE
