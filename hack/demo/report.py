@@ -16,7 +16,7 @@ MIN_ACCURACY = 0.95
 COLUMNS: Final = (
     "model",
     "placed on",
-    "batch bound, delay",
+    "max_batch_size, delay",
     "p50 / p99",
     "p99 at start → end",
     "throughput",

@@ -119,7 +119,7 @@ def wait_applied(cluster: Cluster, name: str, bound: int, timeout_s: float = 60)
         return seen if now == bound else None
 
     return installation.wait_for(
-        f"{name}: batch bound {bound}",
+        f"{name}: max_batch_size {bound}",
         applied,
         timeout_s=timeout_s,
         period_s=0.3,

@@ -200,7 +200,7 @@ def describe(batching: Batching | None) -> str:
     if batching is None:
         return "not decided yet"
     parts = (
-        f"batch bound {batching.max_batch_size}",
+        f"max_batch_size {batching.max_batch_size}",
         f"queue delay {batching.max_queue_delay_microseconds} µs",
         f"instances {batching.instances}",
         *describe_more(batching),

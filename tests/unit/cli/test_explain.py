@@ -231,8 +231,8 @@ def test_batching_objectives_and_conditions_are_shown():
     assert line(shown, "Observed") == (
         "Observed latency 41.5 ms (estimated), 210 inferences/s, mean batch 7.5, 3 failed requests"
     )
-    assert line(shown, "Batching") == "Batching batch bound 16, queue delay 500 µs, instances 2"
-    assert line(shown, "Recommended", "bound").startswith("Recommended batch bound 18")
+    assert line(shown, "Batching") == "Batching max_batch_size 16, queue delay 500 µs, instances 2"
+    assert line(shown, "Recommended", "max_batch_size").startswith("Recommended max_batch_size 18")
     assert line(shown, "try it") == "Why Recommended: try it"
     assert line(shown, "from 14") == (
         f"{at(-60)} 14 / 500 µs / 2 16 / 500 µs / 2 Reload Applied TrendIncrease from 14"

@@ -76,7 +76,7 @@ def decide(
     batching = _with_needs(batching, model)
     # What no pod calls ready was not served by what is applied.
     window = window if serving.model_ready else None
-    situation = BatchingContext(
+    context = BatchingContext(
         model=model,
         serving=serving,
         overlay=overlay,
@@ -87,7 +87,7 @@ def decide(
         state=state,
         now=now,
     )
-    return next(decision for rule in _RULES if (decision := rule(situation)) is not None)
+    return next(decision for rule in _RULES if (decision := rule(context)) is not None)
 
 
 def _applied(batching: BatchingStatus, spec: BatchingSpec) -> Batching:
@@ -146,78 +146,78 @@ def _explained(
     return batching.with_(reason=str(Reason.OBSERVING), message=message)
 
 
-def _await_outcome(situation: BatchingContext) -> BatchingDecision | None:
+def _await_outcome(context: BatchingContext) -> BatchingDecision | None:
     """Nothing else happens while a change is under way whose outcome cannot be told yet."""
-    return situation.hold() if in_progress(situation.batching) else None
+    return context.hold() if in_progress(context.batching) else None
 
 
-def _leave_unbatchable(situation: BatchingContext) -> BatchingDecision | None:
+def _leave_unbatchable(context: BatchingContext) -> BatchingDecision | None:
     """Triton found that the model cannot be batched: there is nothing to change."""
-    if situation.serving.batchable:
+    if context.serving.batchable:
         return None
     message = (
         "Triton says that the model cannot be batched: state max_batch_size: 0 in "
         "spec.model.config to confirm it, or export the model with a variable batch dimension"
     )
-    return situation.hold(Reason.NOT_BATCHABLE, message)
+    return context.hold(Reason.NOT_BATCHABLE, message)
 
 
-def _follow_spec(situation: BatchingContext) -> BatchingDecision | None:
+def _follow_spec(context: BatchingContext) -> BatchingDecision | None:
     """Apply what the user states: no interval binds it, but it counts."""
-    wanted = situation.in_effect(_wanted(situation))
-    if wanted == situation.applied:
+    wanted = context.in_effect(_wanted(context))
+    if wanted == context.applied:
         return None
-    if not situation.pods and any(pod.ready for pod in situation.serving.pods):
-        return situation.hold()  # they serve what is applied, and are changed once one answers
-    if not situation.pods:  # they will come up with it
-        status = situation.batching.with_(applied=wanted)
-        return BatchingDecision(status, wanted, situation.state)
-    asked, has = describe(wanted), describe(situation.applied)
+    if not context.pods and any(pod.ready for pod in context.serving.pods):
+        return context.hold()  # they serve what is applied, and are changed once one answers
+    if not context.pods:  # they will come up with it
+        status = context.batching.with_(applied=wanted)
+        return BatchingDecision(status, wanted, context.state)
+    asked, has = describe(wanted), describe(context.applied)
     message = f"the specification asks for {asked} instead of {has}"
-    return situation.change(wanted, Reason.SPEC_CHANGED, message)
+    return context.change(wanted, Reason.SPEC_CHANGED, message)
 
 
-def _wanted(situation: BatchingContext) -> Batching:
+def _wanted(context: BatchingContext) -> Batching:
     """Return what the specification makes of what is applied.
 
     Before anything was tuned or proved good, ``initial`` still says where tuning starts.
     """
-    spec, batching = situation.spec, situation.batching
+    spec, batching = context.spec, context.batching
     if spec.mode == "Fixed":
-        return spec.initial or situation.applied
+        return spec.initial or context.applied
     tuned = any(change.reason not in _NOT_TUNED for change in batching.changes)
     if batching.last_good is None and not tuned:
         return start(spec)
-    return clamp(situation.applied, spec)
+    return clamp(context.applied, spec)
 
 
-def _converge(situation: BatchingContext) -> BatchingDecision | None:
+def _converge(context: BatchingContext) -> BatchingDecision | None:
     """Bring pods that have another batching in force back to what is applied."""
-    applied = situation.applied
-    found = next((p.batching for p in situation.pods if not in_force(p, applied)), None)
+    applied = context.applied
+    found = next((p.batching for p in context.pods if not in_force(p, applied)), None)
     if found is None:
         return None
-    if _convergences(situation) >= MAX_CONVERGENCES_PER_HOUR:
+    if _convergences(context) >= MAX_CONVERGENCES_PER_HOUR:
         message = (
             f"pods have {describe(found)} in force although {describe(applied)} was loaded "
             f"{MAX_CONVERGENCES_PER_HOUR} times within an hour: look at Triton's log"
         )
-        return situation.hold(Reason.DRIFTED, message)
-    pods = tuple(pod for pod in situation.pods if pod.batching == found)
+        return context.hold(Reason.DRIFTED, message)
+    pods = tuple(pod for pod in context.pods if pod.batching == found)
     message = (
-        f"{len(pods)} of {len(situation.serving.pods)} pods have {describe(found)} in force "
+        f"{len(pods)} of {len(context.serving.pods)} pods have {describe(found)} in force "
         f"instead of {describe(applied)}"
     )
-    return situation.change(applied, Reason.DRIFTED, message, before=found, pods=pods)
+    return context.change(applied, Reason.DRIFTED, message, before=found, pods=pods)
 
 
-def _convergences(situation: BatchingContext) -> int:
+def _convergences(context: BatchingContext) -> int:
     """Count the last hour's attempts to bring pods to what is applied."""
     return sum(
         change.reason == Reason.DRIFTED
-        and change.after == situation.applied
-        and situation.now - timestamps.parse(change.time) < _HOUR
-        for change in situation.batching.changes
+        and change.after == context.applied
+        and context.now - timestamps.parse(change.time) < _HOUR
+        for change in context.batching.changes
     )
 
 

@@ -24,58 +24,58 @@ _LEARNING: Final = (
 )
 
 
-def let_tuner_step(situation: BatchingContext) -> BatchingDecision | None:
+def let_tuner_step(context: BatchingContext) -> BatchingDecision | None:
     """Ask the tuner after a window; apply, recommend or explain what it says."""
-    spec, window, applied = situation.spec, situation.window, situation.applied
-    if window is None or spec.mode == "Fixed" or not situation.pods:
+    spec, window, applied = context.spec, context.window, context.applied
+    if window is None or spec.mode == "Fixed" or not context.pods:
         return None
-    word = tune(spec, situation.model.spec.objectives, applied, window, situation.state)
-    taken = situation.step(word, guardrails=spec.guardrails, recommend=spec.mode == "Recommend")
-    situation = _with_needs(situation, word)
+    word = tune(spec, context.model.spec.objectives, applied, window, context.state)
+    taken = context.step(word, guardrails=spec.guardrails, recommend=spec.mode == "Recommend")
+    context = _with_needs(context, word)
     if taken.verb == "Recommend":
-        return _recommend(situation, taken)
+        return _recommend(context, taken)
     in_force = taken.actuator is None or taken.reason in UNDECIDED
     stays = taken.verb == "Stay" and in_force
-    return _stay(situation, taken) if stays else situation.carry_out(taken)
+    return _stay(context, taken) if stays else context.carry_out(taken)
 
 
-def _with_needs(situation: BatchingContext, word: Decision) -> BatchingContext:
+def _with_needs(context: BatchingContext, word: Decision) -> BatchingContext:
     """Take down what the tuner says is needed; too few requests to judge say nothing."""
     if word.reason == Reason.OBSERVING:
-        return situation
-    batching = situation.batching.with_(
+        return context
+    batching = context.batching.with_(
         needed_replicas=needs.number(word.needs), unattainable=needs.unattainable(word.needs)
     )
-    present = situation.model.spec.replicas
-    batching = desired.after_window(batching, word.needs, present, situation.now)
-    return replace(situation, batching=batching)
+    present = context.model.spec.replicas
+    batching = desired.after_window(batching, word.needs, present, context.now)
+    return replace(context, batching=batching)
 
 
-def _stay(situation: BatchingContext, taken: Step) -> BatchingDecision:
+def _stay(context: BatchingContext, taken: Step) -> BatchingDecision:
     """Explain why nothing changes, in the words of before where they are still true."""
-    explained = situation.batching.reason
+    explained = context.batching.reason
     if taken.reason in {Reason.COLLECTING, Reason.LEARNING}:
         if explained in _OUTLAST_COLLECTING:
-            return situation.hold(taken=taken)
+            return context.hold(taken=taken)
         # Not in the tuner's words: they count the values, and a count is a write per window.
-        message = _LEARNING if taken.reason == Reason.LEARNING else _collecting(situation)
-        return situation.hold(taken.reason, message, taken=taken)
-    if situation.steady and taken.reason == explained:
-        return situation.hold(taken=taken)
-    return situation.hold(taken.reason, taken.message, taken=taken)
+        message = _LEARNING if taken.reason == Reason.LEARNING else _collecting(context)
+        return context.hold(taken.reason, message, taken=taken)
+    if context.steady and taken.reason == explained:
+        return context.hold(taken=taken)
+    return context.hold(taken.reason, taken.message, taken=taken)
 
 
-def _collecting(situation: BatchingContext) -> str:
-    samples = situation.spec.trend.samples
-    return f"an objective is missed: {samples} windows make a trend, and the batch bound follows it"
+def _collecting(context: BatchingContext) -> str:
+    samples = context.spec.trend.samples
+    return f"an objective is missed: {samples} windows make a trend, and max_batch_size follows it"
 
 
-def _recommend(situation: BatchingContext, taken: Step) -> BatchingDecision:
+def _recommend(context: BatchingContext, taken: Step) -> BatchingDecision:
     """Write the tuner's decisions down without carrying them out."""
-    before = situation.batching
-    situation = replace(situation, batching=before.with_(recommended=taken.batching))
+    before = context.batching
+    context = replace(context, batching=before.with_(recommended=taken.batching))
     if taken.actuator is None:
-        return _stay(situation, taken)
+        return _stay(context, taken)
     if before.reason == Reason.RECOMMENDED and before.recommended == taken.batching:
-        return situation.hold(taken=taken)
-    return situation.hold(Reason.RECOMMENDED, taken.message, taken=taken)
+        return context.hold(taken=taken)
+    return context.hold(Reason.RECOMMENDED, taken.message, taken=taken)

@@ -101,4 +101,6 @@ def _reason(bound: int, after: int, *, at_limit: bool) -> Reason:
 
 
 def _move(bound: int, after: int) -> str:
-    return f"batch bound stays {bound}" if after == bound else f"batch bound {bound} to {after}"
+    return (
+        f"max_batch_size {bound} to {after}" if after != bound else f"max_batch_size stays {bound}"
+    )

@@ -19,7 +19,7 @@ def actuation(**fields):
         "after": AFTER,
         "actuator": "Reload",
         "reason": Reason.TREND_INCREASE,
-        "message": "batch bound 8 to 10",
+        "message": "max_batch_size 8 to 10",
         "pods": (pod(),),
     }
     return changes.Actuation(**{**values, **fields})
@@ -49,7 +49,7 @@ def test_a_begun_change_is_the_newest_and_nothing_is_applied_yet():
     assert (begun.outcome, begun.before, begun.after) == ("InProgress", BEFORE, AFTER)
     assert (begun.time, begun.generation) == (at(), 3)
     assert batching.applied == BEFORE
-    assert (batching.reason, batching.message) == (Reason.TREND_INCREASE, "batch bound 8 to 10")
+    assert (batching.reason, batching.message) == (Reason.TREND_INCREASE, "max_batch_size 8 to 10")
     assert [c.outcome for c in batching.changes] == ["InProgress", "Applied"]
 
 
@@ -82,7 +82,9 @@ def test_no_more_reloads_are_listed_than_the_api_allows():
 @pytest.mark.parametrize(
     ("outcome", "applied", "reason", "words"),
     [
-        pytest.param("Applied", AFTER, Reason.TREND_INCREASE, "batch bound 8 to 10", id="applied"),
+        pytest.param(
+            "Applied", AFTER, Reason.TREND_INCREASE, "max_batch_size 8 to 10", id="applied"
+        ),
         pytest.param("Refused", BEFORE, Reason.CONFIG_REFUSED, "stays. It is tried", id="refused"),
         pytest.param("RolledBack", BEFORE, Reason.ROLLED_BACK, "was taken back to", id="rolled"),
         pytest.param(

@@ -170,7 +170,7 @@ def test_a_recommendation_changes_nothing_but_the_status():
     found = step(SLOW, mode="Recommend")
     assert (found.actuation, found.applied) == (None, EIGHT)
     assert (found.status.recommended, found.status.reason) == (SIX, Reason.RECOMMENDED)
-    assert "batch bound 8 to 6" in found.status.message
+    assert "max_batch_size 8 to 6" in found.status.message
 
 
 def test_the_same_recommendation_keeps_its_words():

@@ -88,7 +88,7 @@ def test_the_messages_have_the_numbers():
     *_, collecting, last = play([SLOW] * 3)
     assert collecting.message == "p99 90.0 ms, target 50 ms; 3 of 4 values collected"
     assert last.message == (
-        "batch bound 8 to 6: trend Z -1.70 over 4 values; p99 90.0 ms, target 50 ms"
+        "max_batch_size 8 to 6: trend Z -1.70 over 4 values; p99 90.0 ms, target 50 ms"
     )
 
 
@@ -123,7 +123,7 @@ def test_only_the_bound_is_changed():
 def test_at_the_limits_the_bound_stays(start, windows, wanted, reason):
     last = play(windows, wanted, start=start)[-1]
     assert (last.batching.max_batch_size, last.reason) == (start, reason)
-    assert f"batch bound stays {start}" in last.message
+    assert f"max_batch_size stays {start}" in last.message
 
 
 def test_a_rising_trend_that_the_limit_stops_is_at_the_limit():
