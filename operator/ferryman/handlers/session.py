@@ -98,7 +98,7 @@ class Session:
 
         def look_at_all() -> None:
             placements.invalidate()
-            for key in cache.model_keys():
+            for key in cache.subject_keys():
                 queue.add(key)
 
         silence = Silence(
