@@ -52,7 +52,7 @@ def send_operator_away(cluster, node):
 
 
 def first_good_second(job, since_s):
-    """Return when all answers of a second were right again, or None."""
+    """Return when requests were answered again as a matter of course, or None."""
     return next(
         (
             second["time"]
