@@ -22,9 +22,10 @@ METADATA_TIMEOUT_S: Final = 10.0
 _LARGE_BODY_BYTES: Final = 2**20
 _MAX_DETAIL_CHARACTERS: Final = 200
 _SERVICE: Final = "/inference.GRPCInferenceService"
-#: Nothing is sent twice, channels share no connection, messages are as large as Triton's may be.
+#: Channels share no connection, and messages are as large as Triton's may be. Without a policy
+#: gRPC sends nothing twice that a server may have seen; grpc.enable_retries=0 would also fail calls
+#: that have not left this client when their connection is renewed.
 _GRPC_OPTIONS: Final = (
-    ("grpc.enable_retries", 0),
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
