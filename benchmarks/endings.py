@@ -2,7 +2,7 @@
 
 ``make bench-endings`` takes the test cluster, or makes it, installs Ferryman, and serves a small
 model with two replicas under two open loads at once, over HTTP and over gRPC: several clients each,
-connections kept, nothing sent twice. Pods are ended by rollouts, scale-downs, evictions (which is
+connections kept, no retry policy. Pods are ended by rollouts, scale-downs, evictions (which is
 what the drain of a node does with each of its pods) and deletions. It fails where a request is lost
 or a server does not exit cleanly. Figures go to benchmarks/results and docs/benchmarks.md.
 """
@@ -122,10 +122,10 @@ def section(report: Mapping[str, Any]) -> str:
 
 `make bench-endings` on {report["date"]}, {host["cores"]} cores ({host["cpu"]}): `digits` with two
 replicas on the test cluster, {RATE_PER_S:g} requests/s over HTTP and as many over gRPC at the same
-time, {CLIENTS} clients each that keep their connections and send nothing twice. Lost is every
-request without a correct answer in {DEADLINE_MS // 1000} s. An eviction is what the drain of a node
-does with each of its pods. How it is done: [ending-pods.md](ending-pods.md). Raw results:
-`benchmarks/results/`.
+time, {CLIENTS} clients each that keep their connections and have no retry policy (gRPC sends again
+what no server has seen, as it does by default). Lost is every request without a correct answer in
+{DEADLINE_MS // 1000} s. An eviction is what the drain of a node does with each of its pods. How it
+is done: [ending-pods.md](ending-pods.md). Raw results: `benchmarks/results/`.
 
 | | endings | pods | exits with 0 | lost over HTTP | p99 ms | lost over gRPC | p99 ms |
 |---|---|---|---|---|---|---|---|
