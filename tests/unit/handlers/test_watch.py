@@ -1,7 +1,7 @@
 import pytest
 
-from ferryman.api.resources import model_key
-from ferryman.handlers.cache import Cache, version
+from ferryman.api.resources import Key, model_key
+from ferryman.handlers.cache import SUBJECTS, Cache, version
 from ferryman.handlers.watch import WATCHED, Concern, EventMapper
 from tests import factories
 from tests.fakes import FakeKubernetes, node_object, pod_object, wire
@@ -93,6 +93,25 @@ def test_of_a_node_only_what_can_change_a_decision_concerns_models(mapper, body,
 @pytest.mark.parametrize("index", WATCHED)
 def test_of_every_kind_that_is_watched_it_is_known_whom_an_event_concerns(mapper, index):
     assert isinstance(mapper.map(index, node_object(), deleted=True), Concern)
+
+
+def test_a_second_kind_is_looked_at_beside_models_of_the_same_name(cluster, monkeypatch):
+    monkeypatch.setitem(SUBJECTS, "Pipeline", "pipelines")
+    key, body = Key("Pipeline", DEFAULT, "placed"), wire(factories.model("placed"))
+    body["spec"]["runtimeRef"]["name"] = "another"
+    stored = Cache({**cluster.indices, "pipelines": {key: [body]}})
+    assert stored.subject(key) is body
+    assert stored.subject(model_key(DEFAULT, "placed")) is not body
+    mapper = EventMapper(stored)
+    served = mapper.map("runtimes", wire(factories.runtime("another")), deleted=False)
+    assert set(served.keys) == {model_key(DEFAULT, "other"), key}
+    concerned = mapper.map("nodes", node_object(), deleted=True).keys
+    assert set(concerned) == {*stored.subject_keys("InferenceModel"), key}
+    assert stored.subject_keys("Pipeline") == [key]
+    answer = {**body, "metadata": {**body["metadata"], "resourceVersion": "9999"}}
+    stored.remember_subject(key, answer)
+    assert version(stored.subject(key)) == 9999
+    assert version(stored.subject(model_key(DEFAULT, "placed"))) < 9999
 
 
 def test_a_model_that_is_new_or_was_changed_comes_first(mapper):
