@@ -108,7 +108,7 @@ class Servers:
         present = known.get(ip)
         if present is not None and present.control_key == control_key:
             return present
-        known[ip] = _Connection(key, control_key, self._connect(ip, key[1], control_key))
+        known[ip] = _Connection(key, control_key, self._connect(ip, key.name, control_key))
         return known[ip]
 
     async def _close_others(self, key: Key, ips: set[str]) -> None:

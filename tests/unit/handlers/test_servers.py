@@ -117,3 +117,19 @@ def test_that_counters_are_shown_says_nothing_of_looks(tritons, told):
 
     run_virtually(main())
     assert told() == [("WARNING", "delete the pod")]
+
+
+def test_a_pod_is_asked_for_the_model_by_its_name():
+    asked = []
+
+    async def main():
+        tritons = FakeTritons()
+
+        def connect(ip, model, control_key):
+            asked.append((ip, model, control_key))
+            return tritons.connect(ip, model, control_key)
+
+        await Servers(connect).poll(KEY, READY, "secret")
+
+    run_virtually(main())
+    assert asked == [(IP, "resnet50", "secret")]
