@@ -37,6 +37,18 @@ STATEFUL = re.sub("dynamic_batching {.*}", "sequence_batching {}", UNDER_BATCHED
 SINGLE = re.sub(
     "dynamic_batching {.*}", "", UNDER_BATCHED.replace("max_batch_size: 2", "max_batch_size: 0")
 )
+#: A queue policy, priorities and a preferred size, and a warm-up with batches of 4.
+OWNED = (
+    sleeper.config(
+        fixed_us=9_000,
+        per_item_us=500,
+        max_batch_size=16,
+        batching="""preferred_batch_size: [ 6 ] priority_levels: 2 default_priority_level: 1
+            default_queue_policy { default_timeout_microseconds: 500000 max_queue_size: 64 }""",
+    )
+    + """model_warmup { name: "w" batch_size: 4
+    inputs { key: "input" value { data_type: TYPE_FP32 dims: [ 1 ] zero_data: true } } }"""
+)
 DECOUPLED = f"{UNDER_BATCHED}\nmodel_transaction_policy {{ decoupled: true }}"
 
 
@@ -53,6 +65,7 @@ def server(tmp_path_factory):
         "stateful": STATEFUL,
         "decoupled": DECOUPLED,
         "single": SINGLE,
+        "owned": OWNED,
     }
     repository = write(tmp_path_factory.mktemp("models"), unloaded=UNDER_BATCHED, **models)
     with TritonServer(repository, args=SUMMARIES, models=list(models)) as running:
@@ -224,6 +237,51 @@ def test_a_bound_above_the_limits_is_brought_inside_them_first(server, tune):
     assert status == 0
     assert in_force(server) == [6, 1]
     assert "tuning starts here" in out
+
+
+def whole(server, model):
+    """Return the whole configuration in force, asked by a client of our own."""
+    client = subprocess.run(
+        [sys.executable, "-c", WHOLE, server.grpc_url, model], capture_output=True, check=True
+    )
+    return pbtxt.from_text(client.stdout.decode())
+
+
+WHOLE = """
+import sys, tritonclient.grpc as triton
+from google.protobuf import text_format
+config = triton.InferenceServerClient(sys.argv[1]).get_model_config(sys.argv[2]).config
+print(text_format.MessageToString(config))
+"""
+
+
+def test_what_the_owner_stated_stays_and_is_told(server, tune):
+    before = whole(server, "owned")
+    status, out, _ = tune("--max-batch=8", "--duration=2s", model="owned")
+    after = whole(server, "owned")
+
+    assert status == 0
+    assert "stays as the model has it: requests are rejected after 500000 µs" in out
+    assert "stays as the model has it: preferred_batch_size 6" in out
+    assert (before.max_batch_size, after.max_batch_size) == (16, 8)
+    after.max_batch_size = before.max_batch_size
+    assert after == before, "nothing else was changed"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        pytest.param(["--max-batch=2"], "warmed up with batches of 4", id="the warm-up"),
+        pytest.param(["--max-batch=5"], "preferred_batch_size 6 would be lost", id="a size"),
+    ],
+)
+def test_what_cannot_stay_is_refused_before_anything_is_loaded(server, tune, arguments, words):
+    before = whole(server, "owned")
+    status, _, err = tune(*arguments, model="owned")
+
+    assert (status, err.count("\n")) == (2, 1)
+    assert words in err
+    assert whole(server, "owned") == before
 
 
 def test_a_signal_ends_it_cleanly_and_says_what_is_in_force(server):

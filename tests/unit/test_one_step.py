@@ -79,7 +79,7 @@ class Situation:
     loaded_bound: int | None
     """None: there is no live cap."""
 
-    def say(self, *_):
+    def say(self, *_, **__):
         """Be the algorithm."""
         return self.word
 

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, Final, Literal
 
 from ferryman.actuation.actuate import actuate
@@ -82,7 +81,7 @@ class SessionSettings:
     start: Batching | None = None
     """What is put in force before the first window, if it is not."""
     overlay: TritonConfig = field(default_factory=dict)
-    """What the model's own configuration states of batching stays as it is."""
+    """What the model's owner stated of batching stays as it is: see ``in_effect``."""
     config_pbtxt: str | None = None
     """The file that the server loaded the model from, where known: see ``apply_batching``."""
     read_every_s: float = 1.0
@@ -128,6 +127,10 @@ class TuningSession:
     _heard_at_s: float = field(init=False)
     _missed: int = field(default=0, init=False)
     _submitted: bool = field(default=False, init=False)
+    _overlay: TritonConfig = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._overlay = self.settings.overlay
 
     async def run(self, stop: asyncio.Event) -> Report:
         """Tune until ``stop`` is set; a change that is under way is finished first.
@@ -149,6 +152,13 @@ class TuningSession:
             raise
         self._say(Ended(self.applied, self.windows, "Stopped"))
         return Report(self._first, self.applied, self.windows, self._history)
+
+    def in_effect(self, batching: Batching) -> Batching:
+        """Return a batching as it comes into force beside what the model's owner stated.
+
+        What somebody else states in the meantime counts, too.
+        """
+        return triton_config.in_effect(self._overlay, batching)
 
     async def _start(self) -> None:
         start = self.settings.start
@@ -234,7 +244,7 @@ class TuningSession:
             rules=Rules(
                 guardrails,
                 recommend=settings.spec.mode == "Recommend",
-                in_effect=partial(triton_config.in_effect, settings.overlay),
+                in_effect=self.in_effect,
             ),
             now=self.clock.now(),
         )
@@ -257,6 +267,7 @@ class TuningSession:
         if _has(found, self.applied):
             return True
         self._say(Moved(self.applied, found.batching))
+        self._overlay = triton_config.restated(self._overlay, self.applied, found.batching)
         self.applied, self._submitted = found.batching, False
         self._changed_at_s = self.clock.seconds()
         return False

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, get_args
 
@@ -112,7 +113,8 @@ def compare(
     name = algorithm or _stated(scenario)
     if name != FIXED:
         scenario = scenario.with_(batching=scenario.batching.with_(algorithm=name))
-    tuned = Tuned(None) if name == FIXED else Tuned(tune, TunerState())
+    ours = partial(tune, in_effect=scenario.in_effect)
+    tuned = Tuned(None) if name == FIXED else Tuned(ours, TunerState())
     limits = scenario.batching.limits
     largest = Batching(
         max_batch_size=limits.max_batch_size.max,

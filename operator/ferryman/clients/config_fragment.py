@@ -3,6 +3,7 @@
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from ferryman.api.batching import Batching
+from ferryman.api.model_source import TritonConfig
 from ferryman.clients import model_config, pbtxt
 
 
@@ -41,6 +42,23 @@ def mismatch(file_pbtxt: str, live_pbtxt: str) -> str:
             return f"{field} is {stated} in the file and {found} in the server"
     missing = [key for key in sorted(file.parameters) if _differs(key, file, live)]
     return f"parameters differ: {', '.join(missing)}" if missing else ""
+
+
+def stated(live_pbtxt: str, file_pbtxt: str | None = None) -> TritonConfig:
+    """Return, as an overlay, what a model's owner stated that no tuning may take away.
+
+    The queue policy that is in force, even if it is none. Preferred sizes, by the file where it is
+    known: Triton completes a missing list to ``[max_batch_size]``, which states nothing. The sizes
+    of warm-up batches. Raises pbtxt.ConfigInvalid.
+    """
+    live = pbtxt.from_text(live_pbtxt)
+    file = live if file_pbtxt is None else pbtxt.from_text(file_pbtxt)
+    dynamic: dict[str, object] = {"default_queue_policy": model_config.policy_of(live)}
+    sizes = list(file.dynamic_batching.preferred_batch_size)
+    if sizes and sizes != [file.max_batch_size]:
+        dynamic["preferred_batch_size"] = sizes
+    samples = [{"batch_size": sample.batch_size} for sample in live.model_warmup]
+    return {"dynamic_batching": dynamic, "model_warmup": samples}
 
 
 def _differs(key: str, file: ModelConfig, live: ModelConfig) -> bool:

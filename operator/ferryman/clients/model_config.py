@@ -70,6 +70,17 @@ def with_batching(config: ModelConfig, batching: Batching) -> ModelConfig:
     return changed
 
 
+def policy_of(config: ModelConfig) -> dict[str, object]:
+    """Return the default queue policy as an overlay states it, as far as a batching can tell."""
+    policy = config.dynamic_batching.default_queue_policy
+    timeout_us, max_queue_size = _limits(policy)
+    return {
+        "timeout_action": ModelQueuePolicy.TimeoutAction.Name(policy.timeout_action),
+        "default_timeout_microseconds": timeout_us,
+        "max_queue_size": max_queue_size,
+    }
+
+
 def largest_batch_size(config: ModelConfig) -> int | None:
     """Return Triton's own bound where a live cap of Ferryman's lies below it, else None."""
     return None if _start(config) is None else int(config.max_batch_size)

@@ -61,12 +61,13 @@ async def survey(
         await asker.check_ready(model)
         config = await asker.config(model)
         no_control = await asker.why_no_control() or _why_not_changeable(config)
+        ended = await asker.ended(model)
     return Survey(
         server_version=version,
         config_pbtxt=pbtxt.to_text(config),
         not_tunable=_why_not_tunable(config),
         no_control=no_control,
-        not_observed=await missing_metrics(metrics_url, model, await asker.ended(model)),
+        not_observed=await missing_metrics(metrics_url, model, ended),
     )
 
 

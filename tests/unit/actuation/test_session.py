@@ -354,3 +354,54 @@ def test_what_is_in_force_is_told_first(server):
     _, told, _ = play(server, Script([]), lasts_s=1)
 
     assert (told[0].event, told[0].elapsed_s) == (Began(FIRST), 0.0)
+
+
+POLICY = {"default_timeout_microseconds": 500_000, "max_queue_size": 64}
+STATED = {
+    "dynamic_batching": {"preferred_batch_size": [4, 8], "default_queue_policy": POLICY},
+    "model_warmup": [{"batch_size": 6}],
+}
+OWNED = Batching(max_batch_size=8, preferred_batch_size=(4, 8), **POLICY)
+
+
+def tuned_away(bound):
+    """Return an algorithm that always wants a bound and nothing else."""
+
+    def algorithm(spec, objectives, applied, window, state):
+        return TuneDecision(Batching(max_batch_size=bound), Reason.SATURATED, "as scripted", None)
+
+    return algorithm
+
+
+def owned():
+    server = FakeTriton(OWNED)
+    server.requests_per_s = 100.0
+    return server
+
+
+@pytest.mark.parametrize(
+    ("wanted", "bound", "sizes"),
+    [
+        pytest.param(32, 32, (4, 8), id="a larger bound"),
+        pytest.param(7, 7, (4,), id="a smaller one, under which a size only waits"),
+        pytest.param(2, 6, (4,), id="none below the warm-up"),
+    ],
+)
+def test_what_the_owner_stated_stays_whatever_the_algorithm_wants(wanted, bound, sizes):
+    server = owned()
+    play(server, tuned_away(wanted), lasts_s=6, overlay=STATED)
+
+    assert server.loads == [OWNED.with_(max_batch_size=bound, preferred_batch_size=sizes)]
+
+
+def test_what_somebody_else_states_meanwhile_is_the_owners_word_from_then_on():
+    server = owned()
+
+    async def another_hand():
+        await asyncio.sleep(7)
+        server.batching = OWNED.with_(preferred_batch_size=(2,), max_queue_size=99)
+
+    play(server, tuned_away(32), lasts_s=20, script=another_hand, overlay=STATED)
+
+    assert server.batching.preferred_batch_size == (2,)
+    assert (server.batching.max_queue_size, server.batching.max_batch_size) == (99, 32)

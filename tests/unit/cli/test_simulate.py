@@ -101,7 +101,7 @@ def test_the_live_cap_changes_the_bound(tmp_path, capsys):
     ],
 )
 def test_a_lack_of_capacity_is_told(tmp_path, capsys, monkeypatch, needs, words, fields):
-    def lacking(_spec, _objectives, applied, _window, state):
+    def lacking(_spec, _objectives, applied, _window, state, **_):
         return TuneDecision(applied, Reason.NEEDS_CAPACITY, "too much", state, needs=needs)
 
     monkeypatch.setattr(simulate, "tune", lacking)

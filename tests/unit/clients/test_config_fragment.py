@@ -1,7 +1,7 @@
 import pytest
 
 from ferryman.api.batching import Batching
-from ferryman.clients.config_fragment import fragment, mismatch
+from ferryman.clients.config_fragment import fragment, mismatch, stated
 from ferryman.clients.pbtxt import ConfigInvalid, from_text
 
 CONFIG = """
@@ -70,3 +70,51 @@ def test_a_file_that_the_server_completed_is_the_one_it_loaded(file):
 )
 def test_a_file_that_states_something_else_is_not(file, words):
     assert words in mismatch(file, LIVE)
+
+
+@pytest.mark.parametrize(
+    ("batching", "file", "sizes"),
+    [
+        pytest.param("preferred_batch_size: 8", None, None, id="the bound alone is Triton's own"),
+        pytest.param("preferred_batch_size: [4, 8]", None, [4, 8], id="others are the owner's"),
+        pytest.param("preferred_batch_size: 4", None, [4], id="so is one below the bound"),
+        pytest.param(
+            "preferred_batch_size: [2, 8]",
+            "max_batch_size: 8 dynamic_batching { }",
+            None,
+            id="what the file does not state was tuned",
+        ),
+    ],
+)
+def test_preferred_sizes_are_stated_unless_triton_completed_them(batching, file, sizes):
+    found = stated(f"max_batch_size: 8 dynamic_batching {{ {batching} }}", file)
+
+    assert found["dynamic_batching"].get("preferred_batch_size") == sizes
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        pytest.param("", ("REJECT", 0, 0), id="none, which is stated as well"),
+        pytest.param(
+            "default_timeout_microseconds: 500000 max_queue_size: 64",
+            ("REJECT", 500_000, 64),
+            id="one that rejects",
+        ),
+        pytest.param(
+            "timeout_action: DELAY default_timeout_microseconds: 5 max_queue_size: 9",
+            ("DELAY", 0, 9),
+            id="one that delays: its time rejects nobody",
+        ),
+    ],
+)
+def test_the_queue_policy_is_stated_as_far_as_a_batching_can_tell(policy, expected):
+    config = f"max_batch_size: 8 dynamic_batching {{ default_queue_policy {{ {policy} }} }}"
+
+    assert tuple(stated(config)["dynamic_batching"]["default_queue_policy"].values()) == expected
+
+
+def test_the_sizes_of_warm_up_batches_are_stated():
+    found = stated('max_batch_size: 8 model_warmup { name: "w" batch_size: 8 }')
+
+    assert found["model_warmup"] == [{"batch_size": 8}]

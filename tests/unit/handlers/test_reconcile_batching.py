@@ -123,7 +123,7 @@ def test_where_no_number_of_replicas_would_do_there_is_a_reason_and_no_code(
 ):
     why = "even a batch of one takes too long"
 
-    def needs_a_miracle(_spec, _objectives, applied, _window, state):
+    def needs_a_miracle(_spec, _objectives, applied, _window, state, **_):
         return TuneDecision(applied, Reason.NEEDS_CAPACITY, "m", state, needs=Unattainable(why))
 
     monkeypatch.setattr(tuning, "tune", needs_a_miracle)
@@ -144,7 +144,7 @@ def test_where_no_number_of_replicas_would_do_there_is_a_reason_and_no_code(
 
 
 def test_needed_replicas_are_shown_until_there_are_to_be_so_many(cluster, play, monkeypatch):
-    def needs_three(_spec, _objectives, applied, _window, state):
+    def needs_three(_spec, _objectives, applied, _window, state, **_):
         message = "too much is asked"
         return TuneDecision(applied, Reason.NEEDS_CAPACITY, message, state, needs=Replicas(3))
 
@@ -174,7 +174,7 @@ def test_needed_replicas_are_shown_until_there_are_to_be_so_many(cluster, play, 
 def test_after_a_restart_the_tuner_knows_which_batches_failed(cluster, play, monkeypatch):
     seen = []
 
-    def too_large(_spec, _objectives, applied, _window, state):
+    def too_large(_spec, _objectives, applied, _window, state, **_):
         seen.append(state.learned.safe_bound)
         smaller = applied.with_(max_batch_size=2)
         return TuneDecision(smaller, Reason.BATCH_TOO_LARGE, "a batch of 4 failed", state)

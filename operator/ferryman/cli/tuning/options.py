@@ -11,12 +11,14 @@ from typing import Any, Final, get_args
 from pydantic import ValidationError
 
 from ferryman.api.batching import Batching, BatchingSpec
+from ferryman.api.model_source import TritonConfig
 from ferryman.api.names import CONTROL_KEY_NAME, PORT_GRPC, PORT_METRICS
 from ferryman.api.objectives import LatencyObjective, Objectives, Percentile
 from ferryman.api.objectives import ThroughputObjective as Throughput
 from ferryman.cli import arguments
 from ferryman.cli.errors import InputError
 from ferryman.cli.files import content, field_errors
+from ferryman.core.triton import config as triton_config
 
 PERCENTILES: Final[tuple[int, ...]] = get_args(Percentile)
 ALGORITHMS: Final[tuple[str, ...]] = get_args(BatchingSpec.model_fields["algorithm"].annotation)
@@ -123,8 +125,7 @@ def _add_limits(group: Any) -> None:  # noqa: ANN401
     add(
         "--on-overload",
         **arguments.one_of(("Queue", "Reject")),
-        default="Queue",
-        help="default: Queue",
+        help="decide the queue policy (default: it stays as it is)",
     )
 
 
@@ -222,17 +223,22 @@ def objectives(args: argparse.Namespace) -> Objectives:
         )
 
 
-def spec(args: argparse.Namespace, found: Batching) -> BatchingSpec:
+def spec(
+    args: argparse.Namespace, found: Batching, stated: TritonConfig | None = None
+) -> BatchingSpec:
     """Return how to tune a model that has ``found`` in force; raises OptionsError.
 
     Limits that are not stated leave room for what is in force; instances stay as they are.
+    ``stated`` is what the model's owner stated that stays.
     """
+    stated = stated or {}
+    _check_bound(args, stated)
     with _Checked():
-        return BatchingSpec.model_validate(
+        asked = BatchingSpec.model_validate(
             {
                 "mode": "Recommend" if args.recommend else "Auto",
                 "algorithm": args.algorithm,
-                "on_overload": args.on_overload,
+                **_stated(on_overload=args.on_overload),
                 "window": _window(args),
                 "limits": _limits(args, found),
                 "guardrails": _stated(
@@ -240,6 +246,26 @@ def spec(args: argparse.Namespace, found: Batching) -> BatchingSpec:
                     max_reloads_per_hour=args.max_reloads_per_hour,
                 ),
             }
+        )
+    return triton_config.within(stated, asked)
+
+
+def _check_bound(args: argparse.Namespace, stated: TritonConfig) -> None:
+    """Refuse a largest bound under which something that was stated could not stay."""
+    most = None if args.max_batch is None else args.max_batch[1]
+    if most is None:
+        return
+    warm_up = triton_config.largest_warm_up(stated)
+    if most < warm_up:
+        raise OptionsError(
+            f"--max-batch: the model is warmed up with batches of {warm_up}, which Triton does not "
+            f"load under a max_batch_size of {most}: allow at least {warm_up}"
+        )
+    preferred = max(stated.get("dynamic_batching", {}).get("preferred_batch_size", ()), default=0)
+    if most < preferred:
+        raise OptionsError(
+            f"--max-batch: the model's preferred_batch_size {preferred} would be lost under a "
+            f"max_batch_size of {most}: allow at least {preferred}, or remove it first"
         )
 
 

@@ -29,6 +29,8 @@ class Scene:
     target: Target
     settings: SessionSettings
     found: Survey
+    kept: tuple[str, ...] = ()
+    """What stays as the model's owner stated it."""
 
     @property
     def title(self) -> str:
@@ -37,6 +39,11 @@ class Scene:
         verb = "recommending for" if spec.mode == "Recommend" else "tuning"
         where = f"{self.target.address} (Triton {self.found.server_version})"
         return f"{verb} {self.target.model} on {where}, {spec.algorithm}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return what is not observed, and what stays."""
+        return (*self.found.not_observed, *self.kept)
 
     @property
     def objectives(self) -> str:
@@ -77,6 +84,7 @@ def _about(scene: Scene) -> dict[str, Any]:
         "objectives": scene.settings.objectives.as_dict(),
         "batching": scene.settings.spec.as_dict(),
         "notObserved": list(scene.found.not_observed),
+        "kept": list(scene.kept),
     }
 
 
@@ -93,7 +101,7 @@ def _recorder(scene: Scene, write: Callable[[dict[str, Any]], None]) -> Callable
 
 
 def _display(scene: Scene, closing: ExitStack) -> Callable[[Entry], None]:
-    spec, notes = scene.settings.spec, scene.found.not_observed
+    spec, notes = scene.settings.spec, scene.notes
     story = tune_view.Story(scene.title, scene.objectives, spec, notes)
     live = closing.enter_context(
         Live(tune_view.render(story), console=console(), auto_refresh=False)
@@ -109,7 +117,7 @@ def _display(scene: Scene, closing: ExitStack) -> Callable[[Entry], None]:
 
 def _print_head(scene: Scene) -> None:
     print(f"{scene.title}: {scene.objectives}")
-    for note in scene.found.not_observed:
+    for note in scene.notes:
         print(f"note: {note}")
     sys.stdout.flush()
 

@@ -6,6 +6,7 @@ import signal
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from ferryman.cli.tuning import lines as tune_lines
 from ferryman.cli.tuning import options as tune_options
 from ferryman.cli.tuning import output as tune_output
 from ferryman.cli.tuning.options import OptionsError, Target
+from ferryman.cli.tuning.stated import notes, stated
 from ferryman.clients import triton
 from ferryman.clients.config_fragment import fragment, mismatch
 from ferryman.clients.pbtxt import ConfigInvalid
@@ -132,17 +134,19 @@ async def _tune(args: argparse.Namespace) -> int:
         before = (await server.model()).batching
         if before is None:
             raise TritonUnavailable(f"the model {target.model} is not ready any more")
-        spec = tune_options.spec(args, before)
+        kept = stated(args, found.config_pbtxt, config_pbtxt)
+        spec = tune_options.spec(args, before, kept)
         settings = SessionSettings(
             objectives,
             spec,
             start=limits.clamp(before, spec),
+            overlay=kept,
             config_pbtxt=config_pbtxt,
             patience_s=args.patience,
         )
         goal = _Goal(asyncio.Event(), args.until_met)
         with ExitStack() as closing:
-            scene = tune_output.Scene(target, settings, found)
+            scene = tune_output.Scene(target, settings, found, notes(kept))
             listeners = tune_output.open_all(scene, args.output, args.journal, closing)
 
             def tell(entry: Entry) -> None:
@@ -151,6 +155,7 @@ async def _tune(args: argparse.Namespace) -> int:
                     listener(entry)
 
             session = TuningSession(server, tune, settings, state=TunerState(), tell=tell)
+            session.algorithm = partial(tune, in_effect=session.in_effect)
             report = await _until_told(session, goal.stop, args.duration)
     finally:
         await server.close()

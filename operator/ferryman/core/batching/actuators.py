@@ -10,9 +10,7 @@ from typing import Final
 
 from ferryman.api.batching import Actuator, Batching
 from ferryman.core.snapshot import LiveCapView
-
-#: A batching as it comes into force where the model's own configuration has its say.
-InEffect = Callable[[Batching], Batching]
+from ferryman.core.tuners.protocol import InEffect
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ from typing import Any, Final, Literal
 from ferryman.api.batching import Actuator, Batching, Guardrails
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model_status import BatchingStatus
-from ferryman.core.batching.actuators import ACTUATORS, InEffect, Server, cheapest
+from ferryman.core.batching.actuators import ACTUATORS, Server, cheapest
 from ferryman.core.batching.changes import interruption, refusal, why_not_again
 from ferryman.core.batching.guardrails import ROLLBACKS, refuse_reload
 from ferryman.core.tuners.needs import ENOUGH, Needs
-from ferryman.core.tuners.protocol import Decision
+from ferryman.core.tuners.protocol import Decision, InEffect
 from ferryman.core.wording import describe
 
 Verb = Literal["Stay", "Change", "Wait", "Recommend"]

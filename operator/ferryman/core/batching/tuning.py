@@ -7,6 +7,7 @@ from ferryman.api.conditions import Reason
 from ferryman.core.batching import desired
 from ferryman.core.batching.context import BatchingContext, BatchingDecision
 from ferryman.core.batching.step import UNDECIDED, Step
+from ferryman.core.triton import config as triton_config
 from ferryman.core.tuners import needs
 from ferryman.core.tuners.protocol import Decision
 from ferryman.core.tuners.select import tune
@@ -29,7 +30,8 @@ def let_tuner_step(context: BatchingContext) -> BatchingDecision | None:
     spec, window, applied = context.spec, context.window, context.applied
     if window is None or spec.mode == "Fixed" or not context.pods:
         return None
-    word = tune(spec, context.model.spec.objectives, applied, window, context.state)
+    objectives, asked = context.model.spec.objectives, triton_config.within(context.overlay, spec)
+    word = tune(asked, objectives, applied, window, context.state, in_effect=context.in_effect)
     taken = context.step(word, guardrails=spec.guardrails, recommend=spec.mode == "Recommend")
     context = _with_needs(context, word)
     if taken.verb == "Recommend":

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ferryman.api import names
-from ferryman.api.batching import MAX_BATCH_SIZE, Batching, BatchingSpec
+from ferryman.api.batching import MAX_BATCH_SIZE, Batching, BatchingSpec, MaxBatchSizeLimits
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import RuntimeProcessor
@@ -114,6 +114,38 @@ def in_effect(config: Mapping[str, Any], batching: Batching) -> Batching:
     return batching.with_(**stated).canonical()
 
 
+def within(config: Mapping[str, Any], spec: BatchingSpec) -> BatchingSpec:
+    """Return the specification with no smaller bound than the model can be warmed up with."""
+    limits = spec.limits
+    least = largest_warm_up(normalise(config))
+    if least <= limits.max_batch_size.min:
+        return spec
+    size = MaxBatchSizeLimits(min=least, max=max(least, limits.max_batch_size.max))
+    return spec.with_(limits=limits.with_(max_batch_size=size))
+
+
+def restated(config: TritonConfig, before: Batching, found: Batching) -> TritonConfig:
+    """Return an overlay with what another hand changed of what it states.
+
+    ``found`` is in force instead of ``before``. Whoever states preferred sizes anew wants these.
+    """
+    dynamic = dict(config.get("dynamic_batching", {}))
+    if found.preferred_batch_size != before.preferred_batch_size:
+        dynamic.pop("preferred_batch_size", None)
+        if found.preferred_batch_size:
+            dynamic["preferred_batch_size"] = list(found.preferred_batch_size)
+    if "default_queue_policy" in dynamic and _policy(found) != _policy(before):
+        dynamic["default_queue_policy"] = _policy(found)
+    return {**config, "dynamic_batching": dynamic}
+
+
+def _policy(batching: Batching) -> dict[str, int]:
+    return {
+        "default_timeout_microseconds": batching.default_timeout_microseconds,
+        "max_queue_size": batching.max_queue_size,
+    }
+
+
 def largest_warm_up(overlay: TritonConfig) -> int:
     """Return the largest batch that the model is warmed up with; 0 without a warm-up."""
     samples = overlay.get("model_warmup", [])
@@ -176,11 +208,7 @@ def _decided(batching: Batching) -> dict[str, Any]:
     decided: dict[str, Any] = {}
     if batching.preferred_batch_size:
         decided["preferred_batch_size"] = list(batching.preferred_batch_size)
-    policy = {
-        "default_timeout_microseconds": batching.default_timeout_microseconds,
-        "max_queue_size": batching.max_queue_size,
-    }
-    limits = {key: value for key, value in policy.items() if value}
+    limits = {key: value for key, value in _policy(batching).items() if value}
     if limits:
         decided["default_queue_policy"] = {"timeout_action": "REJECT", **limits}
     return decided

@@ -5,6 +5,7 @@ session with a real Triton) keeps the state that it answers with and hands it ba
 window.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,6 +13,9 @@ from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.objectives import Objectives
 from ferryman.core.observation.window import Window
 from ferryman.core.tuners.needs import ENOUGH, Needs
+
+#: A batching as it comes into force where the model's own configuration has its say.
+InEffect = Callable[[Batching], Batching]
 
 
 @dataclass(frozen=True, slots=True)

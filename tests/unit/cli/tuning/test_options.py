@@ -169,3 +169,39 @@ def test_the_rest_is_passed_on():
 def test_figures_beyond_the_api_are_refused_by_name(arguments, words):
     with pytest.raises(OptionsError, match=words):
         spec(*arguments)
+
+
+# What the owner stated
+
+STATED = {
+    "model_warmup": [{"batch_size": 8}],
+    "dynamic_batching": {"preferred_batch_size": [4, 12]},
+}
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        pytest.param("--max-batch=4", "warmed up with batches of 8", id="below the warm-up"),
+        pytest.param("--max-batch=2..7", "allow at least 8", id="as a range"),
+        pytest.param("--max-batch=10", "preferred_batch_size 12", id="below a preferred size"),
+    ],
+)
+def test_a_bound_under_which_the_owners_words_cannot_stay_is_refused(argument, words):
+    with pytest.raises(OptionsError, match=words):
+        tune_options.spec(parse("--p99=50ms", argument), FOUND, STATED)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "least"),
+    [
+        pytest.param([], 8, id="nothing is said of the bound"),
+        pytest.param(["--max-batch=16"], 8, id="the most is"),
+        pytest.param(["--max-batch=2..16"], 8, id="the least is below it"),
+        pytest.param(["--max-batch=12..16"], 12, id="the least is above it"),
+    ],
+)
+def test_the_warm_up_is_the_least_bound(arguments, least):
+    found = tune_options.spec(parse("--p99=50ms", *arguments), FOUND, STATED)
+
+    assert found.limits.max_batch_size.min == least

@@ -263,6 +263,7 @@ SCENE = Scene(
     Target("gpu-7", 8001, "m", "http://gpu-7:8002/metrics", "", "key"),
     SessionSettings(OBJECTIVES, BatchingSpec()),
     Survey("2.51.0", "max_batch_size: 8", "", "", ("no metrics page",)),
+    ("stays: preferred_batch_size 4",),
 )
 
 
@@ -275,7 +276,7 @@ def tell(how, journal, events=EVENTS):
 
 def test_lines_begin_with_what_is_tuned_and_what_is_not_seen(capsys):
     tell("lines", None)
-    first, note, *rest = capsys.readouterr().out.splitlines()
+    first, note, kept, *rest = capsys.readouterr().out.splitlines()
 
     algorithm = BatchingSpec().algorithm
     assert first == (
@@ -283,6 +284,7 @@ def test_lines_begin_with_what_is_tuned_and_what_is_not_seen(capsys):
         "inferences/s"
     )
     assert note == "note: no metrics page"
+    assert kept == "note: stays: preferred_batch_size 4"
     assert len(rest) == len(EVENTS) - 1
 
 
@@ -296,6 +298,7 @@ def test_json_and_the_journal_say_the_same(capsys, tmp_path):
     assert rest == [json.loads(line) for line in printed.splitlines()[1:]]
     assert (head["event"], head["url"], head["model"]) == ("session", "gpu-7:8001", "m")
     assert head["notObserved"] == ["no metrics page"]
+    assert head["kept"] == ["stays: preferred_batch_size 4"]
 
 
 def test_a_second_session_is_appended_to_the_journal(tmp_path):

@@ -89,7 +89,7 @@ def test_a_step_waits_for_the_guardrails_and_the_tuner_keeps_what_it_knew(reload
 def test_a_step_in_place_waits_for_nothing(monkeypatch):
     two = EIGHT.with_(instances=2)
     decision = TuneDecision(two, Reason.TREND_INCREASE, "one instance more", TunerState())
-    monkeypatch.setattr(tuning, "tune", lambda *_: decision)
+    monkeypatch.setattr(tuning, "tune", lambda *_, **__: decision)
     found = step(SLOW, status=BatchingStatus(applied=EIGHT, recent_reloads=(at(-1),) * 9))
     assert found.actuation is not None
     assert (found.actuation.after, found.actuation.actuator) == (two, "InPlace")
@@ -214,7 +214,7 @@ def said(monkeypatch):
 
     def say(batching=EIGHT, reason=Reason.LEARNING, message="as of now", **fields):
         decision = TuneDecision(batching, reason, message, AFTER, **fields)
-        monkeypatch.setattr(tuning, "tune", lambda *_: decision)
+        monkeypatch.setattr(tuning, "tune", lambda *_, **__: decision)
 
     return say
 

@@ -390,3 +390,54 @@ def test_a_batching_comes_into_force_no_smaller_than_the_warm_up():
 def test_with_a_live_cap_tritons_own_bound_is_no_smaller_than_the_warm_up():
     overlay = {"model_warmup": [{"name": "w", "batch_size": 128}]}
     assert configured(overlay, live_cap=triton_config.LiveCap(64))["max_batch_size"] == 128
+
+
+WARM = {"model_warmup": [{"name": "w", "batch_size": 32}]}
+
+
+@pytest.mark.parametrize(
+    ("overlay", "size", "expected"),
+    [
+        pytest.param({}, (1, 64), (1, 64), id="no warm-up: as stated"),
+        pytest.param(WARM, (1, 64), (32, 64), id="the warm-up is the least bound"),
+        pytest.param(WARM, (1, 8), (32, 32), id="and the only one where the most is less"),
+        pytest.param(WARM, (48, 64), (48, 64), id="a least bound beyond it stays"),
+    ],
+)
+def test_no_bound_below_the_warm_up_is_asked_for(overlay, size, expected):
+    spec = BatchingSpec(limits=factories.limits(size=size))
+    found = triton_config.within(overlay, spec).limits.max_batch_size
+    assert (found.min, found.max) == expected
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        pytest.param({"max_batch_size": 4}, ((4, 8), 500, 64), id="a bound alone states nothing"),
+        pytest.param({"preferred_batch_size": (2,)}, ((2,), 500, 64), id="other preferred sizes"),
+        pytest.param({"preferred_batch_size": ()}, ((), 500, 64), id="none any more"),
+        pytest.param(
+            {"default_timeout_microseconds": 9, "max_queue_size": 0},
+            ((4, 8), 9, 0),
+            id="another queue policy",
+        ),
+    ],
+)
+def test_what_another_hand_states_counts_from_then_on(found, expected):
+    policy = {"default_timeout_microseconds": 500, "max_queue_size": 64}
+    sizes = {"preferred_batch_size": [4, 8], "default_queue_policy": policy}
+    overlay = {"dynamic_batching": sizes, **WARM}
+    before = triton_config.in_effect(overlay, Batching(max_batch_size=32))
+    restated = triton_config.restated(overlay, before, before.with_(**found))
+
+    wanted = Batching(max_batch_size=40, preferred_batch_size=() if expected[0] == () else (3,))
+    after = triton_config.in_effect(restated, wanted)
+    policy = (after.default_timeout_microseconds, after.max_queue_size)
+    assert (after.preferred_batch_size, *policy) == expected
+    assert restated["model_warmup"] == WARM["model_warmup"]
+
+
+def test_a_policy_that_was_left_to_tuning_stays_so_whoever_changes_it():
+    other = Batching(max_batch_size=8, default_timeout_microseconds=9)
+    found = triton_config.restated({}, Batching(max_batch_size=8), other)
+    assert triton_config.in_effect(found, Batching(max_batch_size=8)) == Batching(max_batch_size=8)

@@ -15,6 +15,7 @@ from ferryman.core.tuners.guarded.prediction import Goal
 from ferryman.core.tuners.guarded.reach import Reach
 from ferryman.core.tuners.guarded.search import SearchContext
 from ferryman.core.tuners.needs import ENOUGH, Needs
+from ferryman.core.tuners.protocol import InEffect
 from ferryman.core.tuners.state import MEMORY_S, Learned, Trial, TuneDecision, TunerState
 
 #: Utilisation from which a model counts as saturated: offered rate by capacity.
@@ -38,6 +39,8 @@ class TuningContext:
     state: TunerState
     """Already with what the window taught."""
     verdict: Verdict
+    in_effect: InEffect = Batching.canonical
+    """What the model's own configuration makes of a batching."""
 
     @property
     def learned(self) -> Learned:
@@ -140,6 +143,7 @@ class TuningContext:
             latest_per_s=self.learned.demand.latest_per_s / self.window.pods,
             backlog=self.backlog if self.late else 0.0,
             reject=self.spec.on_overload == "Reject",
+            in_effect=self.in_effect,
         )
 
     def knowing(self, **changes: object) -> "TuningContext":

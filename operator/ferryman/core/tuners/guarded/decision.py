@@ -26,6 +26,7 @@ from ferryman.core.tuners.guarded import (
     verification,
 )
 from ferryman.core.tuners.guarded.context import TuningContext
+from ferryman.core.tuners.protocol import InEffect
 from ferryman.core.tuners.state import (
     MIN_REQUESTS,
     TuneDecision,
@@ -44,6 +45,8 @@ def decide(
     applied: Batching,
     window: Window,
     state: TunerState,
+    *,
+    in_effect: InEffect = Batching.canonical,
 ) -> TuneDecision:
     """Decide about bound, queue delay, preferred sizes, instances and queue policy together."""
     known = verification.settled(state.learned, applied)
@@ -53,9 +56,8 @@ def decide(
         taught = replace(taught, missed_at_s=window.ended_at_s)
     if window.requests + window.failures:
         taught = memory.cleared(taught, applied.max_batch_size)
-    context = TuningContext(
-        spec, objectives, applied, window, replace(state, learned=taught), verdict
-    )
+    state = replace(state, learned=taught)
+    context = TuningContext(spec, objectives, applied, window, state, verdict, in_effect)
     answer = memory.too_large(context, known) or _unknown(context) or _known(context)
     return sizing.sized(context, answer)
 

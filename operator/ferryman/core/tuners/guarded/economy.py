@@ -79,7 +79,9 @@ def _with_edges(
     for each in found:
         bound, instances = each.batching.max_batch_size, each.batching.instances
         edges = tuple(size for size in stairs(question.curve_ms(instances, bound)) if size < bound)
-        with_edges = each.batching.with_(preferred_batch_size=edges)
+        with_edges = question.in_effect(each.batching.with_(preferred_batch_size=edges))
+        if with_edges == each.batching:
+            continue
         if edges and question.reach.untried([with_edges, each.batching])[0] == with_edges:
             tried.append(question.predict(with_edges))
     return [each for each in tried if _allowed(question, each, safe)]
@@ -100,7 +102,8 @@ def _bounds(question: SearchContext, safe: Prediction) -> Iterator[Batching]:
     allowed = reach.limits.max_batch_size
     for bound in sorted(bounds):
         if allowed.min <= bound <= allowed.max:
-            yield safe.batching.with_(max_batch_size=bound, preferred_batch_size=())
+            plain = safe.batching.with_(max_batch_size=bound, preferred_batch_size=())
+            yield question.in_effect(plain)
 
 
 def _allowed(question: SearchContext, expected: Prediction, safe: Prediction) -> bool:

@@ -134,13 +134,19 @@ def _policy_missing(context: TuningContext) -> TuneDecision | None:
     wants = context.spec.on_overload == "Reject" and isfinite(context.goal.target_ms)
     if wants == bool(applied.default_timeout_microseconds) or context.learned.trial is not None:
         return None
-    if not context.learned.service.has_shape:
+    if not context.learned.service.has_shape or not _policy_free(context, wanted=wants):
         return None
     if wants:
         after = search.safest(context.question(), applied.instances).batching
     else:
         after = overload.without_policy(applied)
     return context.change(after, Reason.QUEUE_POLICY, f"onOverload is {context.spec.on_overload}")
+
+
+def _policy_free(context: TuningContext, *, wanted: bool) -> bool:
+    """Whether a timeout can come or go: a policy that the model's owner stated stays."""
+    tried = context.in_effect(context.applied.with_(default_timeout_microseconds=int(wanted)))
+    return bool(tried.default_timeout_microseconds) == wanted
 
 
 def _worth_changing(question: SearchContext, found: SearchResult, *, saturated: bool) -> bool:

@@ -24,6 +24,7 @@ from ferryman.core.tuners.guarded import overload
 from ferryman.core.tuners.guarded.demand import OfferedLoad
 from ferryman.core.tuners.guarded.prediction import MARGIN, Curve, Goal, Prediction, predict
 from ferryman.core.tuners.guarded.reach import Reach
+from ferryman.core.tuners.protocol import InEffect
 
 #: Attainments that differ by less are equal; capacity decides between them.
 EQUAL_ATTAINMENT: Final = 0.002
@@ -66,6 +67,8 @@ class SearchContext:
     """What batches may take at worst; None: no more than is expected."""
     reject: bool = False
     """Whether requests that cannot be answered in time are to be rejected."""
+    in_effect: InEffect = Batching.canonical
+    """What the model's own configuration makes of a batching."""
 
     def predict(self, batching: Batching) -> Prediction:
         """Replay the load under a configuration."""
@@ -208,7 +211,8 @@ def _bounds(question: SearchContext, instances: int) -> Sequence[Batching]:
         Batching(max_batch_size=bound, max_queue_delay_microseconds=delay_us, instances=instances)
         for bound in sorted(chosen)
     )
-    return reach.untried([_with_policy(question, batching) for batching in plain])
+    found = (question.in_effect(_with_policy(question, batching)) for batching in plain)
+    return reach.untried(list(dict.fromkeys(found)))
 
 
 def _with_policy(question: SearchContext, batching: Batching) -> Batching:

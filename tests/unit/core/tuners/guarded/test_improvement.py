@@ -330,6 +330,28 @@ def test_a_queue_policy_that_is_not_asked_for_is_removed():
     assert (decision.reason, decision.batching) == (Reason.QUEUE_POLICY, bound(8))
 
 
+@pytest.mark.parametrize(
+    ("asks", "timeout_us", "stated_us"),
+    [
+        pytest.param("Queue", 20_000, 20_000, id="a timeout that is not asked for"),
+        pytest.param("Reject", 0, 0, id="no timeout, where one is asked for"),
+    ],
+)
+def test_a_queue_policy_that_the_owner_stated_stays_and_device_time_is_saved_beside_it(
+    asks, timeout_us, stated_us
+):
+    def in_effect(batching):
+        return batching.with_(default_timeout_microseconds=stated_us).canonical()
+
+    policed = bound(32, default_timeout_microseconds=timeout_us)
+    given = replace(met(policed, asked=spec(asks)), in_effect=in_effect)
+    second = later(given, economise(given))
+    decision = economise(second)
+    assert decision.reason == Reason.CHEAPER
+    assert decision.batching.default_timeout_microseconds == stated_us
+    assert decision.batching.max_queue_delay_microseconds > 0
+
+
 def test_what_is_as_it_is_asked_for_is_left_alone():
     policed = bound(8, default_timeout_microseconds=20_000, max_queue_size=50)
     seen = shown(bound(8), 100)

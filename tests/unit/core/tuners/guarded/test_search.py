@@ -504,3 +504,17 @@ def test_what_is_feared_forbids_what_is_expected_to_be_cheapest():
     afraid = replace(question, feared_ms=lambda _, most: (1000.0,) * most)
     assert expected.busy < question.predict(bound(32)).busy
     assert answer(afraid, economical=True).best == question.predict(bound(32))
+
+
+@FEW
+@given(questions(), st.booleans(), st.booleans())
+def test_whatever_is_chosen_is_what_would_come_into_force(question, economical, reject):
+    """An owner's preferred sizes, queue policy and warm-up have their say before the prediction."""
+
+    def in_effect(batching):
+        stated = {"preferred_batch_size": (2,), "max_queue_size": 9}
+        return batching.with_(**stated, default_timeout_microseconds=700_000).canonical()
+
+    question = replace(question, in_effect=in_effect, reject=reject)
+    best = answer(question, economical=economical).best.batching
+    assert best in (in_effect(best), question.reach.present)
