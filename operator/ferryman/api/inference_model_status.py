@@ -174,9 +174,10 @@ class ObservedStatus(ApiType):
     mean_batch_size: float | None = None
     """Inferences per execution."""
     failed_requests: int = 0
-    """Failures that Triton reported in the window, rejected requests left out."""
-    rejected_requests: int = 0
-    """Requests that the queue policy rejected in the window: they waited for too long."""
+    """Failures that Triton reported in the window, rejected requests left out if they are known."""
+    rejected_requests: int | None = None
+    """Requests that the queue policy rejected in the window: they waited for too long. Absent where
+    Triton did not tell them from failures."""
 
 
 #: Nearly three hours for one batch: whatever is slower is too slow all the same.

@@ -188,6 +188,8 @@ def _observed(observed: ObservedStatus | None) -> str:
         estimated = " (estimated)" if observed.latency_estimated else ""
         latency = f"{observed.latency_milliseconds:g} ms{estimated}"
     rejected = f", {observed.rejected_requests} rejected" if observed.rejected_requests else ""
+    if observed.rejected_requests is None and observed.failed_requests:
+        rejected = ", or rejected ones"
     batch = NOTHING if observed.mean_batch_size is None else f"{observed.mean_batch_size:g}"
     return (
         f"latency {latency}, {observed.inferences_per_second:g} inferences/s, "

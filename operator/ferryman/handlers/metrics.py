@@ -117,7 +117,7 @@ class Metrics:
         observed, latency = status.observed, model.spec.objectives.latency
         _set(self.latency_ms, key, observed.latency_milliseconds if observed else None)
         _set(self.inferences, key, observed.inferences_per_second if observed else None)
-        _set(self.rejected, key, float(observed.rejected_requests) if observed else None)
+        _set(self.rejected, key, observed.rejected_requests if observed else None)
         needed = status.batching.needed_replicas
         _set(self.needed_replicas, key, None if needed is None else float(needed))
         wanted = desired.shown(status.batching, model.spec.replicas)

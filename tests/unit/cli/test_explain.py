@@ -214,6 +214,7 @@ def test_batching_objectives_and_conditions_are_shown():
             inferences_per_second=210.0,
             mean_batch_size=7.5,
             failed_requests=3,
+            rejected_requests=0,
         ),
         conditions=(
             Condition(
@@ -251,9 +252,15 @@ def test_a_model_that_was_never_observed_has_nothing_to_show():
 
 
 def test_an_idle_model_has_no_latency():
-    asked = model(status=InferenceModelStatus(observed=ObservedStatus()))
+    asked = model(status=InferenceModelStatus(observed=ObservedStatus(rejected_requests=0)))
     shown = seen(explain(snapshot(model=asked), NOW))
     assert line(shown, "Observed").startswith("Observed latency -, 0 inferences/s, mean batch -")
+
+
+def test_failures_that_may_be_rejections_are_called_so():
+    asked = model(status=InferenceModelStatus(observed=ObservedStatus(failed_requests=3)))
+    shown = seen(explain(snapshot(model=asked), NOW))
+    assert line(shown, "Observed").endswith("3 failed requests, or rejected ones")
 
 
 def test_what_is_seldom_set_is_shown_where_it_is():

@@ -537,3 +537,68 @@ def test_what_is_applied_is_within_the_limits_or_as_stated(snapshot, window):
     after = done.actuation.after if done.actuation else None
     if after is not None and done.actuation.reason != Reason.DRIFTED and spec.mode != "Fixed":
         assert limits.min <= after.max_batch_size <= limits.max
+
+
+# Batches that take longer than a window
+
+
+def capacity(done):
+    return condition(done, ConditionType.NEEDS_CAPACITY) is not None
+
+
+def overloaded(at_s, served, before, **fields):
+    """Return 5 s of 100 requests/s, of which one batch of 64 may have ended after 6.4 s."""
+    told = {"mean_latency_ms": 30e3, "latency_ms": 40e3, "queue_ms": 23.6e3, "compute_ms": 6400.0}
+    values = {
+        "ended_at_s": at_s,
+        "seconds": 5.0,
+        "requests": served,
+        "inferences": served,
+        "requests_per_s": served / 5,
+        "inferences_per_s": served / 5,
+        "mean_batch_size": 64.0 if served else None,
+        "service_times": {64: (1, 6400.0)} if served else {},
+        "pending_before": before,
+        "pending": before + 500 - served,
+        "arrived": ((1.0, 100),) * 5,
+        **{key: value if served else None for key, value in told.items()},
+        **fields,
+    }
+    return factories.window(**values)
+
+
+def test_what_is_needed_stands_while_a_batch_takes_longer_than_a_window():
+    """Windows with and without the end of a batch alternate; clients always ask for the same."""
+    spec = BatchingSpec(limits=factories.limits((1, 64), (0, 0), (1, 1)))
+    model = factories.model(objectives=factories.objectives(1000), batching=spec)
+    shot = factories.snapshot(
+        model=model, serving=serving(pod(batching=Batching(max_batch_size=64)))
+    )
+    state, before, told, reasons, needed = TunerState(), 0, [], set(), []
+    for number in range(9):
+        seen = overloaded(100.0 + 5 * number, 0 if number % 2 else 64, before)
+        if number == 0:  # so that the curve has a shape
+            both = {32: (1, 3200.0), 64: (1, 6400.0)}
+            means = {"mean_latency_ms": 8e3, "queue_ms": 3e3, "compute_ms": 4800.0}
+            seen = overloaded(100.0, 96, 0, service_times=both, mean_batch_size=48.0, **means)
+        done = planned(shot, window=seen, state=state, now=NOW + timedelta(seconds=5 * number))
+        told += [event.reason for event in done.events]
+        reasons.add((condition(done, ConditionType.OBJECTIVES_MET).reason, capacity(done)))
+        reasons.add(done.status.batching.reason)
+        needed.append(done.status.batching.needed_replicas)
+        state, before, shot = done.state, seen.pending, written(shot, done.status)
+    assert told == ["LeastWorkload", "NeedsCapacity"]
+    assert reasons == {("LatencyAboveTarget", True), "NeedsCapacity"}
+    assert needed[0] >= 10, "10 a second are served, and 100 asked for"
+    assert needed[:8:2] == needed[1:8:2], "a window without an answer changes nothing"
+
+
+def test_a_model_that_is_asked_for_nothing_any_more_needs_nothing_more():
+    spec = BatchingSpec(limits=factories.limits((1, 64), (0, 0), (1, 1)))
+    status = InferenceModelStatus(
+        batching=BatchingStatus(applied=EIGHT, last_good=EIGHT, needed_replicas=7)
+    )
+    model = factories.model(batching=spec, status=status)
+    idle = overloaded(100.0, 0, 0, pending=0, arrived=((5.0, 0),))
+    done = planned(factories.snapshot(model=model, serving=serving()), window=idle)
+    assert (done.status.batching.needed_replicas, capacity(done)) == (None, False)

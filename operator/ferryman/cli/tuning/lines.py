@@ -14,7 +14,9 @@ from ferryman.actuation.events import (
     Silence,
 )
 from ferryman.api.batching import Batching
+from ferryman.api.conditions import Reason
 from ferryman.api.objectives import Objectives
+from ferryman.core.observation.objectives import Verdict
 from ferryman.core.observation.window import Window
 from ferryman.core.tuners.needs import Needs, Replicas, Unattainable
 from ferryman.core.wording import describe
@@ -37,9 +39,10 @@ def target_words(objectives: Objectives) -> str:
     return " and ".join(parts)
 
 
-def met_words(met: bool | None) -> str:  # noqa: FBT001  a fact, not a switch
+def met_words(verdict: Verdict) -> str:
     """Return whether the objectives were met, in a word."""
-    return {True: "met", False: "missed", None: "no traffic"}[met]
+    unknown = "no traffic" if verdict.reason == Reason.NO_TRAFFIC else "nothing answered yet"
+    return {True: "met", False: "missed", None: unknown}[verdict.met]
 
 
 def needs_words(needs: Needs) -> str:
@@ -110,9 +113,10 @@ def _observed(event: Observed) -> str:
         f"queue {ms(window.queue_ms)} ms",
         f"mean batch {_size(window.mean_batch_size)}",
     ]
-    figures += [f"{window.failures} failed"] if window.failures else []
+    became = "failed" if window.rejected is not None else "failed or rejected"
+    figures += [f"{window.failures} {became}"] if window.failures else []
     figures += [f"{window.rejected} rejected"] if window.rejected else []
-    return f"window {event.number}: {', '.join(figures)}: {met_words(event.verdict.met)}"
+    return f"window {event.number}: {', '.join(figures)}: {met_words(event.verdict)}"
 
 
 @_words.register

@@ -123,12 +123,12 @@ def _windows(story: Story) -> Listing:
             f"{at_s:.0f}",
             f"{window.seconds:.1f}",
             f"{window.requests_per_s:.1f}",
-            str(window.failures + window.rejected),
+            str(window.failures + (window.rejected or 0)),
             "-" if size is None else f"{size:.2f}",
             tune_lines.ms(window.queue_ms),
             tune_lines.ms(window.compute_ms),
             tune_lines.latency(window),
-            Text(tune_lines.met_words(met), style=_STYLES[met]),
+            Text(tune_lines.met_words(observed.verdict), style=_STYLES[met]),
         )
     return table
 

@@ -62,6 +62,8 @@ def _stay(context: BatchingContext, taken: Step) -> BatchingDecision:
         # Not in the tuner's words: they count the values, and a count is a write per window.
         message = _LEARNING if taken.reason == Reason.LEARNING else _collecting(context)
         return context.hold(taken.reason, message, taken=taken)
+    if taken.reason == Reason.OBSERVING and explained == Reason.NEEDS_CAPACITY:
+        return context.hold(taken=taken)  # what is needed stands as well
     if context.steady and taken.reason == explained:
         return context.hold(taken=taken)
     return context.hold(taken.reason, taken.message, taken=taken)

@@ -17,7 +17,8 @@ class Totals:
     requests: int = 0
     inferences: int = 0
     failures: int = 0
-    rejected: int = 0
+    rejected: int | None = 0
+    """None where some of the failures may be rejections that were not told apart."""
     executions: int = 0
     duration_ns: int = 0
     queue_ns: int = 0
@@ -27,7 +28,7 @@ class Totals:
     @property
     def ended(self) -> int:
         """Requests that left the server, served or not."""
-        return self.requests + self.failures + self.rejected
+        return self.requests + self.failures + (self.rejected or 0)
 
     @property
     def batch_count(self) -> int:
@@ -45,7 +46,7 @@ class Totals:
             requests=self.requests + other.requests,
             inferences=self.inferences + other.inferences,
             failures=self.failures + other.failures,
-            rejected=self.rejected + other.rejected,
+            rejected=_sum_known(self.rejected, other.rejected),
             executions=self.executions + other.executions,
             duration_ns=self.duration_ns + other.duration_ns,
             queue_ns=self.queue_ns + other.queue_ns,
@@ -65,12 +66,23 @@ def increase(before: Statistics, after: Statistics) -> Totals:
         requests=after.success_count - before.success_count,
         inferences=after.inference_count - before.inference_count,
         failures=after.failure_count - before.failure_count,
-        rejected=(after.rejected_count or 0) - (before.rejected_count or 0),
+        rejected=_rejected(before, after),
         executions=after.execution_count - before.execution_count,
         duration_ns=after.success_ns - before.success_ns,
         queue_ns=after.queue_ns - before.queue_ns,
         batches=_subtract_batches(after.batches, before.batches),
     )
+
+
+def _rejected(before: Statistics, after: Statistics) -> int | None:
+    """Return what was rejected; where that is not told apart, only none of no failures is known."""
+    if before.rejected_count is not None and after.rejected_count is not None:
+        return after.rejected_count - before.rejected_count
+    return 0 if after.failure_count == before.failure_count else None
+
+
+def _sum_known(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one + other
 
 
 def continues(before: Statistics, after: Statistics) -> bool:

@@ -1,13 +1,16 @@
 """Whether a window met the objectives that the model's owner stated."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from ferryman.api.conditions import Reason
 from ferryman.api.objectives import LatencyObjective, Objectives, ThroughputObjective
 from ferryman.core.observation.mann_kendall import Sign, sign
 from ferryman.core.observation.window import Window
 
-_MS_PER_S = 1e3
+_MS_PER_S: Final = 1e3
+#: Times that differ by less are the same, but for rounding.
+_SAME_S: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ def judge(objectives: Objectives, window: Window, *, queue_delay_ms: float = 0.0
     if window.requests == 0 and _waits_too_long(objectives, window):
         return _unanswered(objectives, window)
     if window.requests == 0:
-        return Verdict(None, None, None, Reason.NO_TRAFFIC, _nothing_served(window))
+        return _nothing_served(window)
     latency = _latency(objectives.latency, window)
     throughput_met, throughput = _throughput(objectives.throughput, window, queue_delay_ms)
     message = "; ".join(
@@ -52,8 +55,14 @@ def judge(objectives: Objectives, window: Window, *, queue_delay_ms: float = 0.0
 
 
 def _waits_too_long(objectives: Objectives, window: Window) -> bool:
-    """Whether requests waited all along, longer than they may: batches that outlast a window."""
-    if not window.pending_before or not window.pending:
+    """Whether requests waited all along, longer than they may: batches that outlast a window.
+
+    Where counters began anew in the window, some may have been answered uncounted.
+    """
+    if not window.pending_before or not window.pending or window.failures or window.rejected:
+        return False
+    known_s = sum(seconds for seconds, _ in window.arrived)
+    if window.arrived and known_s < window.seconds - _SAME_S:
         return False
     latency = objectives.latency
     return latency is None or window.seconds * _MS_PER_S > latency.target_milliseconds
@@ -73,12 +82,26 @@ def _unanswered(objectives: Objectives, window: Window) -> Verdict:
     )
 
 
-def _nothing_served(window: Window) -> str:
+def _nothing_served(window: Window) -> Verdict:
+    """Return what is known where no request succeeded.
+
+    Where requests wait, a batch is being executed that takes longer than the window, and that is
+    no lack of traffic.
+    """
+    lasted = f"in {window.seconds:.0f} s"
     if window.failures:
-        return f"all {window.failures} requests failed in {window.seconds:.0f} s"
+        became = "failed" if window.rejected is not None else "failed or were rejected"
+        return _silent(f"all {window.failures} requests {became} {lasted}")
     if window.rejected:
-        return f"all {window.rejected} requests were rejected in {window.seconds:.0f} s"
-    return f"no requests in {window.seconds:.0f} s"
+        return _silent(f"all {window.rejected} requests were rejected {lasted}")
+    if not window.pending and not window.pending_before:
+        return _silent(f"no requests {lasted}")
+    message = f"no request was answered {lasted}, though some wait"
+    return Verdict(None, None, None, Reason.OBSERVING, message)
+
+
+def _silent(message: str) -> Verdict:
+    return Verdict(None, None, None, Reason.NO_TRAFFIC, message)
 
 
 def _reason(latency: Sign | None, throughput_met: bool | None) -> Reason:  # noqa: FBT001 - a fact, not a switch

@@ -14,13 +14,15 @@ from types import MappingProxyType
 from ferryman.api.batching import WindowSettings
 from ferryman.api.statistics import Statistics
 from ferryman.core.observation import counters
+from ferryman.core.observation.arrivals import Arrivals
 from ferryman.core.observation.counters import Totals
 
 #: Triton's summaries slide over 60 s: before that they describe the earlier configuration too.
 QUANTILE_MEMORY_S = 60.0
 
 #: A queue that grows by this share of what is served ends a window at its least length: more
-#: requests would only say the same, and each second of it takes as long to be worked off.
+#: requests would only say the same, and each second of it takes as long to be worked off. Not
+#: before one was served: a batch may take longer, and how long is the first thing to know.
 OVERFLOWING = 0.1
 MIN_OVERFLOW = 50
 
@@ -43,8 +45,7 @@ class WindowState:
     pending_at_start: int | None = None
     baselines: Mapping[str, Statistics] = field(default_factory=dict)
     totals: Mapping[str, Totals] = field(default_factory=dict)
-    arrived: tuple[tuple[float, int], ...] = ()
-    """See ``Window.arrived``."""
+    arrivals: Arrivals = field(default_factory=Arrivals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +85,15 @@ class Window:
     """The same at the beginning."""
     pods: int = 1
     """Pods that all this was summed over."""
-    rejected: int = 0
-    """Requests that the queue policy rejected: neither successes nor failures."""
+    rejected: int | None = 0
+    """Requests that the queue policy rejected: neither successes nor failures.
+
+    None where Triton did not tell them from failures, and there were some: ``failures`` holds them.
+    """
     arrived: tuple[tuple[float, int], ...] = ()
     """From one reading to the next: seconds, and the requests that clients sent in them.
 
-    Served, failed, rejected, and what the queues grew by, over all pods; an interval in which
-    the counters of a pod began anew is left out, because what it had received is unknown.
+    Over all pods: see ``arrivals``.
     """
 
 
@@ -119,7 +122,7 @@ def observe(
         return state, None
     believed = changed_at_s is None or now_s - changed_at_s >= QUANTILE_MEMORY_S
     window = _close(state, percentile=percentile, now_s=now_s, quantiles_believed=believed)
-    return _begin(samples, now_s), window
+    return replace(_begin(samples, now_s), arrivals=state.arrivals.begun_anew()), window
 
 
 def _begin(samples: Mapping[str, Statistics], now_s: float) -> WindowState:
@@ -135,23 +138,13 @@ def _begin(samples: Mapping[str, Statistics], now_s: float) -> WindowState:
 def _advance(state: WindowState, samples: Mapping[str, Statistics], now_s: float) -> WindowState:
     before = state.baselines
     added = {pod: counters.increase(before[pod], sample) for pod, sample in samples.items()}
-    whole = all(counters.continues(before[pod], sample) for pod, sample in samples.items())
-    arrived = sum(total.ended for total in added.values()) + _growth(before, samples)
-    # Not below 0: the queue is read a moment before or after the counters.
-    interval = (now_s - state.read_at_s, max(0, arrived))
     return replace(
         state,
         read_at_s=now_s,
         baselines=MappingProxyType(dict(samples)),
         totals={pod: state.totals[pod].plus(added[pod]) for pod in samples},
-        arrived=(*state.arrived, interval) if whole and interval[0] > 0 else state.arrived,
+        arrivals=state.arrivals.plus(before, samples, now_s - state.read_at_s),
     )
-
-
-def _growth(before: Mapping[str, Statistics], after: Mapping[str, Statistics]) -> int:
-    """Return by how much the queues grew, of the pods that say in both readings."""
-    pairs = ((before[pod].pending, sample.pending) for pod, sample in after.items())
-    return sum(new - old for old, new in pairs if old is not None and new is not None)
 
 
 def _is_complete(
@@ -161,7 +154,7 @@ def _is_complete(
     requests = sum(totals.ended for totals in state.totals.values())
     pending = _pending(state.baselines)
     grown = _growth_since(state.pending_at_start, pending)
-    overflows = grown > OVERFLOWING * requests and grown >= MIN_OVERFLOW
+    overflows = requests > 0 and grown > OVERFLOWING * requests and grown >= MIN_OVERFLOW
     waiting = pending or 0
     floods = hasty and requests > 0 and waiting > FLOODING * requests and waiting >= MIN_OVERFLOW
     enough = (
@@ -212,7 +205,7 @@ def _close(
         pending_before=state.pending_at_start,
         pods=len(state.baselines),
         rejected=total.rejected,
-        arrived=state.arrived,
+        arrived=state.arrivals.intervals,
     )
 
 
@@ -225,7 +218,7 @@ def _offered(total: Totals, pending_before: int | None, pending_after: int | Non
     """Return the inferences that clients asked for: one that was not served counts as average."""
     growth = _growth_since(pending_before, pending_after)
     per_request = total.inferences / total.requests if total.requests else 1.0
-    return total.inferences + (total.failures + total.rejected + growth) * per_request
+    return total.inferences + (total.failures + (total.rejected or 0) + growth) * per_request
 
 
 def _mean(total_ns: int, count: int) -> float | None:

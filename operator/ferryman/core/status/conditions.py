@@ -198,7 +198,7 @@ def _rejects(view: View) -> bool:
     """Whether the last window rejected requests on behalf of ``onOverload: Reject``."""
     observed = view.observation.status
     asked = view.model.spec.batching.on_overload == "Reject"
-    return asked and observed is not None and observed.rejected_requests > 0
+    return asked and observed is not None and bool(observed.rejected_requests)
 
 
 def _dated(

@@ -65,12 +65,16 @@ def _quantised(window: Window) -> ObservedStatus:
         inferences_per_second=_round(window.inferences_per_s) or 0.0,
         mean_batch_size=_round(window.mean_batch_size),
         failed_requests=window.failures,
-        rejected_requests=round(_round(window.rejected) or 0),
+        rejected_requests=_whole(_round(window.rejected)),
     )
 
 
 def _round(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.{_SIGNIFICANT_DIGITS}g}")
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else round(value)
 
 
 def _same_verdict(model: InferenceModel, verdict: Verdict | None) -> bool:
@@ -106,7 +110,7 @@ def _close(old: float | None, new: float | None, tolerance: float) -> bool:
     return abs(new - old) <= tolerance * old
 
 
-def _about_as_many(old: int, new: int, tolerance: float) -> bool:
+def _about_as_many(old: int | None, new: int | None, tolerance: float) -> bool:
     """Whether counts differ by noise alone; whether there are any at all is never noise."""
     if not old or not new:
         return old == new

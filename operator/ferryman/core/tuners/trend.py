@@ -32,7 +32,7 @@ def decide(
     state = of_applied(state, applied)
     verdict = judge(objectives, window, queue_delay_ms=applied.max_queue_delay_microseconds / 1000)
     if verdict.met is None:
-        return TuneDecision(applied, Reason.NO_TRAFFIC, verdict.message, state)
+        return TuneDecision(applied, verdict.reason, verdict.message, state)
     if window.requests < MIN_REQUESTS:
         message = f"only {window.requests} requests in the window, {MIN_REQUESTS} needed to judge"
         return TuneDecision(applied, Reason.OBSERVING, message, state)

@@ -314,3 +314,24 @@ def test_the_live_display_is_drawn_for_every_event(capsys):
     tell("live", None)
 
     assert "tuning m on gpu-7:8001" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        pytest.param({"requests": 0}, "no traffic", id="nobody asks for anything"),
+        pytest.param(
+            {"requests": 0, "pending": 7}, "nothing answered yet", id="requests wait for a batch"
+        ),
+        pytest.param(
+            {"failures": 3, "rejected": None}, "3 failed or rejected", id="not told apart"
+        ),
+    ],
+)
+def test_what_is_unknown_is_not_called_something_else(fields, words):
+    seen = factories.window(**fields)
+    event = Observed(1, OLD, seen, judge(OBJECTIVES, seen))
+
+    assert words in tune_lines.line(entries([event])[0])
+    assert tune_journal.as_json(entries([event])[0])["rejected"] == fields.get("rejected", 0)
+    assert words.split()[0] in shown([event])

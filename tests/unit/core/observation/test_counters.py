@@ -98,12 +98,22 @@ def test_rejected_requests_are_counted_apart():
     assert (added.requests, added.failures, added.rejected, added.ended) == (3, 1, 4, 8)
 
 
-def test_rejections_that_are_not_told_apart_count_as_failures():
+@pytest.mark.parametrize(
+    ("failures", "rejected"),
+    [
+        pytest.param(3, None, id="failures may be rejections: how many is unknown"),
+        pytest.param(0, 0, id="without failures there were no rejections either"),
+    ],
+)
+def test_rejections_that_are_not_told_apart_are_unknown_and_never_0(failures, rejected):
     added = increase(
         statistics(0, 1, rejected_count=None),
-        statistics(1, 4, failure_count=3, rejected_count=None),
+        statistics(1, 4, failure_count=failures, rejected_count=None),
     )
-    assert (added.failures, added.rejected) == (3, 0)
+    assert (added.failures, added.rejected) == (failures, rejected)
+    known = Totals(rejected=4)
+    assert known.plus(added).rejected == added.plus(known).rejected
+    assert known.plus(added).rejected == (None if rejected is None else 4)
 
 
 @pytest.mark.parametrize(

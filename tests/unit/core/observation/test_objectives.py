@@ -84,12 +84,67 @@ def test_throughput_is_the_reason_when_only_it_is_missed():
     [
         pytest.param(0, "no requests in 10 s", id="nobody asked"),
         pytest.param(7, "all 7 requests failed in 10 s", id="every request failed"),
+        pytest.param(
+            -7, "all 7 requests failed or were rejected in 10 s", id="nobody told them apart"
+        ),
     ],
 )
 def test_a_window_without_success_says_nothing(failures, message):
-    verdict = judge(objectives(50, 200), window(requests=0, failures=failures, latency_ms=None))
+    told = {"failures": abs(failures), "rejected": None if failures < 0 else 0}
+    verdict = judge(objectives(50, 200), window(requests=0, latency_ms=None, **told))
     assert (verdict.met, verdict.latency, verdict.throughput_met) == (None, None, None)
     assert (verdict.reason, verdict.message) == (Reason.NO_TRAFFIC, message)
+
+
+WAITED = tuple((1.0, 100) for _ in range(10))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "fields", "met", "reason"),
+    [
+        pytest.param(
+            objectives(50),
+            {"pending_before": 40, "arrived": WAITED},
+            False,
+            Reason.LATENCY_ABOVE_TARGET,
+            id="those that waited from the beginning have missed the target",
+        ),
+        pytest.param(
+            objectives(10_000),
+            {"pending_before": 40, "arrived": WAITED},
+            None,
+            Reason.OBSERVING,
+            id="not if the target is as long as the window",
+        ),
+        pytest.param(
+            objectives(50),
+            {"pending_before": 0, "arrived": WAITED},
+            None,
+            Reason.OBSERVING,
+            id="not if they came in the meantime",
+        ),
+        pytest.param(
+            objectives(50),
+            {"pending_before": 40, "arrived": WAITED[1:]},
+            None,
+            Reason.OBSERVING,
+            id="not if the counters began anew: some may have been answered",
+        ),
+        pytest.param(
+            objectives(None, 5),
+            {"pending_before": 40, "arrived": WAITED},
+            False,
+            Reason.THROUGHPUT_BELOW_TARGET,
+            id="without a latency objective throughput is missed",
+        ),
+    ],
+)
+def test_requests_that_wait_are_no_lack_of_traffic(wanted, fields, met, reason):
+    seen = window(requests=0, inferences=0, latency_ms=None, pending=90, **fields)
+    verdict = judge(wanted, seen)
+    assert (verdict.met, verdict.reason) == (met, reason)
+    assert "was answered in 10 s" in verdict.message
+    assert "wait" in verdict.message
 
 
 @pytest.mark.parametrize(

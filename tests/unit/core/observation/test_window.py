@@ -285,7 +285,7 @@ def test_an_interval_with_a_reload_says_nothing_of_arrivals():
 def test_a_reading_at_the_very_moment_of_the_last_is_no_interval():
     readings = [(0, {"a": statistics(0)}), (0, {"a": statistics(0, 5)})]
     state, _ = watch(readings)
-    assert state.arrived == ()
+    assert state.arrivals.intervals == ()
 
 
 @given(counts=st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=30, max_size=30))
@@ -317,3 +317,38 @@ def test_a_window_that_floods_is_short(waiting_per_s, ends_after_s):
     _, windows = watch(readings, hasty=True)
     assert [each.seconds for each in windows][:1] == [ends_after_s]
     assert [each.seconds for each in watch(readings)[1]] == [5]
+
+
+def test_a_batch_that_takes_longer_than_the_least_length_is_waited_for():
+    """Requests pile up, but a window in which nothing ended would say nothing of them."""
+    readings = [(at, {"a": statistics(at, pending=100 * at)}) for at in range(8)]
+    assert watch(readings)[1] == []
+    _, [seen] = watch([*readings, (8, {"a": statistics(8, 64, pending=736)})])
+    assert (seen.seconds, seen.requests) == (8, 64)
+
+
+def test_requests_that_are_executed_for_longer_than_a_reading_are_counted_once():
+    readings = [
+        (0, {"a": statistics(0, pending=0)}),
+        (1, {"a": statistics(1, pending=40)}),
+        (2, {"a": statistics(2, pending=5)}),  # 40 are executed, and 5 came
+        (6, {"a": statistics(6, 40, pending=9)}),
+        (31, {"a": statistics(31, 49, pending=0)}),
+    ]
+    _, [seen] = watch(readings)
+    assert [count for _, count in seen.arrived] == [40, 0, 9, 0]
+
+
+def test_also_where_they_end_in_the_next_window():
+    first = [(at, {"a": statistics(at, 10, pending=40 if at < 29 else 0)}) for at in range(31)]
+    later = [(at, {"a": statistics(at, 50, pending=0)}) for at in range(31, 61)]
+    _, [_, seen] = watch([*first, *later])
+    assert sum(count for _, count in seen.arrived) == 0, "they were counted when they waited"
+
+
+def test_requests_that_clients_gave_up_do_not_hide_those_that_come_later():
+    readings = [
+        (at, {"a": statistics(at, 10 * at, pending=1000 if at < 3 else 0)}) for at in range(31)
+    ]
+    _, [seen] = watch(readings)
+    assert [count for _, count in seen.arrived][-26:] == [10] * 26

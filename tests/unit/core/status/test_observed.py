@@ -14,6 +14,7 @@ SEEN = ObservedStatus(
     mean_latency_milliseconds=12.0,
     inferences_per_second=100.0,
     mean_batch_size=4.0,
+    rejected_requests=0,
 )
 
 
@@ -168,6 +169,16 @@ def test_an_hour_of_a_steady_trickle_is_reported_once(kind):
 def test_a_window_without_traffic_rejects_nothing(before, after):
     idle = factories.window(requests=0, inferences=0, inferences_per_s=0.0, latency_ms=None)
     assert observe(model(before), idle).status == after
+
+
+def test_rejections_that_triton_does_not_tell_apart_are_absent_and_never_0():
+    unknown = factories.window(failures=7, rejected=None)
+    found = observe(model(), unknown)
+    assert (found.status.failed_requests, found.status.rejected_requests) == (7, None)
+    assert "rejectedRequests" not in found.status.as_dict()
+    assert observe(model(found.status), unknown).steady, "the same again is no news"
+    idle = factories.window(requests=0, inferences=0, inferences_per_s=0.0, latency_ms=None)
+    assert observe(model(found.status), idle).status == found.status
 
 
 def test_a_window_in_which_all_were_rejected_is_reported():

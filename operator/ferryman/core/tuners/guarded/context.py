@@ -95,7 +95,8 @@ class TuningContext:
         Without a latency objective: whether more wait than are served in a window.
         """
         window, target_ms = self.window, self.goal.target_ms
-        if window.rejected > window.requests:
+        rejected = window.failures if window.rejected is None else window.rejected
+        if rejected > window.requests:
             return True
         if not isfinite(target_ms):
             return self.backlog > window.inferences / window.pods

@@ -49,6 +49,7 @@ def decide(
     in_effect: InEffect = Batching.canonical,
 ) -> TuneDecision:
     """Decide about bound, queue delay, preferred sizes, instances and queue policy together."""
+    window = learning.told_apart(applied, window)
     known = verification.settled(state.learned, applied)
     verdict = judgement.judged(known, objectives, applied, window)
     taught = learning.after(known, applied, window)
@@ -66,7 +67,7 @@ def _unknown(context: TuningContext) -> TuneDecision | None:
     """Hold while too little was seen to decide anything."""
     requests = context.window.requests
     if context.verdict.met is None:
-        return context.hold(Reason.NO_TRAFFIC, context.verdict.message)
+        return context.hold(context.verdict.reason, context.verdict.message)
     if requests < MIN_REQUESTS:
         message = f"only {requests} requests in the window, {MIN_REQUESTS} needed to judge"
         return context.hold(Reason.OBSERVING, message)

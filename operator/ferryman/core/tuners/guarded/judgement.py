@@ -16,15 +16,17 @@ _US_PER_MS: Final = 1e3
 
 
 def judged(known: Learned, objectives: Objectives, applied: Batching, window: Window) -> Verdict:
-    """Judge the window; what was rejected counts as late."""
+    """Judge the window; what was rejected, or may have been, counts as late."""
     delay_ms = applied.max_queue_delay_microseconds / _US_PER_MS
     believed = _believed(known, objectives, applied, window)
     verdict = judge(objectives, believed, queue_delay_ms=delay_ms)
-    asked, latency = window.requests + window.rejected, objectives.latency
+    late = window.failures if window.rejected is None else window.rejected
+    asked, latency = window.requests + late, objectives.latency
     allowed = asked if latency is None else asked * (1 - latency.percentile / 100)
-    if not verdict.met or window.rejected <= allowed:
+    if not verdict.met or late <= allowed:
         return verdict
-    message = f"{window.rejected} of {asked} requests were rejected; {verdict.message}"
+    became = "failed or were rejected" if window.rejected is None else "were rejected"
+    message = f"{late} of {asked} requests {became}; {verdict.message}"
     return replace(verdict, met=False, reason=Reason.REJECTING, message=message)
 
 

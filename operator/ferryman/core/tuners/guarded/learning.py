@@ -29,9 +29,21 @@ def after(known: Learned, applied: Batching, window: Window) -> Learned:
 
 
 def failing(window: Window, before: float = 0.0) -> float:
-    """Return the share of requests that failed; where there were none, what it was before."""
+    """Return the share of requests that failed; where there were none, what it was before.
+
+    So it is where failures may be rejections: these say nothing of batches that are too large.
+    """
+    if window.rejected is None:
+        return before
     asked = window.requests + window.failures
     return window.failures / asked if asked else before
+
+
+def told_apart(applied: Batching, window: Window) -> Window:
+    """Return the window; without a timeout nothing can have been rejected, whoever counted it."""
+    if window.rejected is not None or applied.default_timeout_microseconds:
+        return window
+    return replace(window, rejected=0)
 
 
 def goal(objectives: Objectives, window: Window) -> Goal:

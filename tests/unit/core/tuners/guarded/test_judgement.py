@@ -130,3 +130,11 @@ def test_a_window_that_is_missed_anyway_says_what_it_missed_first():
 def test_where_everybody_was_rejected_nothing_can_be_judged():
     verdict = judged(window(requests=0, rejected=100, latency_ms=None))
     assert (verdict.met, verdict.reason) == (None, Reason.NO_TRAFFIC)
+
+
+def test_failures_that_may_be_rejections_count_as_late():
+    applied = bound(8, default_timeout_microseconds=20_000)
+    seen = replace(shown(applied), failures=200, rejected=None)
+    verdict = judged(seen, applied=applied)
+    assert (verdict.met, verdict.reason) == (False, Reason.REJECTING)
+    assert f"200 of {seen.requests + 200} requests failed or were rejected" in verdict.message

@@ -239,3 +239,28 @@ def test_neither_do_those_who_come_and_go():
     steps = Play(spec(), start=bound(32), spoil=spoiled(0.05, every=2)).on(300, windows=12)
     ran = max(steps[-1].decision.state.learned.service.sizes)
     assert steps[-1].decision.batching.max_batch_size >= ran - 1
+
+
+# Failures that may be rejections
+
+
+@pytest.mark.parametrize(
+    ("timeout_us", "reason"),
+    [
+        pytest.param(20_000, None, id="under a queue timeout they say nothing of the batches"),
+        pytest.param(0, Reason.BATCH_TOO_LARGE, id="without one nothing can have been rejected"),
+    ],
+)
+def test_failures_that_may_be_rejections_are_not_taken_for_batches_that_do_not_fit(
+    timeout_us, reason
+):
+    applied = bound(32, default_timeout_microseconds=timeout_us)
+    seen = learning.told_apart(applied, failing(0.3, rejected=None))
+    decision = too_large(applied, seen, trial=RAISED)
+    assert (decision and decision.reason) == reason
+
+
+def test_nor_do_they_hide_failures_that_begin_later():
+    policed = bound(32, default_timeout_microseconds=20_000)
+    learned = learning.after(Learned(failing=0.02), policed, failing(0.3, rejected=None))
+    assert learned.failing == 0.02
