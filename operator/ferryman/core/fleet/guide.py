@@ -1,9 +1,14 @@
 """Whose service times tell how long batches take on a node type: its own, or another's, scaled."""
 
 from collections.abc import Iterable, Mapping
+from typing import Final
+
+from ferryman.api.inference_model_status import MAX_SERVICE_TIME_MS
 
 Key = tuple[str, str]
 """A node type and a processor class."""
+#: No batch is faster. What lies beyond these bounds comes from rates that nobody measured.
+LEAST_MS: Final = 1e-6
 
 
 def guide(
@@ -23,3 +28,8 @@ def guide(
         return None
     there = min(rated, key=lambda key: key[1] != here[1])
     return there, images_per_second[there] / images_per_second[here]
+
+
+def scaled(ms: float, factor: float) -> float:
+    """Return a service time on another node type, no longer than the status can tell."""
+    return min(max(ms * factor, LEAST_MS), MAX_SERVICE_TIME_MS)

@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 from ferryman.api.conditions import Reason
 from ferryman.core.fleet.fleet import Fleet, FleetModel, FleetNodeType, FleetProcessor
-from ferryman.core.fleet.guide import Key, guide
+from ferryman.core.fleet.guide import Key, guide, scaled
 from ferryman.core.fleet.problem import (
     Amounts,
     ModelDemand,
@@ -173,7 +173,7 @@ def _only_class(node_type: str, places: Mapping[Key, FleetPlace]) -> str:
 def _guided(key: Key, measured: Mapping[Key, Curve], speeds: Mapping[Key, float]) -> Curve | None:
     """Return how long batches take somewhere, scaled where that was not measured."""
     found = guide(key, measured, speeds)
-    return None if found is None else tuple(ms * found[1] for ms in measured[found[0]])
+    return None if found is None else tuple(scaled(ms, found[1]) for ms in measured[found[0]])
 
 
 def _option(model: FleetModel, place: FleetPlace, found: Size, price: float) -> Option:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ferryman.api.inference_model import InferenceModel
-from ferryman.core.fleet.guide import guide
+from ferryman.core.fleet.guide import guide, scaled
 from ferryman.core.fleet.sizing import Size, TooSlow, size
 from ferryman.core.placement import fit
 from ferryman.core.placement.candidates import Candidate, replicas
@@ -100,7 +100,7 @@ def _curve_ms(
         return None
     points, factor = shown[chosen[0]], chosen[1]
     bound = min(model.spec.batching.limits.max_batch_size.max, points[-1].batch_size)
-    return tuple(ms * factor for ms in curve_ms(points, None, bound))
+    return tuple(scaled(ms, factor) for ms in curve_ms(points, None, bound))
 
 
 def _share(requests: Mapping[str, str | int], place: Place) -> float:
