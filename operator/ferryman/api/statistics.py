@@ -17,7 +17,7 @@ class Statistics:
 
     now_s: float
     inference_count: int
-    """Inferences that succeeded; a request that carries a batch of n counts n."""
+    """Inferences that were executed; a request that carries a batch of n counts n."""
     success_count: int
     """Requests that succeeded."""
     success_ns: int
@@ -39,6 +39,10 @@ class Statistics:
     """
     pending: int | None = None
     """Requests waiting in the queue, or None where Triton does not say."""
+    cached_count: int = 0
+    """Requests that the response cache answered: successes without inference or execution."""
+    cached_ns: int = 0
+    """What that took, within ``success_ns``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,8 @@ def to_statistics(
         latency_quantiles_us=metrics.latency_quantiles_us,
         rejected_count=metrics.rejected,
         pending=metrics.pending,
+        cached_count=sum(total.cache_hit.count for total in totals),
+        cached_ns=sum(total.cache_hit.ns for total in totals),
     )
 
 

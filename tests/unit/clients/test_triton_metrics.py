@@ -64,6 +64,7 @@ def test_counters_of_all_versions_are_added_up():
       name: "m" inference_count: 10 execution_count: 4
       inference_stats {
         success { count: 9 ns: 900 } fail { count: 1 ns: 50 } queue { count: 9 ns: 300 }
+        cache_hit { count: 2 ns: 7 }
       }
       batch_stats {
         batch_size: 2 compute_input { count: 3 ns: 1 } compute_infer { count: 3 ns: 20 }
@@ -76,7 +77,7 @@ def test_counters_of_all_versions_are_added_up():
     found = to_statistics(answer.model_stats, ModelMetrics({99: 5.0}, pending=2), 12.5)
     assert (found.now_s, found.inference_count, found.execution_count) == (12.5, 20, 8)
     assert (found.success_count, found.success_ns, found.failure_count) == (18, 1800, 2)
-    assert found.queue_ns == 600
+    assert (found.queue_ns, found.cached_count, found.cached_ns) == (600, 4, 14)
     assert found.batches == {1: (1, 5), 2: (6, 642)}
     assert (found.latency_quantiles_us, found.pending) == ({99: 5.0}, 2)
 

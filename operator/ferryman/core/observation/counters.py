@@ -19,8 +19,11 @@ class Totals:
     failures: int = 0
     rejected: int | None = 0
     """None where some of the failures may be rejections that were not told apart."""
+    cached: int = 0
+    """Of the requests, those that the response cache answered."""
     executions: int = 0
     duration_ns: int = 0
+    """Of the requests that were executed."""
     queue_ns: int = 0
     batches: Batches = field(default_factory=dict)
     """Executed batch size -> (executions, compute nanoseconds)."""
@@ -29,6 +32,11 @@ class Totals:
     def ended(self) -> int:
         """Requests that left the server, served or not."""
         return self.requests + self.failures + (self.rejected or 0)
+
+    @property
+    def executed(self) -> int:
+        """Requests that were answered by a batch."""
+        return self.requests - self.cached
 
     @property
     def batch_count(self) -> int:
@@ -47,6 +55,7 @@ class Totals:
             inferences=self.inferences + other.inferences,
             failures=self.failures + other.failures,
             rejected=_sum_known(self.rejected, other.rejected),
+            cached=self.cached + other.cached,
             executions=self.executions + other.executions,
             duration_ns=self.duration_ns + other.duration_ns,
             queue_ns=self.queue_ns + other.queue_ns,
@@ -67,8 +76,9 @@ def increase(before: Statistics, after: Statistics) -> Totals:
         inferences=after.inference_count - before.inference_count,
         failures=after.failure_count - before.failure_count,
         rejected=_rejected(before, after),
+        cached=after.cached_count - before.cached_count,
         executions=after.execution_count - before.execution_count,
-        duration_ns=after.success_ns - before.success_ns,
+        duration_ns=_executed_ns(after) - _executed_ns(before),
         queue_ns=after.queue_ns - before.queue_ns,
         batches=_subtract_batches(after.batches, before.batches),
     )
@@ -110,12 +120,18 @@ def _scalars(sample: Statistics) -> tuple[int, ...]:
     return (
         sample.inference_count,
         sample.success_count,
-        sample.success_ns,
+        sample.success_count - sample.cached_count,
+        _executed_ns(sample),
+        sample.cached_count,
         sample.failure_count,
         sample.rejected_count or 0,
         sample.queue_ns,
         sample.execution_count,
     )
+
+
+def _executed_ns(sample: Statistics) -> int:
+    return sample.success_ns - sample.cached_ns
 
 
 def _subtract_batches(after: Batches, before: Batches) -> Batches:

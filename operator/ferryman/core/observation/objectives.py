@@ -50,6 +50,7 @@ def judge(objectives: Objectives, window: Window, *, queue_delay_ms: float = 0.0
     message = "; ".join(
         part for part in (_latency_text(objectives.latency, window), throughput) if part
     )
+    message = message or f"all {window.requests} requests were answered by the response cache"
     met = latency != 1 and throughput_met is not False
     return Verdict(met, latency, throughput_met, _reason(latency, throughput_met), message)
 
@@ -132,13 +133,23 @@ def _throughput(
     if objective is None:
         return None, ""
     wanted = objective.min_per_second
-    text = f"{window.inferences_per_s:.1f} inferences/s, at least {wanted} wanted"
-    if window.inferences_per_s >= wanted:
+    spared_per_s = _spared_per_s(window)
+    served_per_s = window.inferences_per_s + spared_per_s
+    offered_per_s = window.offered_inferences_per_s + spared_per_s
+    text = f"{served_per_s:.1f} inferences/s, at least {wanted} wanted"
+    if served_per_s >= wanted:
         return True, text
-    if window.offered_inferences_per_s < wanted and not queue_stands(window, queue_delay_ms):
-        offered = f"clients ask for only {window.offered_inferences_per_s:.1f}"
+    if offered_per_s < wanted and not queue_stands(window, queue_delay_ms):
+        offered = f"clients ask for only {offered_per_s:.1f}"
         return True, f"{text}, but {offered} and nothing queues"
     return False, text
+
+
+def _spared_per_s(window: Window) -> float:
+    """Return the inferences that the response cache stood for; each as large as the average."""
+    executed = window.requests - window.cached
+    each = window.inferences / executed if executed else 1.0
+    return window.cached * each / window.seconds
 
 
 def queue_stands(window: Window, queue_delay_ms: float) -> bool:

@@ -90,6 +90,9 @@ class Window:
 
     None where Triton did not tell them from failures, and there were some: ``failures`` holds them.
     """
+    cached: int = 0
+    """Of the requests, those that the response cache answered: no figure but ``requests`` and
+    ``requests_per_s`` tells of them."""
     arrived: tuple[tuple[float, int], ...] = ()
     """From one reading to the next: seconds, and the requests that clients sent in them.
 
@@ -180,7 +183,7 @@ def _close(
     latencies = [
         _latency_ms(state.totals[pod], sample, percentile, believed=quantiles_believed)
         for pod, sample in state.baselines.items()
-        if state.totals[pod].requests > 0
+        if state.totals[pod].executed > 0
     ]
     return Window(
         ended_at_s=now_s,
@@ -191,11 +194,11 @@ def _close(
         requests_per_s=total.requests / seconds,
         inferences_per_s=total.inferences / seconds,
         offered_inferences_per_s=_offered(total, state.pending_at_start, pending) / seconds,
-        mean_latency_ms=_mean(total.duration_ns, total.requests),
+        mean_latency_ms=_mean(total.duration_ns, total.executed),
         latency_ms=max((latency for latency, _ in latencies), default=None),
         latency_estimated=any(estimated for _, estimated in latencies),
         mean_batch_size=total.inferences / total.executions if total.executions else None,
-        queue_ms=_mean(total.queue_ns, total.requests),
+        queue_ms=_mean(total.queue_ns, total.executed),
         compute_ms=_mean(total.compute_ns, total.batch_count),
         service_times={
             size: (count, total_ns / count / _NS_PER_MS)
@@ -205,6 +208,7 @@ def _close(
         pending_before=state.pending_at_start,
         pods=len(state.baselines),
         rejected=total.rejected,
+        cached=total.cached,
         arrived=state.arrivals.intervals,
     )
 
@@ -217,7 +221,7 @@ def _pending(samples: Mapping[str, Statistics]) -> int | None:
 def _offered(total: Totals, pending_before: int | None, pending_after: int | None) -> float:
     """Return the inferences that clients asked for: one that was not served counts as average."""
     growth = _growth_since(pending_before, pending_after)
-    per_request = total.inferences / total.requests if total.requests else 1.0
+    per_request = total.inferences / total.executed if total.executed else 1.0
     return total.inferences + (total.failures + (total.rejected or 0) + growth) * per_request
 
 
@@ -233,8 +237,8 @@ def _latency_ms(
     if believed and quantile_us is not None and isfinite(quantile_us) and quantile_us > 0:
         return quantile_us / _US_PER_MS, False
     return estimate_percentile_ms(
-        mean_latency_ms=totals.duration_ns / totals.requests / _NS_PER_MS,
-        mean_queue_ms=totals.queue_ns / totals.requests / _NS_PER_MS,
+        mean_latency_ms=totals.duration_ns / totals.executed / _NS_PER_MS,
+        mean_queue_ms=totals.queue_ns / totals.executed / _NS_PER_MS,
         percentile=percentile,
     ), True
 

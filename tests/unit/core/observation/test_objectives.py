@@ -205,3 +205,19 @@ def test_nothing_is_missed_where(before, after):
     assert judge(objectives(1000), seen).met is None
     long = objectives(6000)
     assert judge(long, window(seconds=5.0, requests=0, pending_before=3, pending=9)).met is None
+
+
+def test_what_the_response_cache_answers_counts_towards_throughput():
+    seen = window(requests=1000, inferences=200, cached=900, inferences_per_s=20.0)
+    verdict = judge(objectives(None, 200), seen)
+    assert verdict.met, "900 requests of two inferences in 10 s, and those that were executed"
+    assert verdict.message == "200.0 inferences/s, at least 200 wanted"
+
+
+def test_a_window_that_the_cache_answered_alone_says_so():
+    none = {"inferences": 0, "inferences_per_s": 0.0, "offered_inferences_per_s": 0.0}
+    seen = window(requests=7, cached=7, latency_ms=None, **none)
+    verdict = judge(objectives(50), seen)
+    assert (verdict.met, verdict.latency) == (True, None)
+    assert verdict.message == "all 7 requests were answered by the response cache"
+    assert judge(objectives(None, 1), seen).throughput_met is True

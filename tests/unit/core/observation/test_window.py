@@ -352,3 +352,30 @@ def test_requests_that_clients_gave_up_do_not_hide_those_that_come_later():
     ]
     _, [seen] = watch(readings)
     assert [count for _, count in seen.arrived][-26:] == [10] * 26
+
+
+def test_what_the_response_cache_answers_is_in_no_mean():
+    """Triton counts it as a success, with its time, but as no inference and no execution."""
+    first = statistics(0)
+    last = statistics(
+        10,
+        1000,
+        inference_count=200,
+        cached_count=900,
+        cached_ns=9_000_000,
+        success_ns=5_009_000_000,
+        queue_ns=1_000_000_000,
+        execution_count=50,
+        batches={4: (50, 2_000_000_000)},
+        failure_count=10,
+    )
+    _, [seen] = watch([(0, {"a": first}), (10, {"a": last})])
+    assert (seen.requests, seen.cached, seen.inferences_per_s) == (1000, 900, 20.0)
+    assert (seen.mean_latency_ms, seen.queue_ms, seen.mean_batch_size) == (50.0, 10.0, 4.0)
+    assert seen.offered_inferences_per_s == (200 + 10 * 2) / 10
+
+
+def test_where_the_cache_answers_everything_nothing_is_known_of_latency():
+    last = statistics(10, 1000, inference_count=0, cached_count=1000, cached_ns=1, batches={})
+    _, [seen] = watch([(0, {"a": statistics(0)}), (10, {"a": last})])
+    assert (seen.latency_ms, seen.queue_ms, seen.mean_latency_ms) == (None, None, None)
