@@ -39,6 +39,8 @@ class Statistics:
     """
     pending: int | None = None
     """Requests waiting in the queue, or None where Triton does not say."""
+    cancelled_count: int = 0
+    """Requests that their clients gave up, where ``failure_count`` does not hold them."""
     cached_count: int = 0
     """Requests that the response cache answered: successes without inference or execution."""
     cached_ns: int = 0

@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
@@ -42,6 +42,8 @@ class ModelMetrics:
     failed: int | None = None
     """Requests that failed for any other reason, ever; None likewise. Not those that their
     clients cancelled."""
+    cancelled: int | None = None
+    """Those that their clients cancelled, ever; None likewise."""
     succeeded: int | None = None
     """Requests that succeeded, ever; None where the page does not tell."""
     summarised: int | None = None
@@ -60,7 +62,7 @@ class ModelMetrics:
         """
         if self.succeeded is None or self.counted or not ended:
             return self
-        return replace(self, pending=None, rejected=None, failed=None, succeeded=None)
+        return ModelMetrics(self.latency_quantiles_us, summarised=self.summarised)
 
 
 def parse(page: str, model: str) -> ModelMetrics:
@@ -78,6 +80,7 @@ def parse(page: str, model: str) -> ModelMetrics:
         pending=_total(sample for sample in samples if sample.name == PENDING),
         rejected=_total(s for s in failures if s.labels["reason"] == REJECTED),
         failed=_total(s for s in failures if s.labels["reason"] not in {REJECTED, CANCELED}),
+        cancelled=_total(s for s in failures if s.labels["reason"] == CANCELED),
         succeeded=_total(s for s in samples if s.name.startswith(SUCCESS)),
         summarised=_total(s for s in samples if s.name == f"{SUMMARY}_count"),
     )

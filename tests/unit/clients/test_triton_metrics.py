@@ -38,7 +38,7 @@ nv_gpu_power_usage{gpu_uuid="x y"} broken line that is none of ours
 
 def test_quantiles_and_queue_of_one_model_are_read_and_nan_is_left_out():
     quantiles = {50: 100.0, 90: 150.5, 99: 300.0}
-    expected = ModelMetrics(quantiles, pending=7, rejected=24, failed=3, summarised=8)
+    expected = ModelMetrics(quantiles, pending=7, rejected=24, failed=3, cancelled=4, summarised=8)
     assert parse(PAGE, "m") == expected, "a request that its client cancelled did not fail"
 
 

@@ -1,7 +1,8 @@
 """How many requests clients sent from one reading to the next, which no counter tells.
 
-Sent is what left the server and what the queue grew by. Requests that are being executed are in
-neither: they were counted when they began to wait, and must not be counted again when they end.
+Sent is what left the server, answered or given up, and what the queue grew by. Requests that are
+being executed are in neither: they were counted when they began to wait, and must not be counted
+again when they end.
 """
 
 from collections.abc import Mapping
@@ -46,13 +47,15 @@ class Arrivals:
 def _between(before: Statistics, after: Statistics, owed: int) -> tuple[int, int]:
     """Return what a pod was sent, and what it owes then.
 
-    Where something ended, no more is owed than that: the rest of what left the queue was given up
-    by its clients, which nothing counts.
+    Owed is by how much fewer are known of than were once: these are being executed.
     """
-    ended = counters.increase(before, after).ended
+    ended = counters.increase(before, after).ended + _given_up(before, after)
     sent = ended + _growth(before.pending, after.pending) - owed
-    still = max(0, -sent)
-    return max(0, sent), min(still, ended) if ended else still
+    return max(0, sent), max(0, -sent)
+
+
+def _given_up(before: Statistics, after: Statistics) -> int:
+    return max(0, after.cancelled_count - before.cancelled_count)
 
 
 def _growth(before: int | None, after: int | None) -> int:

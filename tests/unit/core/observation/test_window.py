@@ -348,10 +348,21 @@ def test_also_where_they_end_in_the_next_window():
 
 def test_requests_that_clients_gave_up_do_not_hide_those_that_come_later():
     readings = [
-        (at, {"a": statistics(at, 10 * at, pending=1000 if at < 3 else 0)}) for at in range(31)
+        (
+            at,
+            {
+                "a": statistics(
+                    at,
+                    10 * at,
+                    pending=1000 if at < 3 else 0,
+                    cancelled_count=0 if at < 3 else 1000,
+                )
+            },
+        )
+        for at in range(31)
     ]
     _, [seen] = watch(readings)
-    assert [count for _, count in seen.arrived][-26:] == [10] * 26
+    assert [count for _, count in seen.arrived] == [10] * 30
 
 
 def test_what_the_response_cache_answers_is_in_no_mean():
