@@ -4,7 +4,7 @@ import dataclasses
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ferryman.api.conditions import ConditionType, Reason, find
@@ -145,7 +145,7 @@ def test_the_worlds_of_these_tests_are_served_and_tuned_now_and_then():
     """Worlds in which nothing works would prove little."""
     seen = set()
 
-    @examples(150)
+    @settings(examples(200), derandomize=True)
     @given(worlds.snapshots(), maybe_windows)
     def look(snapshot, window):
         done = planned(snapshot, window)

@@ -63,7 +63,8 @@ def benchmarks(draw, node_type, processor):
 @st.composite
 def nodes(draw, most=5):
     """Return nodes of three types: some are not ready, silent, or without benchmark or profile."""
-    found = []
+    usable = factories.node("good", "a", benchmarks=[factories.benchmark(node_type="a")])
+    found = [usable] if draw(st.booleans()) else []
     for number in range(draw(st.integers(0, most))):
         kind = draw(st.sampled_from(TYPES))
         classes = draw(st.lists(st.sampled_from(CLASSES), min_size=1, unique=True))
@@ -240,7 +241,7 @@ def servings(draw):
 def _at_rest(model):
     """Return what serves when all is as the specification asks, with what was applied."""
     wanted = model.spec.replicas
-    applied = model.status.batching.applied
+    applied = model.status.batching.applied or Batching(max_batch_size=8)
     pods = tuple(factories.pod(f"p{n}").with_(batching=applied) for n in range(wanted))
     return ServingState(
         exists=True,

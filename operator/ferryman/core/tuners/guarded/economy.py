@@ -80,9 +80,8 @@ def _with_edges(
         bound, instances = each.batching.max_batch_size, each.batching.instances
         edges = tuple(size for size in stairs(question.curve_ms(instances, bound)) if size < bound)
         with_edges = question.in_effect(each.batching.with_(preferred_batch_size=edges))
-        if with_edges == each.batching:
-            continue
-        if edges and question.reach.untried([with_edges, each.batching])[0] == with_edges:
+        differs = with_edges != each.batching
+        if differs and question.reach.untried([with_edges, each.batching])[0] == with_edges:
             tried.append(question.predict(with_edges))
     return [each for each in tried if _allowed(question, each, safe)]
 
