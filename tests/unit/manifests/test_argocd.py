@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.names import GROUP
-from ferryman.handlers import unreadable
+from ferryman.core.status import unreadable
 from hack.generate.crds import KINDS
 
 PATCH = Path(__file__).parents[3] / "manifests/argocd/argocd-cm.yaml"
