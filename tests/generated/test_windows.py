@@ -164,7 +164,7 @@ def test_what_clients_send_is_counted_once_however_long_batches_take(pods, secon
     calm = [(came, event if event == "fails" else "") for came, event in seconds]
     windows, state, really = watch(pods, [(0, ""), *calm], settings)
     counted = sum(count for each in windows for _, count in each.arrived)
-    counted += sum(count for _, count in state.arrivals.intervals)
+    counted += sum(count for _, count in state.sent.intervals)
     running = sum(pod.running for pod in pods.values())
     assert really["came"] - running <= counted <= really["came"]
 

@@ -14,8 +14,8 @@ from types import MappingProxyType
 from ferryman.api.batching import WindowSettings
 from ferryman.api.statistics import Statistics
 from ferryman.core.observation import counters
-from ferryman.core.observation.arrivals import Arrivals
 from ferryman.core.observation.counters import Totals
+from ferryman.core.observation.sent_requests import SentRequests
 
 #: Triton's summaries slide over 60 s: before that they describe the earlier configuration too.
 QUANTILE_MEMORY_S = 60.0
@@ -45,7 +45,7 @@ class WindowState:
     pending_at_start: int | None = None
     baselines: Mapping[str, Statistics] = field(default_factory=dict)
     totals: Mapping[str, Totals] = field(default_factory=dict)
-    arrivals: Arrivals = field(default_factory=Arrivals)
+    sent: SentRequests = field(default_factory=SentRequests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Window:
     arrived: tuple[tuple[float, int], ...] = ()
     """From one reading to the next: seconds, and the requests that clients sent in them.
 
-    Over all pods: see ``arrivals``.
+    Over all pods: see ``sent_requests``.
     """
 
 
@@ -125,7 +125,7 @@ def observe(
         return state, None
     believed = changed_at_s is None or now_s - changed_at_s >= QUANTILE_MEMORY_S
     window = _close(state, percentile=percentile, now_s=now_s, quantiles_believed=believed)
-    return replace(_begin(samples, now_s), arrivals=state.arrivals.begun_anew()), window
+    return replace(_begin(samples, now_s), sent=state.sent.begun_anew()), window
 
 
 def _begin(samples: Mapping[str, Statistics], now_s: float) -> WindowState:
@@ -146,7 +146,7 @@ def _advance(state: WindowState, samples: Mapping[str, Statistics], now_s: float
         read_at_s=now_s,
         baselines=MappingProxyType(dict(samples)),
         totals={pod: state.totals[pod].plus(added[pod]) for pod in samples},
-        arrivals=state.arrivals.plus(before, samples, now_s - state.read_at_s),
+        sent=state.sent.plus(before, samples, now_s - state.read_at_s),
     )
 
 
@@ -209,7 +209,7 @@ def _close(
         pods=len(state.baselines),
         rejected=total.rejected,
         cached=total.cached,
-        arrived=state.arrivals.intervals,
+        arrived=state.sent.intervals,
     )
 
 

@@ -285,7 +285,7 @@ def test_an_interval_with_a_reload_says_nothing_of_arrivals():
 def test_a_reading_at_the_very_moment_of_the_last_is_no_interval():
     readings = [(0, {"a": statistics(0)}), (0, {"a": statistics(0, 5)})]
     state, _ = watch(readings)
-    assert state.arrivals.intervals == ()
+    assert state.sent.intervals == ()
 
 
 @given(counts=st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=30, max_size=30))

@@ -13,7 +13,7 @@ from ferryman.core.observation import counters
 
 
 @dataclass(frozen=True, slots=True)
-class Arrivals:
+class SentRequests:
     """The intervals so far, and what is to be left out of those to come."""
 
     intervals: tuple[tuple[float, int], ...] = ()
@@ -23,7 +23,7 @@ class Arrivals:
 
     def plus(
         self, before: Mapping[str, Statistics], after: Mapping[str, Statistics], seconds: float
-    ) -> "Arrivals":
+    ) -> "SentRequests":
         """Return the arrivals with those between two readings of the same pods.
 
         An interval in which the counters of a pod began anew is left out, because what it had
@@ -37,11 +37,11 @@ class Arrivals:
             else:
                 whole = False
         added = ((seconds, sent),) if whole else ()
-        return Arrivals((*self.intervals, *added), owed)
+        return SentRequests((*self.intervals, *added), owed)
 
-    def begun_anew(self) -> "Arrivals":
+    def begun_anew(self) -> "SentRequests":
         """Return no intervals: the next window goes on from the same readings."""
-        return Arrivals(owed=self.owed)
+        return SentRequests(owed=self.owed)
 
 
 def _between(before: Statistics, after: Statistics, owed: int) -> tuple[int, int]:
