@@ -13,9 +13,9 @@ from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.conditions import Reason
 from ferryman.api.objectives import Objectives
 from ferryman.core.observation.window import Window
-from ferryman.core.tuners.guarded.demand import Demand
-from ferryman.core.tuners.guarded.drift import DriftDetector
-from ferryman.core.tuners.guarded.service_time import ServiceTimePoint, ServiceTimes
+from ferryman.core.tuners.learned.demand import Demand
+from ferryman.core.tuners.learned.drift import DriftDetector
+from ferryman.core.tuners.learned.service_time import ServiceTimePoint, ServiceTimes
 from ferryman.core.tuners.select import TuneDecision, TunerState, tune
 from ferryman.core.tuners.state import Learned
 

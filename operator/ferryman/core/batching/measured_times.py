@@ -9,7 +9,7 @@ from ferryman.api.inference_model_status import (
     ServiceTimePoint,
     ServiceTimes,
 )
-from ferryman.core.tuners.guarded import service_time
+from ferryman.core.tuners.learned import service_time
 from ferryman.core.tuners.state import Learned
 
 #: What status may hold (InferenceModelStatus.service_times).

@@ -5,9 +5,9 @@ from typing import Final
 
 from ferryman.api.batching import Batching
 from ferryman.api.conditions import Reason
-from ferryman.core.tuners.guarded.demand import Demand
-from ferryman.core.tuners.guarded.drift import DriftDetector
-from ferryman.core.tuners.guarded.service_time import ServiceTimes
+from ferryman.core.tuners.learned.demand import Demand
+from ferryman.core.tuners.learned.drift import DriftDetector
+from ferryman.core.tuners.learned.service_time import ServiceTimes
 from ferryman.core.tuners.needs import Needs
 from ferryman.core.tuners.protocol import Decision
 

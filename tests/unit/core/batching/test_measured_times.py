@@ -3,7 +3,7 @@ import pytest
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model_status import MAX_SERVICE_TIME_MS, PlacementStatus
 from ferryman.core.batching.measured_times import CHANGED, MAX_NODE_TYPES, MAX_POINTS, kept
-from ferryman.core.tuners.guarded.service_time import Parabola
+from ferryman.core.tuners.learned.service_time import Parabola
 from ferryman.core.tuners.state import Learned
 from tests.factories import at
 from tests.unit.core.placement.test_costs import times

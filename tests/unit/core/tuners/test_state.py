@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ferryman.api.batching import Batching
-from ferryman.core.tuners.guarded.service_time import ServiceTimes
+from ferryman.core.tuners.learned.service_time import ServiceTimes
 from ferryman.core.tuners.state import Learned, Trial, TunerState, with_bound
 
 

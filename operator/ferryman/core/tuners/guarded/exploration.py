@@ -12,7 +12,7 @@ from math import ceil, sqrt
 from typing import Final
 
 from ferryman.core.tuners.guarded.reach import GROWTH, Reach
-from ferryman.core.tuners.guarded.service_time import ServiceTimePoint
+from ferryman.core.tuners.learned.service_time import ServiceTimePoint
 
 #: Between sizes that are closer than this, by ratio, nothing is looked for.
 CLOSE: Final = 1.3

@@ -7,10 +7,10 @@ from typing import Final
 from ferryman.api.batching import Batching
 from ferryman.api.objectives import Objectives
 from ferryman.core.observation.window import Window
-from ferryman.core.tuners.guarded.demand import Demand
-from ferryman.core.tuners.guarded.drift import DriftDetector
 from ferryman.core.tuners.guarded.prediction import Goal, Prediction, predict
-from ferryman.core.tuners.guarded.service_time import ServiceTimes
+from ferryman.core.tuners.learned.demand import Demand
+from ferryman.core.tuners.learned.drift import DriftDetector
+from ferryman.core.tuners.learned.service_time import ServiceTimes
 from ferryman.core.tuners.state import Learned
 
 #: A window whose service times deviate by more is not learned from at once.

@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 
 from ferryman.api.batching import Batching
-from ferryman.core.tuners.guarded.demand import OfferedLoad
 from ferryman.core.tuners.guarded.prediction import Curve, Goal, predict
+from ferryman.core.tuners.learned.demand import OfferedLoad
 
 #: The overload against which a timeout is chosen, in multiples of the capacity.
 FACTOR: Final = 1.5

@@ -10,7 +10,7 @@ import numpy as np
 from ferryman.api.batching import Batching
 from ferryman.core.queue_model import queueing
 from ferryman.core.queue_model.queueing import Batcher
-from ferryman.core.tuners.guarded.demand import OfferedLoad
+from ferryman.core.tuners.learned.demand import OfferedLoad
 
 #: A configuration is chosen only if its percentile stays this far below the target.
 MARGIN: Final = 0.9

@@ -21,9 +21,9 @@ from typing import Final
 
 from ferryman.api.batching import Batching
 from ferryman.core.tuners.guarded import overload
-from ferryman.core.tuners.guarded.demand import OfferedLoad
 from ferryman.core.tuners.guarded.prediction import MARGIN, Curve, Goal, Prediction, predict
 from ferryman.core.tuners.guarded.reach import Reach
+from ferryman.core.tuners.learned.demand import OfferedLoad
 from ferryman.core.tuners.protocol import InEffect
 
 #: Attainments that differ by less are equal; capacity decides between them.

@@ -11,7 +11,7 @@ from typing import Final
 
 from ferryman.core.tuners.guarded import search
 from ferryman.core.tuners.guarded.context import TuningContext
-from ferryman.core.tuners.guarded.demand import Demand
+from ferryman.core.tuners.learned.demand import Demand
 from ferryman.core.tuners.needs import ENOUGH, Enough
 from ferryman.core.tuners.state import Sizing, TuneDecision
 

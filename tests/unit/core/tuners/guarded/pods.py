@@ -16,11 +16,11 @@ from ferryman.core.queue_model.queueing import Batcher
 from ferryman.core.simulator import arrivals
 from ferryman.core.simulator.pod_log import PodLog
 from ferryman.core.tuners.guarded.context import TuningContext
-from ferryman.core.tuners.guarded.demand import Demand, OfferedLoad
 from ferryman.core.tuners.guarded.prediction import Goal
 from ferryman.core.tuners.guarded.reach import Reach
 from ferryman.core.tuners.guarded.search import SearchContext
-from ferryman.core.tuners.guarded.service_time import Parabola, ServiceTimes
+from ferryman.core.tuners.learned.demand import Demand, OfferedLoad
+from ferryman.core.tuners.learned.service_time import Parabola, ServiceTimes
 from ferryman.core.tuners.select import TuneDecision, TunerState, tune
 from ferryman.core.tuners.state import Learned, Trial
 from tests import factories

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from ferryman.api.conditions import Reason
 from ferryman.core.tuners.guarded import decision as guarded
 from ferryman.core.tuners.guarded.decision import MAX_MISFIT, decide
-from ferryman.core.tuners.guarded.demand import Demand
-from ferryman.core.tuners.guarded.service_time import Parabola, ServiceTimes
 from ferryman.core.tuners.guarded.verification import MEMORY_S, WINDOWS
+from ferryman.core.tuners.learned.demand import Demand
+from ferryman.core.tuners.learned.service_time import Parabola, ServiceTimes
 from ferryman.core.tuners.state import MIN_REQUESTS, Learned, TunerState
 from tests.factories import objectives, window
 from tests.unit.core.tuners.guarded.pods import (

@@ -1,7 +1,7 @@
 import pytest
 
 from ferryman.core.tuners.guarded.exploration import hopeful, refuge, rising
-from ferryman.core.tuners.guarded.service_time import ServiceTimePoint
+from ferryman.core.tuners.learned.service_time import ServiceTimePoint
 from tests.unit.core.tuners.guarded.pods import bound, limits, reach
 
 #: Requests per second that nothing of what was run serves.

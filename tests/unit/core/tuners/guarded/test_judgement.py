@@ -7,7 +7,7 @@ from ferryman.api.conditions import Reason
 from ferryman.core.observation.window import QUANTILE_MEMORY_S
 from ferryman.core.tuners.guarded import judgement
 from ferryman.core.tuners.guarded.prediction import Prediction
-from ferryman.core.tuners.guarded.service_time import ServiceTimes
+from ferryman.core.tuners.learned.service_time import ServiceTimes
 from ferryman.core.tuners.state import MIN_REQUESTS, Learned
 from tests.factories import objectives, window
 from tests.unit.core.tuners.guarded.pods import LATENCY, bound, knowing, shown, trial

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ferryman.core.tuners.guarded import learning
-from ferryman.core.tuners.guarded.drift import SLACK
 from ferryman.core.tuners.guarded.learning import SUSPECT, expected, goal, overhead_ms
 from ferryman.core.tuners.guarded.prediction import Goal
+from ferryman.core.tuners.learned.drift import SLACK
 from ferryman.core.tuners.state import Learned
 from tests.factories import objectives, window
 from tests.unit.core.tuners.guarded.pods import LINE, bound, curve, knowing, shown

@@ -9,7 +9,7 @@ from ferryman.api.conditions import Reason
 from ferryman.core.tuners.guarded import learning, memory
 from ferryman.core.tuners.guarded.decision import decide
 from ferryman.core.tuners.guarded.memory import FAILING, cleared
-from ferryman.core.tuners.guarded.service_time import ServiceTimes
+from ferryman.core.tuners.learned.service_time import ServiceTimes
 from ferryman.core.tuners.state import Learned, TunerState
 from tests.factories import window
 from tests.unit.core.tuners.guarded.pods import (

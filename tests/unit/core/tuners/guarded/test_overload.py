@@ -15,7 +15,7 @@ from ferryman.core.tuners.guarded.overload import (
     without_policy,
 )
 from ferryman.core.tuners.guarded.prediction import predict
-from ferryman.core.tuners.guarded.service_time import Parabola
+from ferryman.core.tuners.learned.service_time import Parabola
 from tests.unit.core.tuners.guarded.pods import CONVEX, LINE, bound, curve, goal, load
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ferryman.core.tuners.guarded.demand import OfferedLoad
 from ferryman.core.tuners.guarded.prediction import MARGIN, Goal, predict
+from ferryman.core.tuners.learned.demand import OfferedLoad
 from tests.unit.core.tuners.guarded.pods import LINE, bound, curve, goal, load
 
 #: Three at once and one much later: batches of 2, 1 and 1 within a bound of 2.

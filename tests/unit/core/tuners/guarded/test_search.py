@@ -24,7 +24,7 @@ from ferryman.core.tuners.guarded.search import (
     safest,
     stairs,
 )
-from ferryman.core.tuners.guarded.service_time import Parabola
+from ferryman.core.tuners.learned.service_time import Parabola
 from tests.unit.core.tuners.guarded.pods import (
     CONVEX,
     LARGEST,

@@ -6,8 +6,8 @@ import pytest
 
 from ferryman.api.conditions import Reason
 from ferryman.core.tuners.guarded import search, sizing
-from ferryman.core.tuners.guarded.service_time import ServiceTimes
 from ferryman.core.tuners.guarded.sizing import GOOD_FOR, HEADROOM, sized
+from ferryman.core.tuners.learned.service_time import ServiceTimes
 from ferryman.core.tuners.needs import ENOUGH, Enough, Replicas
 from tests.factories import objectives, window
 from tests.unit.core.tuners.guarded.pods import bound, case, knowing

@@ -1,6 +1,6 @@
 import pytest
 
-from ferryman.core.tuners.guarded.drift import ALARM, MEMORY, DriftDetector
+from ferryman.core.tuners.learned.drift import ALARM, MEMORY, DriftDetector
 
 
 def after(*errors):

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ferryman.core.tuners.guarded.demand import HISTORY_S, MAX_REQUESTS, MIN_REQUESTS, Demand
+from ferryman.core.tuners.learned.demand import HISTORY_S, MAX_REQUESTS, MIN_REQUESTS, Demand
 from tests.factories import window
 
 readings = st.lists(

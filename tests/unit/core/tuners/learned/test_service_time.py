@@ -6,7 +6,7 @@ from scipy.optimize import nnls
 
 from ferryman.core.tuners.guarded.decision import MAX_MISFIT
 from ferryman.core.tuners.guarded.learning import UNEVEN
-from ferryman.core.tuners.guarded.service_time import (
+from ferryman.core.tuners.learned.service_time import (
     FEARED_GROWTH,
     FEARED_STAIR,
     HALF_BELIEVED,
