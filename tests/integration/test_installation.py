@@ -222,9 +222,7 @@ def test_other_runtimes_restart_the_operator():
         pytest.param("image.pullPolicy=Sometimes", "pullPolicy", id="an unknown pull policy"),
         pytest.param("runtimes.other.enabled=true", "other", id="a runtime the chart lacks"),
         pytest.param("crds.enable=true", "enable", id="a misspelt value"),
-        pytest.param(
-            "registry=https://registry.example", "registry", id="a registry with a scheme"
-        ),
+        pytest.param("registry=oci://registry.example", "registry", id="a registry with a scheme"),
         pytest.param(
             "registry=registry.example/", "registry", id="a registry that ends in a slash"
         ),
