@@ -76,7 +76,11 @@ def test_requests_are_served_again_within_a_minute_and_the_model_stays_where_it_
     if ferryman.slow_node is None:
         pytest.skip("no node of a given context is stopped")
     wanted = models.model(
-        NAME, batching=models.fixed(8), replicas=2, placement={"weights": WEIGHTS}
+        NAME,
+        batching=models.fixed(8),
+        replicas=2,
+        placement={"weights": WEIGHTS},
+        resources={"requests": {"cpu": "100m", "memory": "256Mi"}},  # two fit on the slow node
     )
     installation.apply(ferryman, wanted)
     before = models.wait_ready(ferryman, NAME)["status"]["placement"]
