@@ -50,8 +50,8 @@ test-core: $(READY) ## Run the unit tests of the decisions, with their branch co
 
 .PHONY: test-rest
 test-rest: $(READY) ## Run the unit tests of everything but the decisions, and the branches of the handlers.
-	$(BIN)/coverage run --data-file=.coverage.handlers --source=ferryman.handlers -m pytest tests/unit/handlers
-	$(BIN)/coverage report --data-file=.coverage.handlers --skip-covered --fail-under=95
+	$(BIN)/coverage run --data-file=.coverage-handlers --source=ferryman.handlers -m pytest tests/unit/handlers
+	$(BIN)/coverage report --data-file=.coverage-handlers --skip-covered --fail-under=95
 	$(PYTEST) tests/unit tests/generated examples --ignore=tests/unit/core --ignore=tests/unit/handlers
 
 .PHONY: test-generated
