@@ -162,7 +162,7 @@ bench-placement: $(READY) ## Place random fleets by Ferryman and by simpler rule
 	$(BIN)/python -m benchmarks.placement
 
 .PHONY: bench-endings
-bench-endings: $(READY) ## End serving pods in every way under load on the test cluster, and count what is lost (15 minutes).
+bench-endings: $(READY) ## End serving pods in every way under load on the test cluster, and count what is lost (20 minutes).
 	$(BIN)/python -m benchmarks.endings
 
 .PHONY: bench-scale

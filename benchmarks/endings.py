@@ -8,11 +8,10 @@ or a server does not exit cleanly. Figures go to benchmarks/results and docs/ben
 """
 
 import argparse
-import json
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,10 +60,8 @@ def manifest() -> dict[str, Any]:
     }
 
 
-def run(
-    cluster: Cluster, rounds: int, ways: dict[str, dict[str, Any]], keep: Callable[[], None]
-) -> None:
-    """End pods in every way that is not among the ways yet; add what became of the requests."""
+def run(cluster: Cluster, rounds: int) -> dict[str, dict[str, Any]]:
+    """End pods in every way; return what became of the requests, by way."""
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
     installation.apply(cluster, namespace, manifest())
     model = endings.Model(cluster, MODEL, NAMESPACE)
@@ -73,10 +70,7 @@ def run(
         model.settle(2)
         with tempfile.TemporaryDirectory() as folder:
             inputs = scenario.write_digits_input(Path(folder) / "digits.npz")
-            for way in endings.WAYS:
-                if way not in ways:
-                    ways[way] = run_way(model, way, rounds, inputs)
-                    keep()
+            return {way: run_way(model, way, rounds, inputs) for way in endings.WAYS}
     finally:
         model.close()
         installation.delete(cluster, namespace)
@@ -148,13 +142,6 @@ def _row(way: str, found: Mapping[str, Any]) -> str:
     return f"| {' | '.join(map(str, cells))} |"
 
 
-def _begun() -> dict[str, Any] | None:
-    """Return what was measured today already, if not all of it: a run goes on where it stopped."""
-    path = common.RESULTS / f"{NAME}-{common.today()}.json"
-    report: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"ways": {}}
-    return report if 0 < len(report["ways"]) < len(endings.WAYS) else None
-
-
 def main() -> int:
     """Measure, write the results, and fail where something was lost."""
     parser = argparse.ArgumentParser(prog="make bench-endings", description=__doc__)
@@ -164,12 +151,12 @@ def main() -> int:
     installation.load_images(cluster)
     installation.install(cluster)
     installation.wait_for_benchmarks(cluster)
-    report: dict[str, Any] = _begun() or {
+    report: dict[str, Any] = {
         "date": common.today(),
         "machine": common.machine(),
-        "ways": {},
+        "ways": run(cluster, args.rounds),
     }
-    run(cluster, args.rounds, report["ways"], lambda: common.write_results(NAME, report))
+    common.write_results(NAME, report)
     common.write_section(NAME, section(report))
     print(section(report))
     return 0 if is_good(report["ways"]) else 1
