@@ -19,6 +19,7 @@ from ferryman.api.conditions import Reason
 from ferryman.api.inference_model_status import DrainStatus
 from ferryman.api.inference_runtime import RuntimeDrain
 from ferryman.core.manifests import Manifest
+from ferryman.core.render import pod
 
 #: From the beginning of a pod's end until no node sends it new connections.
 ENDPOINT_LAG_S: Final = 1
@@ -148,11 +149,9 @@ def _arguments(found: Ending) -> list[str]:
 
 
 def _copying_container(image: str, library: str, target: str, layout: Manifest) -> Manifest:
-    like = ("imagePullPolicy", "resources", "securityContext", "terminationMessagePolicy")
-    return {
+    container = {
         "name": names.CONTAINER_DRAIN,
         "image": image,
-        "command": ["cp", library, target],
-        **{key: layout[key] for key in like},
         "volumeMounts": [{"name": names.VOLUME_DRAIN, "mountPath": names.PATH_DRAIN}],
     }
+    return pod.copying(container, library, target, layout)

@@ -48,11 +48,9 @@ def _bound_volume() -> Manifest:
 def _copying_container(live_cap: RuntimeLiveCap, model_name: str, layout: Manifest) -> Manifest:
     """Return the container that copies the library, from Triton's own image if none is stated."""
     target = f"{names.PATH_REPOSITORY}/{model_name}/{names.STRATEGY_LIBRARY}"
-    like = ("imagePullPolicy", "resources", "securityContext", "terminationMessagePolicy")
-    return {
+    container = {
         "name": names.CONTAINER_LIVE_CAP,
         "image": live_cap.image or layout["image"],
-        "command": ["cp", live_cap.library, target],
-        **{key: layout[key] for key in like},
         "volumeMounts": [{"name": "repository", "mountPath": names.PATH_REPOSITORY}],
     }
+    return pod.copying(container, live_cap.library, target, layout)

@@ -215,6 +215,12 @@ def _model_source(storage_uri: str, pull_policy: str) -> Manifest:
     )
 
 
+def copying(container: Manifest, source: str, target: str, layout: Manifest) -> Manifest:
+    """Return an init container that copies one file, bounded as the one that lays out is."""
+    like = ("imagePullPolicy", "resources", "securityContext", "terminationMessagePolicy")
+    return {**container, "command": ["cp", source, target], **{key: layout[key] for key in like}}
+
+
 def _model_mount(storage_uri: str) -> Manifest:
     mount = {"name": VOLUME_MODEL, "mountPath": names.PATH_MODEL, "readOnly": True}
     scheme, _, rest = storage_uri.partition("://")
