@@ -8,11 +8,10 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ferryman.cli import arguments, explain_view
+from ferryman.cli import arguments, explain_view, prices
 from ferryman.cli.errors import InputError
 from ferryman.cli.explain_view import Explanation
 from ferryman.cli.files import snapshot_file
-from ferryman.cli.prices import price
 from ferryman.cli.terminal import console, say
 from ferryman.clients import pbtxt
 from ferryman.core.batching.restored_state import recalled
@@ -43,15 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-n", "--namespace", metavar="NS", help="default: that of the kubeconfig's context")
     add("--context", metavar="NAME", help="a context of the kubeconfig instead of the current one")
     add("--snapshot", type=Path, metavar="FILE", help="decide from this file, without a cluster")
-    add(
-        "--price",
-        action="append",
-        default=[],
-        type=price,
-        metavar="NODETYPE=PRICE",
-        dest="prices",
-        help="what a node of a type costs per hour (may be repeated; a node's label comes first); "
-        "default: what the operator published, or the file has",
+    prices.add_argument(
+        parser,
+        words=" (may be repeated; a node's label comes first); default: what the operator "
+        "published, or the file has",
     )
     add("--save-snapshot", type=Path, metavar="FILE", help="write what was read to a YAML file")
     arguments.add_output(parser)

@@ -6,8 +6,7 @@ import logging
 import os
 from pathlib import Path
 
-from ferryman.cli import arguments
-from ferryman.cli.prices import price
+from ferryman.cli import arguments, prices
 
 HIGHEST_PORT = 65_535
 DEFAULT_NAMESPACE = "ferryman-system"
@@ -47,15 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--runtimes", type=Path, metavar="FOLDER", help="InferenceRuntimes to apply at start"
     )
-    parser.add_argument(
-        "--price",
-        action="append",
-        default=[],
-        type=price,
-        metavar="NODETYPE=PRICE",
-        dest="prices",
-        help="what a node of a type costs per hour, for the policy Cheapest (may be repeated; "
-        "a node's label serving.ferryman.dev/price-per-hour comes first)",
+    prices.add_argument(
+        parser,
+        words=", for the policy Cheapest (may be repeated; a node's label "
+        "serving.ferryman.dev/price-per-hour comes first)",
     )
     parser.add_argument(
         "--kubeconfig", help="default: in-cluster, or $KUBECONFIG, or ~/.kube/config"

@@ -3,6 +3,19 @@
 import argparse
 
 
+def add_argument(parser: argparse.ArgumentParser, *, words: str) -> None:
+    """Add ``--price``; ``words`` follow what it is in the help."""
+    parser.add_argument(
+        "--price",
+        action="append",
+        default=[],
+        type=price,
+        metavar="NODETYPE=PRICE",
+        dest="prices",
+        help=f"what a node of a type costs per hour{words}",
+    )
+
+
 def price(text: str) -> tuple[str, float]:
     """Return a node type and its price."""
     node_type, _, number = text.rpartition("=")
