@@ -188,3 +188,8 @@ class TuningContext:
         return TuneDecision(
             batching, reason, message, after, needs, if_refused=self.state, urgent=self.late
         )
+
+
+def is_close(one: float, other: float, tolerance: float) -> bool:
+    """Whether a figure differs from another by no more than a share of that."""
+    return abs(one - other) <= tolerance * other

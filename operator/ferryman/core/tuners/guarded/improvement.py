@@ -11,7 +11,7 @@ from typing import Final
 from ferryman.api.batching import Batching
 from ferryman.api.conditions import Reason
 from ferryman.core.tuners.guarded import economy, exploration, overload, search
-from ferryman.core.tuners.guarded.context import TuningContext
+from ferryman.core.tuners.guarded.context import TuningContext, is_close
 from ferryman.core.tuners.guarded.prediction import Prediction
 from ferryman.core.tuners.guarded.search import SearchContext, SearchResult
 from ferryman.core.tuners.needs import ENOUGH, MAX_REPLICAS, Needs, Replicas, Unattainable
@@ -111,21 +111,25 @@ def economise(context: TuningContext) -> TuneDecision:
         f"{describe(found.best.batching)} needs {found.saves:.0%} less device time: "
         f"{_foretold(context, found.best)}"
     )
-    now_s = context.window.ended_at_s
-    recent = tuple(at_s for at_s in context.learned.economised_s if now_s - at_s < HOUR_S)
-    spared = context.knowing(economised_s=(*recent, now_s))
+    spared = context.knowing(economised_s=(*_recent_savings(context), context.window.ended_at_s))
     return spared.change(found.best.batching, Reason.CHEAPER, message)
 
 
 def _may_economise(context: TuningContext) -> bool:
     learned, now_s = context.learned, context.window.ended_at_s
-    recent = [at_s for at_s in learned.economised_s if now_s - at_s < HOUR_S]
+    recent = _recent_savings(context)
     return (
         learned.trial is None
         and learned.demand.seconds >= MIN_HISTORY_S
         and len(recent) < MOST_SAVINGS
         and (not recent or now_s - recent[-1] >= ECONOMY_INTERVAL_S)
     )
+
+
+def _recent_savings(context: TuningContext) -> tuple[float, ...]:
+    """Return when changes of the last hour were made that only save device time."""
+    now_s = context.window.ended_at_s
+    return tuple(at_s for at_s in context.learned.economised_s if now_s - at_s < HOUR_S)
 
 
 def _policy_missing(context: TuningContext) -> TuneDecision | None:
@@ -197,13 +201,9 @@ def _still_true(context: TuningContext) -> Evaluation | None:
     latest = context.learned.evaluation
     if latest is None or latest.batching != context.applied or latest.windows >= latest.patience:
         return None
-    same_rate = _close(context.rate_per_s, latest.rate_per_s, SAME_RATE)
-    same_service = _close(context.service_ms, latest.service_ms, SAME_SERVICE)
+    same_rate = is_close(context.rate_per_s, latest.rate_per_s, SAME_RATE)
+    same_service = is_close(context.service_ms, latest.service_ms, SAME_SERVICE)
     return latest if same_rate and same_service else None
-
-
-def _close(one: float, other: float, tolerance: float) -> bool:
-    return abs(one - other) <= tolerance * other
 
 
 def _repeated(context: TuningContext, latest: Evaluation) -> TuneDecision:

@@ -10,7 +10,7 @@ from math import ceil
 from typing import Final
 
 from ferryman.core.tuners.guarded import search
-from ferryman.core.tuners.guarded.context import TuningContext
+from ferryman.core.tuners.guarded.context import TuningContext, is_close
 from ferryman.core.tuners.learned.demand import Demand
 from ferryman.core.tuners.needs import ENOUGH, Enough
 from ferryman.core.tuners.state import Sizing, TuneDecision
@@ -46,13 +46,9 @@ def _still_true(context: TuningContext, latest: Sizing) -> bool:
     return (
         latest.pods == context.window.pods
         and latest.windows < GOOD_FOR
-        and _close(context.learned.demand.rate_per_s, latest.rate_per_s)
-        and _close(context.service_ms, latest.service_ms)
+        and is_close(context.learned.demand.rate_per_s, latest.rate_per_s, SAME)
+        and is_close(context.service_ms, latest.service_ms, SAME)
     )
-
-
-def _close(one: float, other: float) -> bool:
-    return abs(one - other) <= SAME * other
 
 
 def _fewest(context: TuningContext) -> int:
