@@ -104,8 +104,12 @@ def _rescued(
     """
     if not any(node.lost for node in snapshot.nodes):
         return None
-    candidates_now = candidates.find(question, snapshot.nodes)
-    over = lost_nodes.why_lost(snapshot.nodes, snapshot.serving, candidates_now, previous)
+    over = lost_nodes.why_lost(
+        snapshot.nodes,
+        snapshot.serving,
+        lambda: candidates.find(question, snapshot.nodes),
+        previous,
+    )
     if over is None:
         return None
     found = _anew(question, snapshot.nodes, over)

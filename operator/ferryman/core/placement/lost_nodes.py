@@ -5,7 +5,7 @@ are heard of (``core.pods.silence``). A cordoned node is none: what runs there s
 node is lost something else is at fault, and no placement is better than the one there is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from ferryman.api.inference_model_status import PlacementStatus
@@ -19,10 +19,13 @@ _NAMED: Final = 3
 def why_lost(
     nodes: Sequence[NodeView],
     serving: ServingState,
-    found: Sequence[Candidate],
+    find: Callable[[], Sequence[Candidate]],
     previous: PlacementStatus,
 ) -> str | None:
     """Return why lost nodes end a placement, or None where they do not.
+
+    ``find`` compares all nodes, which is only done where nothing simpler tells: in a large fleet
+    some node is lost most of the time.
 
     They do when nothing of the model is left on a living node of the type, and its pods would not
     come up by themselves: nothing of the type takes them, or they would wait for the node they
@@ -35,7 +38,7 @@ def why_lost(
     living = {node.name for node in peers if not node.lost}
     if any(pod.ready and pod.node in living for pod in serving.pods):
         return None
-    if previous.preferred_node not in lost and _takes_pods(found, previous):
+    if previous.preferred_node not in lost and _takes_pods(find(), previous):
         return None
     names = ", ".join(lost[:_NAMED]) + (" and others" if len(lost) > _NAMED else "")
     be = "is" if len(lost) == 1 else "are"

@@ -93,7 +93,9 @@ def _offers(one: Participant, nodes: Sequence[NodeView], now: datetime) -> _Offe
     """
     asked, present = unschedulable.question(one.model, one.runtime, now), _present(one.model)
     found = candidates.find(asked, nodes)
-    serving = [node.with_(ready=True) for node in nodes if node.node_type == present[0]]
+    # By itself: beside a type with room for all replicas, one with less would be refused.
+    peers = [node for node in nodes if node.node_type == present[0]]
+    serving = [node if node.ready else node.with_(ready=True) for node in peers]
     here = next((c for c in candidates.find(asked, serving) if c.kind == present), None)
     priced = policies.of(one.model.spec.placement).needs_prices
     able = [c for c in found if c.places and (not priced or costs.has_price(c))]

@@ -82,9 +82,12 @@ class Silence:
 
     def _suspects(self) -> set[str]:
         """Return the nodes with ready pods of which none answered when it was asked last."""
+        asked = list(self._servers.answers())
+        if all(all(answers.values()) for _, answers in asked):
+            return set()  # as nearly always: no pod needs to be looked at
         answering: set[str] = set()
         silent: set[str] = set()
-        for key, answers in self._servers.answers():
+        for key, answers in asked:
             for pod in self._cache.pods(key):
                 address, node = pod["status"].get("podIP", ""), pod["spec"].get("nodeName", "")
                 if address in answers and condition(pod, "Ready") is not None:
