@@ -23,8 +23,8 @@ _LARGE_BODY_BYTES: Final = 2**20
 _MAX_DETAIL_CHARACTERS: Final = 200
 _SERVICE: Final = "/inference.GRPCInferenceService"
 #: Channels share no connection, and messages are as large as Triton's may be. Without a policy
-#: gRPC sends nothing twice that a server may have seen; grpc.enable_retries=0 would also fail calls
-#: that have not left this client when their connection is renewed.
+#: gRPC sends nothing twice that a server may have seen. With grpc.enable_retries=0 some calls fail
+#: when their connection is renewed (docs/decisions/0017).
 _GRPC_OPTIONS: Final = (
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_send_message_length", -1),
