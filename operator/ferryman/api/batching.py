@@ -144,6 +144,11 @@ class BatchingSpec(ApiType):
     """Guarded: what a model of service time and queue predicts to be the cheapest configuration
     that meets the objectives, verified after each change. Trend: additive steps, confirmed by a
     Mann-Kendall trend over the trajectory."""
+    prefer: Literal["Economy", "Latency"] = "Economy"
+    """Of what meets the objectives. Economy: the least device time, for which requests may wait
+    until a batch fills. Latency: the least queue delay that the limits allow, and device time is
+    saved only by what makes nothing later. Trend, which changes the bound alone, knows neither:
+    its delay is that of ``initial``."""
     on_overload: Literal["Queue", "Reject"] = "Queue"
     """What becomes of requests that cannot be answered in time: they queue, or are rejected."""
     initial: Batching | None = None
@@ -154,3 +159,16 @@ class BatchingSpec(ApiType):
     window: WindowSettings = WindowSettings()
     limits: BatchingLimits = BatchingLimits()
     guardrails: Guardrails = Guardrails()
+
+    @property
+    def prefers_latency(self) -> bool:
+        """Whether nothing may wait to save device time."""
+        return self.prefer == "Latency"
+
+    @property
+    def sought(self) -> BatchingLimits:
+        """The limits within which a configuration is looked for: no delay that nobody prefers."""
+        delay = self.limits.max_queue_delay_microseconds
+        if not self.prefers_latency:
+            return self.limits
+        return self.limits.with_(max_queue_delay_microseconds=delay.with_(max=delay.min))

@@ -24,6 +24,9 @@ class ConditionType(StrEnum):
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
     NEEDS_CAPACITY = "NeedsCapacity"
+    SCALING_LIMITED = "ScalingLimited"
+    SCALING_CONTESTED = "ScalingContested"
+    KNOWN_VULNERABILITIES = "KnownVulnerabilities"
 
 
 class Reason(StrEnum):
@@ -53,6 +56,9 @@ class Reason(StrEnum):
     BENCHMARK_FAILED = "BenchmarkFailed"
     INVALID_BENCHMARK = "InvalidBenchmark"
     INSUFFICIENT_RESOURCES = "InsufficientResources"
+    #: No one node has as many devices as the model takes.
+    SEVERAL_NODES_NEEDED = "SeveralNodesNeeded"
+    DEVICES_DIFFER = "DevicesDiffer"
     LATENCY_UNREACHABLE = "LatencyUnreachable"
     NODE_TYPE_NOT_ALLOWED = "NodeTypeNotAllowed"
     PRICE_UNKNOWN = "PriceUnknown"
@@ -69,6 +75,13 @@ class Reason(StrEnum):
     APPLY_REFUSED = "ApplyRefused"
     IMAGE_NOT_AVAILABLE = "ImageNotAvailable"
     MODEL_SOURCE_NOT_FOUND = "ModelSourceNotFound"
+    MODEL_SOURCE_FORBIDDEN = "ModelSourceForbidden"
+    MODEL_SOURCE_MISMATCH = "ModelSourceMismatch"
+    MODEL_SOURCE_TOO_LARGE = "ModelSourceTooLarge"
+    MODEL_SOURCE_TOO_SLOW = "ModelSourceTooSlow"
+    MODEL_SOURCE_UNREACHABLE = "ModelSourceUnreachable"
+    MODEL_SOURCE_UNSAFE = "ModelSourceUnsafe"
+    MODEL_SOURCE_MISCONFIGURED = "ModelSourceMisconfigured"
     POD_UNSCHEDULABLE = "PodUnschedulable"
     POD_FAILING = "PodFailing"
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
@@ -76,6 +89,7 @@ class Reason(StrEnum):
     MODEL_LOADING = "ModelLoading"
     MODEL_LOAD_FAILED = "ModelLoadFailed"
     TRITON_UNREACHABLE = "TritonUnreachable"
+    PUBLISHED_ADVISORIES = "PublishedAdvisories"
     # Objectives
     MET = "Met"
     LATENCY_ABOVE_TARGET = "LatencyAboveTarget"
@@ -93,6 +107,8 @@ class Reason(StrEnum):
     PREDICTED_TO_MEET = "PredictedToMeet"
     CHEAPER = "Cheaper"
     NO_BETTER = "NoBetter"
+    #: A queue delay is taken back that the objectives do not need.
+    LATENCY_PREFERRED = "LatencyPreferred"
     #: Hardly anything is in time, and nothing that is expected would change it: a bound is tried
     #: that may.
     EXPLORING = "Exploring"
@@ -110,11 +126,69 @@ class Reason(StrEnum):
     NOT_BATCHABLE = "NotBatchable"
     CONFIG_REFUSED = "ConfigRefused"
     ROLLED_BACK = "RolledBack"
+    # Scaling by Ferryman itself
+    #: So many as the objectives need.
+    AS_NEEDED = "AsNeeded"
+    MORE_NEEDED = "MoreNeeded"
+    FEWER_SUFFICE = "FewerSuffice"
+    #: The bounds leave no other number.
+    WITHIN_BOUNDS = "WithinBounds"
+    NEED_UNKNOWN = "NeedUnknown"
+    #: Fewer would do, and it is not the time yet.
+    STABILIZING = "Stabilizing"
+    AT_MAX_REPLICAS = "AtMaxReplicas"
+    NO_ROOM = "NoRoom"
+    REPLICAS_DO_NOT_START = "ReplicasDoNotStart"
+    OTHER_AUTOSCALER = "OtherAutoscaler"
+    # Balancing of a pipeline's steps
+    #: The step carries least of all, and more of it is wanted.
+    LIMITING_STEP = "LimitingStep"
+    #: What is asked is served, with headroom.
+    DEMAND_SERVED = "DemandServed"
+    #: Another step carries less: more of this one would bring nothing.
+    NOT_LIMITING = "NotLimiting"
+    #: A change brings, or brought, at least what was predicted.
+    BALANCED = "Balanced"
+    #: So few would do.
+    SPARE_INSTANCES = "SpareInstances"
+    #: What was added did not help.
+    TAKEN_BACK = "TakenBack"
+    #: It was tried, did not help, and neither load nor steps have changed since.
+    TRIED_BEFORE = "TriedBefore"
+    INSTANCE_LIMIT = "InstanceLimit"
+    MEMORY_FULL = "MemoryFull"
+    MEMORY_UNKNOWN = "MemoryUnknown"
+    PROCESSORS_FULL = "ProcessorsFull"
+    BUDGET_SPLIT = "BudgetSplit"
+    REJECTS_IN_TIME = "RejectsInTime"
     # Live cap
     LIVE_CAP = "LiveCap"
     OWN_STRATEGY = "OwnStrategy"
     QUEUE_DELAY = "QueueDelay"
     SHAPE_TENSORS = "ShapeTensors"
+    # What is wrong with the graph of a pipeline
+    CYCLE = "Cycle"
+    UNKNOWN_STEP = "UnknownStep"
+    UNKNOWN_TENSOR = "UnknownTensor"
+    UNKNOWN_INPUT = "UnknownInput"
+    MISSING_INPUT = "MissingInput"
+    UNUSED_INPUT = "UnusedInput"
+    UNUSED_STEP = "UnusedStep"
+    DATATYPE_MISMATCH = "DatatypeMismatch"
+    SHAPE_MISMATCH = "ShapeMismatch"
+    BATCH_MISMATCH = "BatchMismatch"
+    MODEL_NOT_FOUND = "ModelNotFound"
+    NAME_CLASH = "NameClash"
+    READ_TWICE = "ReadTwice"
+    DECOUPLED = "Decoupled"
+    TYPE_UNKNOWN = "TypeUnknown"
+    # How steps are put on servers
+    ONE_SERVER_FITS = "OneServerFits"
+    DOES_NOT_FIT = "DoesNotFit"
+    CUT_GAINS = "CutGains"
+    CUT_NEEDED = "CutNeeded"
+    CUT_COSTS_MORE = "CutCostsMore"
+    NOT_MEASURED = "NotMeasured"
     # Pods that end
     DRAINS = "Drains"
     DRAINS_IN_PART = "DrainsInPart"

@@ -10,6 +10,8 @@ from typing import Any, Final, Literal
 from pydantic.config import JsonDict
 
 RULES: Final = "x-kubernetes-validations"
+#: In place of the fields of an object that is a message of Triton's: the message's name.
+MESSAGE: Final = "x-message"
 
 #: Values of these labels' grammar: Kubernetes' DNS-1123 label, as Triton's names must be.
 DNS_LABEL: Final = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import ConfigDict, Field
 
 from ferryman.api import resources, rules
+from ferryman.api.access import AccessSpec
 from ferryman.api.base import ApiType, Metadata
 from ferryman.api.batching import BatchingSpec
 from ferryman.api.crd import Resource, unique
@@ -12,10 +13,12 @@ from ferryman.api.crd import rules as carry
 from ferryman.api.inference_model_status import InferenceModelStatus
 from ferryman.api.model_source import ModelSource
 from ferryman.api.objectives import Objectives
-from ferryman.api.pod_settings import ModelPodSettings
+from ferryman.api.pods.parallelism import Parallelism
+from ferryman.api.pods.pod_settings import ModelPodSettings
+from ferryman.api.pods.scheduling import NodeRequirement, NodeSelector, Tolerations
 from ferryman.api.resources import Key
 from ferryman.api.scalars import Name, ProcessorClass, Quantities
-from ferryman.api.scheduling import NodeRequirement, NodeSelector, Tolerations
+from ferryman.api.scaling import ScalingSpec
 
 
 class RuntimeRef(ApiType):
@@ -54,7 +57,7 @@ Policy = Literal["LeastWorkload", "BestFit", "Cheapest"]
 class PlacementSpec(ApiType):
     """How the node type is chosen."""
 
-    model_config = ConfigDict(json_schema_extra=carry(*rules.PLACEMENT))
+    model_config = ConfigDict(json_schema_extra=carry(*rules.PLACEMENT, *rules.SPREAD))
 
     policy: Policy = "LeastWorkload"
     """LeastWorkload: the node type with the least weighted workload. BestFit: of those that meet
@@ -67,6 +70,10 @@ class PlacementSpec(ApiType):
     ] = ()
     """Allowed processor classes; empty allows every class that the runtime serves."""
     weights: WorkloadWeights = WorkloadWeights()
+    spread: Literal["Nodes", "NodeTypes"] = "Nodes"
+    """What replicas are kept apart over, where there are several. Nodes: those of the chosen node
+    type. NodeTypes: also other node types of the same processor class that could serve the model,
+    so that replicas are left when all nodes of one type fail."""
     node_selector: NodeSelector = Field(default_factory=dict)
     """Labels that a node must have."""
     node_affinity: Annotated[tuple[NodeRequirement, ...], Field(max_length=16)] = ()
@@ -87,12 +94,20 @@ class ResourceRequirements(ApiType):
 class InferenceModelSpec(ApiType):
     """What the user asks for."""
 
+    model_config = ConfigDict(json_schema_extra=carry(*rules.PARALLEL, *rules.SCALED))
+
     model: ModelSource
     runtime_ref: RuntimeRef
     objectives: Objectives
     placement: PlacementSpec = PlacementSpec()
+    parallelism: Parallelism | None = None
+    """Absent: a pod requests one device where the processor class has devices."""
     replicas: Annotated[int, Field(ge=0, le=1000)] = 1
-    """Triton pods; the scale subresource (and so an autoscaler) sets this."""
+    """Triton pods; the scale subresource (and so an autoscaler) sets this. With scaling it is where
+    that begins, and 0 still asks for none."""
+    scaling: ScalingSpec | None = None
+    """Ferryman chooses the replicas itself: batching first, and more replicas where no batching
+    meets the objectives. Absent: it keeps to replicas."""
     progress_deadline_seconds: Annotated[int, Field(ge=30, le=86_400)] = 600
     """After so long without one more ready replica the model counts as stalled. Where a pod
     has waited as long for a node of the chosen type, another type gets its turn."""
@@ -104,6 +119,14 @@ class InferenceModelSpec(ApiType):
     """Besides what the runtime says of pods: entries are added, and of the same name the model's
     count."""
     batching: BatchingSpec = BatchingSpec()
+    access: AccessSpec = AccessSpec()
+    """Who may send requests, besides the pods of the model's namespace and those that the
+    installation admits to all models."""
+
+    @property
+    def devices(self) -> int | None:
+        """The devices that a pod requests, where that is stated."""
+        return None if self.parallelism is None else self.parallelism.devices
 
 
 class InferenceModel(ApiType):
@@ -124,6 +147,16 @@ class InferenceModel(ApiType):
     def triton_name(self) -> str:
         """The model's name inside Triton."""
         return self.metadata.name
+
+    @property
+    def replicas(self) -> int:
+        """Triton pods that there are to be: as stated, or as scaling chose, within its bounds."""
+        stated, scaling = self.spec.replicas, self.spec.scaling
+        if scaling is None or stated == 0:
+            return stated
+        chosen = self.status.scaling
+        number = stated if chosen is None else chosen.replicas
+        return max(scaling.min_replicas, min(number, scaling.max_replicas))
 
     def source_for(self, processor: str) -> ModelSource:
         """Return the model's source with the variant of a processor class laid over it."""

@@ -1,5 +1,6 @@
 """``InferenceModel.status``: where the model is, what is applied, what was observed, and why."""
 
+from operator import not_
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, field_validator
@@ -8,7 +9,9 @@ from ferryman.api.base import ApiType, Message, Time
 from ferryman.api.batching import MAX_BATCH_SIZE, Actuator, Batching
 from ferryman.api.conditions import Condition
 from ferryman.api.crd import keyed_by
+from ferryman.api.model_fetch import SourceStatus
 from ferryman.api.scalars import Label, NodeName, ReasonWord
+from ferryman.api.scaling import ScalingStatus
 
 #: The observed generation of an object that no operator has looked at.
 UNSEEN: Final = -1
@@ -54,11 +57,19 @@ class UnschedulablePlace(ApiType):
     """The scheduler's words."""
 
 
+#: Replicas are kept apart over no more node types than these and the chosen one.
+MAX_FURTHER_NODE_TYPES: Final = 15
+
+
 class PlacementStatus(ApiType):
     """The chosen node type and all candidates."""
 
     node_type: Label | None = None
     """The chosen node type; absent while there is none."""
+    further_node_types: Annotated[
+        tuple[Label, ...], Field(max_length=MAX_FURTHER_NODE_TYPES, exclude_if=not_)
+    ] = ()
+    """With spread NodeTypes: other types of the processor class to which replicas go, too."""
     processor: Label | None = None
     """The processor class that serves the model."""
     product: Annotated[str, Field(max_length=256)] | None = None
@@ -75,6 +86,11 @@ class PlacementStatus(ApiType):
     """Every candidate with its workload, or why it was refused."""
     unschedulable: Annotated[tuple[UnschedulablePlace, ...], Field(max_length=16)] = ()
     """Where kube-scheduler found no node for the pods lately, the newest first."""
+
+    @property
+    def node_types(self) -> tuple[str, ...]:
+        """Every node type on which replicas may be, the chosen one first."""
+        return (*([] if self.node_type is None else [self.node_type]), *self.further_node_types)
 
 
 #: Of earlier versions, in place of a number: none would do; more than 100 would be needed.
@@ -227,7 +243,10 @@ class InferenceModelStatus(ApiType):
     conditions: Annotated[
         tuple[Condition, ...], Field(max_length=16, json_schema_extra=keyed_by("type"))
     ] = ()
-    """Ready, Placed, ModelLoaded, ObjectivesMet, Reconciling, Stalled and NeedsCapacity."""
+    """Ready, Placed, ModelLoaded, ObjectivesMet, Reconciling, Stalled, NeedsCapacity,
+    ScalingLimited, ScalingContested and KnownVulnerabilities."""
+    desired_replicas: int = 0
+    """Triton pods that there are to be: spec.replicas, or what scaling chose."""
     replicas: int = 0
     """Triton pods that exist."""
     ready_replicas: int = 0
@@ -240,9 +259,13 @@ class InferenceModelStatus(ApiType):
     """The objectives in one short phrase, for the TARGET column."""
     placement: PlacementStatus | None = None
     batching: BatchingStatus = BatchingStatus()
+    scaling: ScalingStatus | None = None
+    """Absent without spec.scaling, and until the model was served first."""
     observed: ObservedStatus | None = None
     drain: DrainStatus | None = None
     """Absent while nothing is served."""
+    source: SourceStatus | None = None
+    """Absent where the files are mounted, not fetched, and before they were."""
     service_times: Annotated[
         tuple[ServiceTimes, ...],
         Field(max_length=16, json_schema_extra=keyed_by("nodeType", "processor")),

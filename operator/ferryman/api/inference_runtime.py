@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from ferryman.api import resources, rules
 from ferryman.api.base import ApiType, Metadata
@@ -10,9 +10,9 @@ from ferryman.api.crd import Resource, keyed_by, matches
 from ferryman.api.crd import rules as carry
 from ferryman.api.inference_model import ResourceRequirements
 from ferryman.api.model_source import FormatName, ModelSource
-from ferryman.api.pod_settings import Environment, PodSettings
+from ferryman.api.pods.pod_settings import Environment, PodSettings
+from ferryman.api.pods.scheduling import Tolerations
 from ferryman.api.scalars import ProcessorClass
-from ferryman.api.scheduling import Tolerations
 
 Image = Annotated[
     str, Field(min_length=1, max_length=512, json_schema_extra=carry(rules.IMAGE_RULE))
@@ -89,6 +89,10 @@ class RuntimeProcessor(ApiType):
     """Further arguments of tritonserver."""
     tolerations: Tolerations = ()
     """Taints of the nodes that have this class, for serving pods and for benchmarks."""
+    allow_code: bool | None = None
+    """Whether models may be programs, or bring libraries and scripts of their own, which then run
+    in the pod. False refuses them: by the configuration, and by the files. Absent: true where a
+    backend's models are code in any case (python, pytorch and others), else false."""
     live_cap: RuntimeLiveCap | None = None
     """Absent: every change of the batch size bound is a reload."""
     drain: RuntimeDrain | None = None
@@ -97,6 +101,8 @@ class RuntimeProcessor(ApiType):
 
 class ReferenceBenchmark(ApiType):
     """The reference model (ResNet50) that measures every node type under this runtime."""
+
+    model_config = ConfigDict(json_schema_extra=carry(*rules.REFERENCE_MODEL))
 
     model: ModelSource
     """The reference model's files."""

@@ -6,8 +6,9 @@ from pydantic import ConfigDict, Field
 
 from ferryman.api import rules
 from ferryman.api.base import ApiType
-from ferryman.api.crd import keyed_by
+from ferryman.api.crd import MESSAGE, keyed_by
 from ferryman.api.crd import rules as carry
+from ferryman.api.model_fetch import FetchSpec
 from ferryman.api.scalars import ProcessorClass
 
 StorageUri = Annotated[
@@ -20,7 +21,8 @@ TritonConfig = Annotated[
     Field(
         max_length=64,
         json_schema_extra={
-            # Declared, because CEL sees declared fields only.
+            MESSAGE: "ModelConfig",
+            # Said here, because CEL and the reference see it.
             "properties": {
                 "name": {
                     "type": "string",
@@ -34,7 +36,7 @@ TritonConfig = Annotated[
 ]
 
 
-FormatName = Literal["onnx", "tensorrt", "pytorch", "tensorflow", "openvino", "python"]
+FormatName = Literal["onnx", "tensorrt", "pytorch", "tensorflow", "openvino", "python", "vllm"]
 
 
 class ModelFormat(ApiType):
@@ -52,7 +54,9 @@ class Variant(ApiType):
     processor: ProcessorClass
     """The processor class that this variant is for."""
     storage_uri: StorageUri | None = None
-    """Other weights: ``oci://IMAGE`` or ``pvc://CLAIM/PATH``."""
+    """Other weights, as ``storageUri`` of the model states its own."""
+    fetch: FetchSpec | None = None
+    """Likewise; absent: as the model's, without its ``sha256`` where the weights are others."""
     model_format: ModelFormat | None = None
     """Their format, where it differs."""
     config: TritonConfig | None = None
@@ -62,8 +66,14 @@ class Variant(ApiType):
 class ModelSource(ApiType):
     """Where the model's files are and what they are."""
 
+    model_config = ConfigDict(json_schema_extra=carry(*rules.SOURCE))
+
     storage_uri: StorageUri
-    """``oci://IMAGE`` (mounted as an image volume) or ``pvc://CLAIM/PATH``."""
+    """``oci://IMAGE`` (mounted as an image volume) or ``pvc://CLAIM/PATH``; or what each pod
+    fetches before it serves: ``s3://BUCKET/PREFIX``, ``gs://BUCKET/PREFIX``, ``hf://ORG/REPO@REVISION/PATH``
+    or ``https://HOST/FILE``, of which archives (tar, zip) are unpacked."""
+    fetch: FetchSpec | None = None
+    """How files are fetched; absent: without credentials, within the default bounds."""
     model_format: ModelFormat
     """The format of the model's files."""
     config: TritonConfig = Field(default_factory=dict)
@@ -79,8 +89,16 @@ class ModelSource(ApiType):
         variant = next((v for v in self.variants if v.processor == processor), None)
         if variant is None:
             return self
+        storage_uri = variant.storage_uri or self.storage_uri
         return ModelSource(
-            storage_uri=variant.storage_uri or self.storage_uri,
+            storage_uri=storage_uri,
+            fetch=variant.fetch or self.fetch_for(storage_uri),
             model_format=variant.model_format or self.model_format,
             config=self.config if variant.config is None else variant.config,
         )
+
+    def fetch_for(self, storage_uri: str) -> FetchSpec | None:
+        """Return how other weights of the model are fetched where nothing is said of it."""
+        if self.fetch is None or storage_uri == self.storage_uri:
+            return self.fetch
+        return self.fetch.with_(sha256=None)

@@ -17,6 +17,7 @@ LABEL_COMPONENT: Final = "app.kubernetes.io/component"
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 MANAGED_BY: Final = "ferryman"
 LABEL_MODEL: Final = f"{GROUP}/model"
+LABEL_PIPELINE: Final = f"{GROUP}/pipeline"
 LABEL_NODE_TYPE: Final = f"{GROUP}/node-type"
 LABEL_BENCHMARK: Final = f"{GROUP}/benchmark"
 #: On a Node: its price per hour, in any currency.
@@ -33,14 +34,20 @@ ANNOTATION_BENCHMARK_REQUESTED: Final = f"{GROUP}/benchmark-requested"
 #: On a serving pod: the live cap, in place of the bound that the pod was started with.
 ANNOTATION_MAX_BATCH_SIZE: Final = f"{GROUP}/max-batch-size"
 
+#: On the pod template: names the control key without telling it. Another one rolls the pods.
+ANNOTATION_CONTROL_KEY: Final = f"{GROUP}/control-key"
+
 #: What benchmark pods run as; it comes with the installation.
 SERVICE_ACCOUNT_BENCHMARK: Final = "ferryman-benchmark"
 
 #: Containers and volumes of a serving pod.
 CONTAINER_TRITON: Final = "triton"
 CONTAINER_LAYOUT: Final = "layout"
+CONTAINER_FETCH: Final = "fetch"
 PATH_MODEL: Final = "/model"
 PATH_CONFIG: Final = "/config"
+#: Of the fetching container alone: Secrets and authorities.
+PATH_FETCH: Final = "/run/ferryman/fetch"
 PATH_REPOSITORY: Final = "/models"
 CONFIG_FILE: Final = "config.pbtxt"
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from math import ceil
 
 _QUANTITY = re.compile(
-    r"^(?P<number>[+-]?[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]{1,2})?)(?P<suffix>[A-Za-z]*)$"
+    r"^(?P<number>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})?)(?P<suffix>[A-Za-z]*)$"
 )
 _SUFFIXES = {
     "n": Decimal("1e-9"),

@@ -1,4 +1,4 @@
-"""How the three kinds appear to ``kubectl``: names, scope, subresources and columns.
+"""How the kinds appear to ``kubectl``: names, scope, subresources and columns.
 
 What a kind is called in paths, keys, labels and references is told here alone.
 """
@@ -59,7 +59,9 @@ INFERENCE_MODEL: Final = Resource(
         Column("Reason", _condition("Ready", "reason"), "Why it is ready or not.", priority=1),
         Column("Processor", ".status.placement.processor", "The processor class.", priority=1),
         Column("Up", ".status.readyReplicas", "Replicas that are ready.", "integer", 1),
-        Column("Desired", ".spec.replicas", "Replicas asked for.", "integer", 1),
+        Column(
+            "Desired", ".status.desiredReplicas", "Replicas that there are to be.", "integer", 1
+        ),
         Column("Mode", ".spec.batching.mode", "Who chooses the batching.", priority=1),
         Column(
             "Delay us",
@@ -89,6 +91,60 @@ INFERENCE_MODEL: Final = Resource(
             priority=1,
         ),
         Column("Tuning", ".status.batching.reason", "The tuner's last decision.", priority=1),
+        Column("URL", ".status.url", "Where clients send requests.", priority=1),
+    ),
+)
+
+INFERENCE_PIPELINE: Final = Resource(
+    kind="InferencePipeline",
+    plural="inferencepipelines",
+    short_names=("ipipe",),
+    scope="Namespaced",
+    noun="pipeline",
+    owner_label=names.LABEL_PIPELINE,
+    has_scale=True,
+    name_rules=(
+        name_rule(
+            MODEL_NAME,
+            MODEL_NAME_MAX,
+            "lower-case letters, digits and '-', beginning with a letter and ending with a letter "
+            "or digit, because a Service is named after it",
+        ),
+    ),
+    columns=(
+        Column("Ready", _condition("Ready"), "Whether the pipeline answers requests."),
+        Column("Workers", ".status.workers", "The workers of each step."),
+        Column("Limiting", ".status.limitingStep", "The step that limits the throughput."),
+        Column(
+            "Per Second",
+            ".status.observed.requestsPerSecond",
+            "Requests per second over all replicas in the last window with traffic.",
+            "number",
+        ),
+        Column(
+            "Latency",
+            ".status.observed.latencyMilliseconds",
+            "The objective's percentile of the last window with traffic, in milliseconds.",
+            "number",
+        ),
+        Column("Target", ".status.target", "The objectives."),
+        Column("Met", _condition("ObjectivesMet"), "Whether all objectives are met."),
+        AGE,
+        Column("Reason", _condition("Ready", "reason"), "Why it is ready or not.", priority=1),
+        Column("Execution", ".status.execution.mode", "On one server or several.", priority=1),
+        Column(
+            "Node Type", ".status.placement.nodeType", "Where clients' requests go.", priority=1
+        ),
+        Column("Up", ".status.readyReplicas", "Replicas that are ready.", "integer", 1),
+        Column("Desired", ".spec.replicas", "Replicas asked for.", "integer", 1),
+        Column("Mode", ".spec.balancing.mode", "Who spreads the workers.", priority=1),
+        Column(
+            "Objectives",
+            _condition("ObjectivesMet", "reason"),
+            "Why the objectives are met or not.",
+            priority=1,
+        ),
+        Column("Balancing", ".status.balancing.reason", "Its last decision.", priority=1),
         Column("URL", ".status.url", "Where clients send requests.", priority=1),
     ),
 )
@@ -152,7 +208,7 @@ NODE_PROFILE: Final = Resource(
     ),
 )
 
-ALL: Final = (INFERENCE_MODEL, INFERENCE_RUNTIME, NODE_PROFILE)
+ALL: Final = (INFERENCE_MODEL, INFERENCE_PIPELINE, INFERENCE_RUNTIME, NODE_PROFILE)
 _BY_KIND: Final = {resource.kind: resource for resource in ALL}
 #: Kind -> plural: ours, and those of Kubernetes that are written or watched.
 PLURALS: Final[Mapping[str, str]] = {
@@ -162,6 +218,7 @@ PLURALS: Final[Mapping[str, str]] = {
     "NetworkPolicy": "networkpolicies",
     "Node": "nodes",
     "Pod": "pods",
+    "PodDisruptionBudget": "poddisruptionbudgets",
     "Secret": "secrets",
     "Service": "services",
 }
@@ -189,6 +246,11 @@ def model_key(namespace: str, name: str) -> Key:
     return Key(INFERENCE_MODEL.kind, namespace, name)
 
 
+def pipeline_key(namespace: str, name: str) -> Key:
+    """Return the key of an InferencePipeline."""
+    return Key(INFERENCE_PIPELINE.kind, namespace, name)
+
+
 def owner_key(namespace: str, labels: Mapping[str, str]) -> Key | None:
     """Return whom an object with these labels serves; None for somebody else's."""
     for resource in ALL:
@@ -196,6 +258,11 @@ def owner_key(namespace: str, labels: Mapping[str, str]) -> Key | None:
         if name:
             return Key(resource.kind, namespace, name)
     return None
+
+
+def owner_labels(key: Key) -> dict[str, str]:
+    """Return the labels of what serves an object of ours, by which ``owner_key`` finds it."""
+    return {_BY_KIND[key.kind].owner_label: key.name}
 
 
 def owner_reference(key: Key, uid: str) -> dict[str, str | bool]:

@@ -38,7 +38,11 @@ class Statistics:
     queue are counted nowhere in Triton.
     """
     pending: int | None = None
-    """Requests waiting in the queue, or None where Triton does not say."""
+    """Requests waiting in the queue, or None where Triton does not say. Of all copies of the model:
+    one that a reload replaced keeps those that waited then."""
+    answered_by_all: int | None = None
+    """Requests that succeeded, of all copies since the server started; None where Triton does not
+    say. ``success_count`` is of the present one."""
     cancelled_count: int = 0
     """Requests that their clients gave up, where ``failure_count`` does not hold them."""
     cached_count: int = 0
@@ -60,6 +64,8 @@ class ServerModel:
     """False when the graph itself cannot be batched (max_batch_size is 0)."""
     instances_known: bool = True
     """False when instance groups differ, so that ``batching.instances`` says nothing."""
+    instances: int | None = None
+    """Of the main instance group, also of a model that has no batching; None: not ready."""
     largest_batch_size: int | None = None
     """Triton's own bound, where a live cap lies below it; ``batching`` then has the cap's start.
 
@@ -69,3 +75,29 @@ class ServerModel:
     """Whether Triton looks at its queue at every request, as an input has a variable dimension."""
     shape_tensors: bool = False
     """Whether an input is a shape tensor: Triton's batches of it cannot be counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a server counted of one model: since it was loaded, or between two looks."""
+
+    requests: int = 0
+    queue_ns: int = 0
+    input_ns: int = 0
+    """Inputs are put together."""
+    infer_ns: int = 0
+    output_ns: int = 0
+    """Answers are taken apart."""
+    total_ns: int = 0
+    """From the request to the answer."""
+
+    def since(self, before: "Counted") -> "Counted":
+        """Return what was counted after an earlier look."""
+        return Counted(
+            self.requests - before.requests,
+            self.queue_ns - before.queue_ns,
+            self.input_ns - before.input_ns,
+            self.infer_ns - before.infer_ns,
+            self.output_ns - before.output_ns,
+            self.total_ns - before.total_ns,
+        )

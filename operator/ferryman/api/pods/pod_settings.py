@@ -9,7 +9,7 @@ from ferryman.api import names, rules
 from ferryman.api.base import ApiType
 from ferryman.api.crd import Rule, keyed_by, matches
 from ferryman.api.crd import rules as carry
-from ferryman.api.scheduling import LABEL_KEY, LabelValue
+from ferryman.api.pods.scheduling import LABEL_KEY, LabelValue
 
 #: Beginnings of keys that Ferryman sets on pods, and a key that their controller sets.
 _OWN_KEYS: Final = (f"{names.GROUP}/", "app.kubernetes.io/")
@@ -151,6 +151,10 @@ class PodSettings(ApiType):
     """For Triton's image and models' images, besides those of the service account."""
     priority_class_name: ObjectName | None = None
     """How important the pods are to kube-scheduler."""
+    host_users: bool | None = None
+    """False: the pod's users are not the node's (user namespaces), where the nodes' kernel and
+    container runtime can; the runtime's or the model's word suffices. Absent: as the cluster has
+    it."""
     security_context: PodSecurity | None = None
     """A model's replaces that of its runtime as a whole."""
 

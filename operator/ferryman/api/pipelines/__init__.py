@@ -1,0 +1,1 @@
+"""``InferencePipeline``: its specification, its steps and its status, as types."""
