@@ -10,12 +10,12 @@ from datetime import datetime
 from typing import Final
 
 from ferryman.api.conditions import ConditionType, Reason, find
+from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import (
     InferenceModelStatus,
     PlacementStatus,
     ServiceTimes,
 )
-from ferryman.api.objectives import Objectives
 from ferryman.core import render, timestamps
 from ferryman.core.batching import measured_times
 from ferryman.core.batching.changes import (
@@ -30,7 +30,7 @@ from ferryman.core.observation.window import Window
 from ferryman.core.placement import reservations
 from ferryman.core.placement.choose import choose
 from ferryman.core.placement.reservations import Reservation
-from ferryman.core.render import EncodeConfig
+from ferryman.core.render import EncodeConfig, Environment
 from ferryman.core.service import Inputs, Service, serve
 from ferryman.core.snapshot import Snapshot
 from ferryman.core.status import conditions, events
@@ -38,6 +38,7 @@ from ferryman.core.status.events import Event
 from ferryman.core.status.observed import observe
 from ferryman.core.status.readiness import View, why_not_applied
 from ferryman.core.tuners.select import TunerState
+from ferryman.core.wording import target
 
 __all__ = [
     "Actuation",
@@ -57,13 +58,6 @@ RETRY_SOON_S: Final = 5.0
 RETRY_LATER_S: Final = 30.0
 #: No longer than this passes between two looks at pods that do not answer.
 RETRY_AT_LAST_S: Final = 300.0
-
-
-@dataclass(frozen=True)
-class Environment:
-    """What the operator's own installation contributes to a decision."""
-
-    operator_namespace: str
 
 
 @dataclass(frozen=True)
@@ -112,7 +106,7 @@ def plan(
         now=now,
         encode=encode,
         control_key=control_key,
-        operator_namespace=environment.operator_namespace,
+        environment=environment,
         placement=choose(snapshot, now),
         observation=observe(model, window),
     )
@@ -123,23 +117,12 @@ def plan(
     return _with_service(inputs, service)
 
 
-def target(objectives: Objectives) -> str:
-    """Return the objectives in one short phrase."""
-    latency, throughput = objectives.latency, objectives.throughput
-    parts = []
-    if latency is not None:
-        parts.append(f"p{latency.percentile} ≤ {latency.target_milliseconds} ms")
-    if throughput is not None:
-        parts.append(f"≥ {throughput.min_per_second}/s")
-    return ", ".join(parts)
-
-
 def _with_service(inputs: Inputs, service: Service) -> Plan:
     model, status = inputs.snapshot.model, _status(inputs, service)
     is_new = _is_new_place(model.status.placement, inputs.placement)
     paused = interruption(service.batching, inputs.now) is not None
     # Of a model that is not deployed, since its specification is in doubt, no pod will come.
-    replicas = model.spec.replicas if service.objects else 0
+    replicas = _scaled(model, service).replicas if service.objects else 0
     return Plan(
         status=status,
         state=service.state,
@@ -152,6 +135,11 @@ def _with_service(inputs: Inputs, service: Service) -> Plan:
         reservation=_reservation(inputs.snapshot, inputs.placement, replicas=replicas),
         is_new_place=is_new,
     )
+
+
+def _scaled(model: InferenceModel, service: Service) -> InferenceModel:
+    """Return the model with as many replicas as were decided."""
+    return model.with_(status=model.status.with_(scaling=service.scaling))
 
 
 def _is_new_place(before: PlacementStatus | None, found: PlacementStatus) -> bool:
@@ -171,8 +159,9 @@ def _reservation(
 def _status(inputs: Inputs, service: Service) -> InferenceModelStatus:
     snapshot = inputs.snapshot
     model, serving = snapshot.model, snapshot.serving
+    scaled = _scaled(model, service)
     view = View(
-        model=model,
+        model=scaled,
         runtime=snapshot.runtime,
         placement=inputs.placement,
         serving=serving,
@@ -184,26 +173,35 @@ def _status(inputs: Inputs, service: Service) -> InferenceModelStatus:
     return InferenceModelStatus(
         observed_generation=model.metadata.generation,
         conditions=conditions.describe(view, inputs.now),
+        desired_replicas=scaled.replicas,
         replicas=len(serving.pods),
         ready_replicas=serving.ready_replicas,
-        selector=",".join(f"{key}={value}" for key, value in render.selector(model).items()),
-        url=render.url(model),
+        selector=",".join(f"{key}={value}" for key, value in render.selector(model.key).items()),
+        url=render.url(model.key, model.triton_name),
         target=target(model.spec.objectives),
         placement=inputs.placement,
         batching=service.batching,
         drain=service.drain,
+        scaling=service.scaling,
+        source=serving.source,
         observed=inputs.observation.status,
         service_times=_service_times(inputs, service),
     )
 
 
 def _service_times(inputs: Inputs, service: Service) -> tuple[ServiceTimes, ...]:
-    """Return what serving pods showed, by node type; nothing new without a window."""
+    """Return what serving pods showed, by node type; nothing new without a window.
+
+    What pods with another file showed is forgotten.
+    """
     before, applied = inputs.snapshot.model.status, service.batching.applied
+    known, now = inputs.state.subject, service.state.subject
+    another = known is not None and now is not None and not known.same_file(now)
+    shown = () if another else before.service_times
     if inputs.window is None or applied is None:
-        return before.service_times
+        return shown
     return measured_times.kept(
-        before.service_times,
+        shown,
         before.placement,
         service.state.learned,
         applied.instances,

@@ -12,17 +12,22 @@ from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import BatchingStatus, DrainStatus, PlacementStatus
 from ferryman.api.inference_runtime import InferenceRuntime, RuntimeProcessor
 from ferryman.api.model_source import ModelSource, TritonConfig
+from ferryman.api.scaling import ScalingStatus
 from ferryman.core import render
 from ferryman.core.batching import decide as batching
 from ferryman.core.batching.changes import Actuation
+from ferryman.core.batching.limits import alone
+from ferryman.core.batching.subject import about, subject
 from ferryman.core.errors import RejectedError
 from ferryman.core.manifests import Manifest
 from ferryman.core.observation.window import Window
-from ferryman.core.render import EncodeConfig, ending
+from ferryman.core.render import EncodeConfig, Environment, ending
+from ferryman.core.render.slots import ServedModel
+from ferryman.core.scaling import decide as scaling
 from ferryman.core.snapshot import PodView, Snapshot
 from ferryman.core.status.observed import Observation
 from ferryman.core.triton import config as triton_config
-from ferryman.core.triton import live_cap
+from ferryman.core.triton import live_cap, parallel
 from ferryman.core.triton.config import LiveCap, NotTunable
 from ferryman.core.tuners.select import TunerState
 
@@ -37,7 +42,7 @@ class Inputs:
     now: datetime
     encode: EncodeConfig
     control_key: str
-    operator_namespace: str
+    environment: Environment
     placement: PlacementStatus
     observation: Observation
 
@@ -52,12 +57,16 @@ class Service:
     actuation: Actuation | None = None
     rejection: RejectedError | None = None
     drain: DrainStatus | None = None
+    scaling: ScalingStatus | None = None
 
 
 def serve(inputs: Inputs) -> Service:
     """Return what is to serve; nothing to apply where that cannot be decided."""
     model, runtime = inputs.snapshot.model, inputs.snapshot.runtime
-    unchanged = Service(model.status.batching, inputs.state, drain=model.status.drain)
+    scaled = model.status.scaling if model.spec.scaling else None
+    unchanged = Service(
+        model.status.batching, inputs.state, drain=model.status.drain, scaling=scaled
+    )
     if runtime is None:
         name = model.spec.runtime_ref.name
         missing = f"there is no InferenceRuntime {name}: create it, or name another in runtimeRef"
@@ -71,40 +80,59 @@ def serve(inputs: Inputs) -> Service:
 
 
 def _serve_placed(inputs: Inputs, runtime: InferenceRuntime, node_type: str) -> Service:
-    model, chosen = inputs.snapshot.model, inputs.placement
+    model, chosen = _confined(inputs.snapshot.model), inputs.placement
     processor = chosen.processor or ""
     entry = runtime.processor(processor)
     if entry is None:
         message = f"runtime {runtime.name} has no processor class {processor}: add it"
         raise RejectedError(Reason.PROCESSOR_NOT_IN_RUNTIME, message)
     source = model.source_for(processor)
+    applied = model.status.batching.applied
+    state = about(
+        inputs.state,
+        subject(source, chosen),
+        model.status.service_times,
+        1 if applied is None else applied.instances,
+    )
     decision = batching.decide(
         model,
         inputs.snapshot.serving,
         source.config,
         window=inputs.window,
         steady=inputs.observation.steady,
-        state=inputs.state,
+        state=state,
         now=inputs.now,
     )
+    scaled = scaling.of_model(model, decision.status, inputs.snapshot.serving, inputs.now)
+    model = model.with_(status=model.status.with_(scaling=scaled))
     encode = _rejecting(inputs.encode)
     offered = live_cap.offer(entry, source.config)
-    cap = partial(live_cap.in_config, offered, model, inputs.snapshot.serving)
+    cap = partial(live_cap.in_config, offered, model.spec.batching, inputs.snapshot.serving)
     config = partial(_config, model, entry, source)
     found = cap(decision.applied)
+    served = ServedModel(
+        name=model.triton_name,
+        storage_uri=source.storage_uri,
+        fetch=source.fetch,
+        live_cap=offered.source,
+        config=config(decision.applied, found),
+        untuned_config=triton_config.untuned(
+            model.triton_name, model.spec.batching, entry, source, model.spec.parallelism
+        ),
+        tensor_parallel=parallel.tensor_parallel(model.spec.parallelism, entry, source),
+    )
     serving = render.Serving(
-        model=model,
-        source=source,
+        served=model,
+        models=(served,),
         entry=entry,
         node_type=node_type,
+        further_node_types=chosen.further_node_types,
         preferred_node=chosen.preferred_node,
         pull_policy=runtime.spec.image_pull_policy,
-        config=config(decision.applied, found),
-        untuned_config=triton_config.untuned(model, entry, source),
-        live_cap=offered.source,
         control_key=inputs.control_key,
-        operator_namespace=inputs.operator_namespace,
+        environment=inputs.environment,
         runtime_pod=runtime.spec.pod,
+        parallelism=model.spec.parallelism,
     )
     actuation = decision.actuation
     if actuation is not None:
@@ -118,7 +146,7 @@ def _serve_placed(inputs: Inputs, runtime: InferenceRuntime, node_type: str) -> 
     status = decision.status.with_(live_cap=live_cap.status(found))
     times = ending.ending(entry.drain, model.spec.longest_request_seconds)
     drain = ending.status(times, runtime.name)
-    return Service(status, decision.state, objects, actuation, drain=drain)
+    return Service(status, decision.state, objects, actuation, drain=drain, scaling=scaled)
 
 
 def _made_for(pods: Iterable[PodView], config_hash: str) -> bool:
@@ -138,7 +166,16 @@ def _config(
     found: LiveCap | NotTunable | None,
 ) -> TritonConfig:
     cap = found if isinstance(found, LiveCap) else None
-    return triton_config.model_config(model, entry, source, batching, cap)
+    return triton_config.model_config(
+        model.triton_name, entry, source, batching, cap, parallelism=model.spec.parallelism
+    )
+
+
+def _confined(model: InferenceModel) -> InferenceModel:
+    """Return the model with one instance in each pod where that takes several devices."""
+    if not parallel.is_parallel(model.spec.parallelism):
+        return model
+    return model.with_(spec=model.spec.with_(batching=alone(model.spec.batching)))
 
 
 def _rejecting(encode: EncodeConfig) -> EncodeConfig:

@@ -10,6 +10,7 @@ from ferryman.api.base import ApiType
 from ferryman.api.batching import Batching
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import InferenceRuntime
+from ferryman.api.model_fetch import SourceStatus
 from ferryman.api.node_profile import NodeProfileStatus
 
 
@@ -95,6 +96,8 @@ class ServingState(ApiType):
     """Whether an input has a variable dimension besides the batch, as far as Triton said."""
     shape_tensors: bool = False
     """Whether an input is a shape tensor, as far as Triton said."""
+    source: SourceStatus | None = None
+    """What the pods fetched; None where they fetched nothing."""
     pods: tuple[PodView, ...] = ()
 
 

@@ -1,8 +1,12 @@
-"""Batchings in words, as messages and tables have them."""
+"""Batchings and objectives in words, as messages and tables have them."""
 
+import re
 from collections.abc import Iterator
+from math import isclose
+from typing import Final
 
 from ferryman.api.batching import Batching
+from ferryman.api.objectives import Objectives
 
 
 def describe(batching: Batching) -> str:
@@ -25,3 +29,27 @@ def describe_more(batching: Batching) -> Iterator[str]:
         yield f"rejected after {batching.default_timeout_microseconds} µs"
     if batching.max_queue_size:
         yield f"queue of {batching.max_queue_size}"
+
+
+def target(objectives: Objectives) -> str:
+    """Return the objectives in one short phrase."""
+    latency, throughput = objectives.latency, objectives.throughput
+    parts = []
+    if latency is not None:
+        parts.append(f"p{latency.percentile} ≤ {latency.target_milliseconds} ms")
+    if throughput is not None:
+        parts.append(f"≥ {throughput.min_per_second}/s")
+    return ", ".join(parts)
+
+
+_NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+#: Figures that differ by less are the same: noise writes nothing.
+_TOLERANCE: Final = 0.1
+
+
+def same_words(one: str, other: str) -> bool:
+    """Whether two messages say the same, but for figures that differ by noise."""
+    if _NUMBER.sub("", one) != _NUMBER.sub("", other):
+        return False
+    pairs = zip(_NUMBER.findall(one), _NUMBER.findall(other), strict=True)
+    return all(isclose(float(a), float(b), rel_tol=_TOLERANCE) for a, b in pairs)

@@ -109,10 +109,10 @@ def _as_overlaid(serving: ServingState, overlay: TritonConfig) -> ServingState:
 
 def _with_needs(batching: BatchingStatus, model: InferenceModel) -> BatchingStatus:
     """Forget how many replicas are needed once there are to be so many, or nothing is tuned."""
-    needed, spec = batching.needed_replicas, model.spec
-    if spec.batching.mode == "Fixed":
+    needed = batching.needed_replicas
+    if model.spec.batching.mode == "Fixed":
         return batching.with_(**_UNSAID)
-    if needed is None or needed > spec.replicas:
+    if needed is None or needed > model.replicas:
         return batching
     return batching.with_(needed_replicas=None)
 
@@ -128,8 +128,10 @@ def _with_last_good(
 def _explained(
     batching: BatchingStatus, model: InferenceModel, serving: ServingState
 ) -> BatchingStatus:
-    """Replace an explanation that the specification or the server made obsolete."""
+    """Replace what was said and the specification or the server made obsolete."""
     reason, mode = batching.reason, model.spec.batching.mode
+    if mode != "Recommend":
+        batching = batching.with_(recommended=None)
     if mode == "Fixed":
         if reason in _FIXED_REASONS:
             return batching

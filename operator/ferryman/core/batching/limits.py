@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from ferryman.api.batching import Batching, BatchingSpec
+from ferryman.api.batching import Batching, BatchingSpec, InstanceLimits
 
 #: ``Trend`` explores by small steps from here.
 TREND_STARTS_AT: Final = 8
@@ -37,3 +37,10 @@ def clamp(batching: Batching, spec: BatchingSpec) -> Batching:
         max_queue_delay_microseconds=delay_us,
         instances=min(max(batching.instances, instances.min), instances.max),
     ).canonical()
+
+
+def alone(spec: BatchingSpec) -> BatchingSpec:
+    """Return the specification for a model of which a pod has one instance, on all its devices."""
+    initial = None if spec.initial is None else spec.initial.with_(instances=1)
+    limits = spec.limits.with_(instances=InstanceLimits(min=1, max=1))
+    return spec.with_(limits=limits, initial=initial)

@@ -34,8 +34,8 @@ def kept(
     """
     if placement is None or placement.node_type is None or placement.processor is None:
         return before
-    if not learned.service.has_shape:
-        return before
+    if placement.further_node_types or not learned.service.has_shape:
+        return before  # of several node types together nothing is known of one
     where = (placement.node_type, placement.processor)
     fresh = ServiceTimes(
         node_type=where[0],

@@ -7,8 +7,9 @@ from ferryman.api.conditions import Reason
 from ferryman.core.batching import desired
 from ferryman.core.batching.context import BatchingContext, BatchingDecision
 from ferryman.core.batching.step import UNDECIDED, Step
+from ferryman.core.observation.window import Window
+from ferryman.core.scaling import stabilization
 from ferryman.core.triton import config as triton_config
-from ferryman.core.tuners import needs
 from ferryman.core.tuners.protocol import Decision
 from ferryman.core.tuners.select import tune
 
@@ -33,7 +34,7 @@ def let_tuner_step(context: BatchingContext) -> BatchingDecision | None:
     objectives, asked = context.model.spec.objectives, triton_config.within(context.overlay, spec)
     word = tune(asked, objectives, applied, window, context.state, in_effect=context.in_effect)
     taken = context.step(word, guardrails=spec.guardrails, recommend=spec.mode == "Recommend")
-    context = _with_needs(context, word)
+    context = _with_needs(context, word, window)
     if taken.verb == "Recommend":
         return _recommend(context, taken)
     in_force = taken.actuator is None or taken.reason in UNDECIDED
@@ -41,15 +42,11 @@ def let_tuner_step(context: BatchingContext) -> BatchingDecision | None:
     return _stay(context, taken) if stays else context.carry_out(taken)
 
 
-def _with_needs(context: BatchingContext, word: Decision) -> BatchingContext:
-    """Take down what the tuner says is needed; too few requests to judge say nothing."""
-    if word.reason == Reason.OBSERVING:
-        return context
-    batching = context.batching.with_(
-        needed_replicas=needs.number(word.needs), unattainable=needs.unattainable(word.needs)
-    )
-    present = context.model.spec.replicas
-    batching = desired.after_window(batching, word.needs, present, context.now)
+def _with_needs(context: BatchingContext, word: Decision, window: Window) -> BatchingContext:
+    """Take down what the tuner says is needed."""
+    model, now = context.model, context.now
+    hold = stabilization.hold(model.spec.scaling, model.status.scaling, now)
+    batching = desired.noted(context.batching, word, window, model.replicas, now=now, hold=hold)
     return replace(context, batching=batching)
 
 

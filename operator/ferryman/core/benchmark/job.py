@@ -6,19 +6,28 @@ from dataclasses import asdict
 from hashlib import sha256
 from typing import Any, Final
 
+from pydantic import TypeAdapter
+
 from ferryman.api import names, quantity
 from ferryman.api.inference_runtime import InferenceRuntime, ReferenceBenchmark, RuntimeProcessor
 from ferryman.core.benchmark.schedule import CLIENT_MIB, CLIENT_MILLICORES, Measurement
+from ferryman.core.fetching.task import is_fetched
 from ferryman.core.manifests import Manifest
 from ferryman.core.render import pod, settings
+from ferryman.core.render.slots import ServedModel
 
 #: Carries the measurement as JSON: what the Job's result belongs to.
 ANNOTATION_MEASUREMENT: Final = f"{names.GROUP}/measurement"
+_MEASUREMENT: Final = TypeAdapter(Measurement)
 #: The reference model's name inside Triton.
 MODEL_NAME: Final = "reference"
 CONTAINER_BENCHMARK: Final = "benchmark"
 #: Where the measurement's CPU is bounded, the client's share of it: a tenth, but no more than …
 MAX_CLIENT_MILLICORES: Final = 1_000
+#: A sidecar of a mesh would keep the Job from ending, and take of what is measured. Istio reads the
+#: label, and before 1.10 the annotation.
+ISTIO_INJECT: Final[Mapping[str, str]] = {"sidecar.istio.io/inject": "false"}
+LINKERD_INJECT: Final[Mapping[str, str]] = {"linkerd.io/inject": "disabled"}
 #: Pulling Triton's image and the model may take this much longer than measuring.
 PULL_SLACK_S: Final = 900
 #: A finished Job stays so long for a person to look at it.
@@ -56,7 +65,11 @@ def job(
             "activeDeadlineSeconds": benchmark.time_limit_seconds + PULL_SLACK_S,
             "ttlSecondsAfterFinished": KEEP_FINISHED_S,
             "template": {
-                "metadata": settings.metadata(runtime.spec.pod, _labels(measurement), {}),
+                "metadata": settings.metadata(
+                    runtime.spec.pod,
+                    {**_labels(measurement), **ISTIO_INJECT},
+                    {**ISTIO_INJECT, **LINKERD_INJECT},
+                ),
                 "spec": _pod(
                     measurement,
                     entry,
@@ -85,8 +98,8 @@ def describe(manifest: Mapping[str, Any]) -> Measurement:
     metadata = manifest.get("metadata", {})
     text = metadata.get("annotations", {}).get(ANNOTATION_MEASUREMENT, "")
     try:
-        return Measurement(**json.loads(text))
-    except (TypeError, ValueError) as error:
+        return _MEASUREMENT.validate_json(text, strict=True)
+    except ValueError as error:
         name = metadata.get("name", "")
         raise ValueError(f"Job {name} has no readable {ANNOTATION_MEASUREMENT}") from error
 
@@ -112,16 +125,11 @@ def _pod(
     security: Manifest,
 ) -> Manifest:
     source = benchmark.model.for_processor(measurement.processor)
-    layout = pod.layout_container(
-        MODEL_NAME,
-        entry,
-        storage_uri=source.storage_uri,
-        pull_policy=pull_policy,
-        inline_config=config,
-    )
-    triton = pod.triton_container(
-        MODEL_NAME, entry, storage_uri=source.storage_uri, pull_policy=pull_policy
-    )
+    if is_fetched(source.storage_uri):
+        raise ValueError(f"the reference model {source.storage_uri} would be fetched, not mounted")
+    models = (ServedModel(MODEL_NAME, source.storage_uri),)
+    layout = pod.layout_container(models, entry, pull_policy=pull_policy, inline_config=config)
+    triton = pod.triton_container(models, entry, pull_policy=pull_policy)
     triton_limit, client_limit = _cpu_limits(measurement.cpu_limit_millicores)
     return {
         "restartPolicy": "Never",
@@ -136,7 +144,7 @@ def _pod(
         **pod.tolerations(entry.tolerations),
         "initContainers": [layout, _bounded(_sidecar(triton), triton_limit)],
         "containers": [_bounded(_client(benchmark, image, pull_policy), client_limit)],
-        "volumes": pod.volumes(source.storage_uri, pull_policy=pull_policy),
+        "volumes": pod.volumes(models, pull_policy=pull_policy),
     }
 
 

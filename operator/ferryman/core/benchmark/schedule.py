@@ -18,8 +18,8 @@ from ferryman.core.benchmark.shortage import ResourceShortage
 from ferryman.core.benchmark.tables import newest
 from ferryman.core.placement.filters import is_fresh
 from ferryman.core.placement.fit import free, misfit
-from ferryman.core.placement.out_of_use import why_not
-from ferryman.core.placement.taints import untolerated
+from ferryman.core.placement.nodes.out_of_use import why_not
+from ferryman.core.placement.nodes.taints import untolerated
 from ferryman.core.placement.workload import share
 from ferryman.core.snapshot import NodeView
 

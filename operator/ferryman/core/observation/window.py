@@ -15,6 +15,7 @@ from ferryman.api.batching import WindowSettings
 from ferryman.api.statistics import Statistics
 from ferryman.core.observation import counters
 from ferryman.core.observation.counters import Totals
+from ferryman.core.observation.replaced_copies import ReplacedCopies
 from ferryman.core.observation.sent_requests import SentRequests
 
 #: Triton's summaries slide over 60 s: before that they describe the earlier configuration too.
@@ -46,6 +47,7 @@ class WindowState:
     baselines: Mapping[str, Statistics] = field(default_factory=dict)
     totals: Mapping[str, Totals] = field(default_factory=dict)
     sent: SentRequests = field(default_factory=SentRequests)
+    replaced: ReplacedCopies = field(default_factory=ReplacedCopies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,24 +119,29 @@ def observe(
     change, or in which the set of pods changed, is discarded and a new one begins now. With
     ``hasty`` a window that floods ends before its least length.
     """
+    replaced = state.replaced.plus(samples)
+    samples, state = replaced.own(), replace(state, replaced=replaced)
     changed = changed_at_s is not None and changed_at_s >= state.started_at_s
     if changed or not samples or samples.keys() != state.baselines.keys():
-        return _begin(samples, now_s), None
+        return _begin(samples, now_s, replaced), None
     state = _advance(state, samples, now_s)
     if not _is_complete(state, settings, now_s, hasty=hasty):
         return state, None
     believed = changed_at_s is None or now_s - changed_at_s >= QUANTILE_MEMORY_S
     window = _close(state, percentile=percentile, now_s=now_s, quantiles_believed=believed)
-    return replace(_begin(samples, now_s), sent=state.sent.begun_anew()), window
+    return replace(_begin(samples, now_s, replaced), sent=state.sent.begun_anew()), window
 
 
-def _begin(samples: Mapping[str, Statistics], now_s: float) -> WindowState:
+def _begin(
+    samples: Mapping[str, Statistics], now_s: float, replaced: ReplacedCopies
+) -> WindowState:
     return WindowState(
         started_at_s=now_s,
         read_at_s=now_s,
         pending_at_start=_pending(samples),
         baselines=MappingProxyType(dict(samples)),
         totals={pod: Totals() for pod in samples},
+        replaced=replaced,
     )
 
 

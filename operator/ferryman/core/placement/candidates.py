@@ -20,11 +20,11 @@ from ferryman.core.placement import fit, load_tables
 from ferryman.core.placement.filters import (
     FilterContext,
     Place,
-    Refusal,
     first_refusal,
     unusable,
     why_forbidden,
 )
+from ferryman.core.placement.refusal import Refusal
 from ferryman.core.placement.workload import Contender, Utilisation, known_share, seconds_per_image
 from ferryman.core.snapshot import NodeView
 
@@ -63,7 +63,7 @@ class _Sight(NamedTuple):
 
 def replicas(model: InferenceModel) -> int:
     """Return the replicas to find room for: a model that is scaled to zero will come back."""
-    return max(1, model.spec.replicas)
+    return max(1, model.replicas)
 
 
 def find(question: FilterContext, nodes: Iterable[NodeView]) -> tuple[Candidate, ...]:
@@ -95,7 +95,8 @@ def _whole_or_refused(candidate: Candidate, wanted: int) -> Candidate:
 
 def _room(question: FilterContext, entry: RuntimeProcessor, places: Sequence[Place]) -> int:
     wanted, room = replicas(question.model), 0
-    requests = fit.requested(question.model.spec.resources, entry)
+    spec = question.model.spec
+    requests = fit.requested(spec.resources, entry, spec.devices)
     for place in places:
         room += fit.copies(place.node, requests)
         if room >= wanted:

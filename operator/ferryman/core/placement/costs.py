@@ -49,7 +49,8 @@ def cost(
     """
     if not candidate.places:
         raise ValueError(f"no node of type {candidate.node_type} fits")
-    requests = fit.requested(model.spec.resources, candidate.places[0].entry)
+    spec = model.spec
+    requests = fit.requested(spec.resources, candidate.places[0].entry, spec.devices)
     share = max(_share(requests, place) for place in candidate.places)
     return Cost(
         candidate=candidate,

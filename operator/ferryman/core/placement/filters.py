@@ -14,21 +14,18 @@ from ferryman.api.inference_model_status import UnschedulablePlace
 from ferryman.api.inference_runtime import InferenceRuntime, RuntimeProcessor
 from ferryman.api.node_profile import Benchmark, NodeProfileStatus, Processor
 from ferryman.core import timestamps
-from ferryman.core.placement import out_of_use, taints
 from ferryman.core.placement.fit import misfit
+from ferryman.core.placement.nodes import out_of_use, several_devices, taints
+from ferryman.core.placement.refusal import Refusal
 from ferryman.core.placement.workload import seconds_per_image
 from ferryman.core.snapshot import NodeView
+from ferryman.core.triton import code, parallel
 
 #: The agent reports every 60 s; three reports missed make what it said worthless.
 STALE_AFTER = timedelta(seconds=180)
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a node type or a node is no place for the model."""
-
-    reason: Reason
-    message: str
+#: Clocks of nodes differ. What is further ahead of the operator's is not the time of a report, and
+#: would be fresh for as long as its author likes.
+AHEAD_AT_MOST = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +69,11 @@ def why_forbidden(
         return Refusal(Reason.PROCESSOR_NOT_IN_RUNTIME, message)
     wanted = model.source_for(processor).model_format.name
     if wanted in entry.backends:
-        return None
+        refusal = code.why_refused(entry, wanted)
+        refusal = refusal or parallel.why_not(
+            model.spec.parallelism, entry, model.source_for(processor)
+        )
+        return None if refusal is None else Refusal(Reason.FORMAT_NOT_SUPPORTED, refusal)
     backends = ", ".join(sorted(entry.backends))
     message = f"runtime {runtime.name} serves {backends} on {processor}, the model is {wanted}"
     return Refusal(Reason.FORMAT_NOT_SUPPORTED, message)
@@ -90,7 +91,9 @@ def first_refusal(question: FilterContext, place: Place) -> tuple[int, Refusal |
 def is_fresh(profile: NodeProfileStatus, now: datetime) -> bool:
     """Whether the agent reported recently enough for what it said to be true still."""
     heartbeat = profile.heartbeat_time
-    return heartbeat is not None and now - timestamps.parse(heartbeat) <= STALE_AFTER
+    if heartbeat is None:
+        return False
+    return -AHEAD_AT_MOST <= now - timestamps.parse(heartbeat) <= STALE_AFTER
 
 
 def _not_ready(_: FilterContext, place: Place) -> Refusal | None:
@@ -112,7 +115,7 @@ def _not_selected(question: FilterContext, place: Place) -> Refusal | None:
 def _tainted(question: FilterContext, place: Place) -> Refusal | None:
     if not place.node.taints:
         return None
-    tolerated = taints.tolerations(question.model, place.entry)
+    tolerated = taints.tolerations(question.model.spec.placement, place.entry)
     untolerated = taints.untolerated(place.node.taints, tolerated)
     if not untolerated:
         return None
@@ -129,6 +132,12 @@ def _stale(question: FilterContext, place: Place) -> Refusal | None:
     heartbeat = place.profile.heartbeat_time
     if heartbeat is None:
         return Refusal(Reason.PROFILE_STALE, f"the agent on {place.node.name} never reported")
+    if timestamps.parse(heartbeat) > question.now:
+        message = (
+            f"the agent on {place.node.name} says that it reported at {heartbeat}, which is yet to "
+            "come: see whether the node's clock is right, and who writes its NodeProfile"
+        )
+        return Refusal(Reason.PROFILE_STALE, message)
     # The heartbeat's time, not its age: an age would change status with every look at it.
     message = (
         f"the agent on {place.node.name} reported last at {heartbeat}, "
@@ -173,11 +182,18 @@ def _not_benchmarked(_: FilterContext, place: Place) -> Refusal | None:
 
 
 def _does_not_fit(question: FilterContext, place: Place) -> Refusal | None:
+    spec = question.model.spec
     try:
-        message = misfit(place.node, question.model.spec.resources, place.entry)
+        message = misfit(place.node, spec.resources, place.entry, spec.devices)
     except ValueError as error:
         return Refusal(Reason.INVALID_SPEC, f"the resources cannot be read: {error}")
     return Refusal(Reason.INSUFFICIENT_RESOURCES, message) if message else None
+
+
+def _not_together(question: FilterContext, place: Place) -> Refusal | None:
+    node, profile, processor, entry, _ = place
+    parallelism = question.model.spec.parallelism
+    return several_devices.why_not(parallelism, node, profile, processor, entry)
 
 
 def _found_full(question: FilterContext, place: Place) -> Refusal | None:
@@ -199,6 +215,7 @@ FILTERS: tuple[Filter, ...] = (
     _tainted,
     _stale,
     _unavailable,
+    _not_together,
     _not_benchmarked,
     _does_not_fit,
     _found_full,

@@ -14,28 +14,35 @@ Quantities = Mapping[str, str | int]
 _ANY: Final = 1_000_000
 
 
-def requested(resources: ResourceRequirements | None, entry: RuntimeProcessor) -> Quantities:
+def requested(
+    resources: ResourceRequirements | None, entry: RuntimeProcessor, devices: int | None = None
+) -> Quantities:
     """Return what one replica requests on a processor class.
 
     The model's own resources stand instead of the runtime's. What has a limit and no request
-    requests its limit, as Kubernetes defaults it; a class with devices requests at least one.
+    requests its limit, as Kubernetes defaults it; a class with devices requests at least one, or
+    as many as are stated.
     """
     chosen = resources or entry.resources
     amounts = {**chosen.limits, **chosen.requests}
     if entry.resource_name is not None:
-        amounts.setdefault(entry.resource_name, 1)
+        stated = amounts.get(entry.resource_name, 1)
+        amounts[entry.resource_name] = stated if devices is None else devices
     return amounts
 
 
 def misfit(
-    node: NodeView, resources: ResourceRequirements | None, entry: RuntimeProcessor
+    node: NodeView,
+    resources: ResourceRequirements | None,
+    entry: RuntimeProcessor,
+    devices: int | None = None,
 ) -> str | None:
     """Return what of a replica's requests does not fit on the node, or None when all fits.
 
     Free is what is allocatable less what this operator's other models reserve there. Raises
     ValueError when a quantity cannot be read.
     """
-    wanted = requested(resources, entry).items()
+    wanted = requested(resources, entry, devices).items()
     lacks = [
         f"{_words(resource, free(node, resource))} {resource} free, "
         f"{_words(resource, count(resource, amount))} needed"

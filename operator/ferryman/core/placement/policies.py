@@ -13,8 +13,9 @@ from ferryman.api.inference_model import PlacementSpec, Policy
 from ferryman.api.inference_model_status import CandidateStatus
 from ferryman.core.placement import least_cost, least_workload
 from ferryman.core.placement.candidates import Candidate
-from ferryman.core.placement.filters import FilterContext, Refusal
+from ferryman.core.placement.filters import FilterContext
 from ferryman.core.placement.least_cost import CostMeasure
+from ferryman.core.placement.refusal import Refusal
 from ferryman.core.snapshot import NodeView
 
 #: What status may hold (PlacementStatus.candidates).
@@ -74,7 +75,8 @@ def of(placement: PlacementSpec) -> PlacementPolicy:
 
 def may_move(placement: PlacementSpec) -> bool:
     """Whether rebalancing may move a model with this specification."""
-    return of(placement).may_rebalance and placement.rebalance.mode == "Auto"
+    asked = placement.rebalance.mode == "Auto" and placement.spread == "Nodes"
+    return asked and of(placement).may_rebalance
 
 
 def listed(

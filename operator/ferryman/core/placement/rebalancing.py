@@ -20,8 +20,9 @@ from ferryman.api.inference_runtime import InferenceRuntime
 from ferryman.api.resources import Key
 from ferryman.core import timestamps
 from ferryman.core.fleet.problem import ModelDemand, NodePool, Option, PlacementProblem
-from ferryman.core.placement import candidates, costs, fit, policies, unschedulable
+from ferryman.core.placement import candidates, costs, fit, policies
 from ferryman.core.placement.costs import Cost
+from ferryman.core.placement.departures import unschedulable
 from ferryman.core.snapshot import Advice, NodeView
 
 #: No more than this share of the models that take part is moved at once, but always one.
@@ -135,10 +136,11 @@ def _demand(model: InferenceModel, offers: _Offers, unit: float) -> ModelDemand:
 
 
 def _option(model: InferenceModel, offer: Cost, unit: float, beside: Mapping[str, float]) -> Option:
-    requests = fit.requested(model.spec.resources, offer.place.entry)
+    spec = model.spec
+    requests = fit.requested(spec.resources, offer.place.entry, spec.devices)
     uses = {resource: float(fit.count(resource, wanted)) for resource, wanted in requests.items()}
     node_type, processor = offer.candidate.kind
-    return Option(node_type, processor, model.spec.replicas, {**uses, **beside}, offer.total / unit)
+    return Option(node_type, processor, model.replicas, {**uses, **beside}, offer.total / unit)
 
 
 def _pools(nodes: Sequence[NodeView]) -> tuple[NodePool, ...]:

@@ -11,12 +11,14 @@ from typing import Final
 
 from ferryman.api import quantity
 from ferryman.api.inference_model_status import PlacementStatus
-from ferryman.core.manifests import Manifest
+from ferryman.core.manifests import Manifest, condition
 from ferryman.core.placement import fit
 from ferryman.core.snapshot import Snapshot
 
 #: So long after a placement pods that run, too, are taken not to show in the node's utilisation.
 IN_FLIGHT_S: Final = 60.0
+#: So long after a placement, or its growth, all its pods are taken to come into being.
+GRACE_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,16 @@ class Reservation:
 
 
 @dataclass(frozen=True, slots=True)
+class CreatedPods:
+    """What a Deployment reports of its pods."""
+
+    count: int = 0
+    """Those that exist, bound to a node or not."""
+    fails: bool = False
+    """Whether further ones cannot be created: a quota, or an admission controller, forbids it."""
+
+
+@dataclass(frozen=True, slots=True)
 class PodReservations:
     """What the pods of a model, those that are bound to a node, hold there."""
 
@@ -90,8 +102,8 @@ def expected(snapshot: Snapshot, found: PlacementStatus, replicas: int) -> Reser
     """Return where so many replicas of a placed model will be, and what each of them requests."""
     spec = snapshot.model.spec
     entry = snapshot.runtime.processor(found.processor or "") if snapshot.runtime else None
-    requests = {} if entry is None else fit.requested(spec.resources, entry)
-    peers = [node for node in snapshot.nodes if node.node_type == found.node_type]
+    requests = {} if entry is None else fit.requested(spec.resources, entry, spec.devices)
+    peers = [node for node in snapshot.nodes if node.node_type in found.node_types]
     try:
         nodes = fit.spread(peers, requests, replicas, found.preferred_node)
         return Reservation(nodes, amount(requests))
@@ -114,14 +126,36 @@ def of_pods(pods: Iterable[Manifest]) -> PodReservations:
     )
 
 
+def created(deployment: Manifest | None) -> CreatedPods | None:
+    """Return what a Deployment reports: no pods of one that is not there.
+
+    None of one that its controller has not looked at yet: its pods are still to come.
+    """
+    if deployment is None:
+        return CreatedPods()
+    status = deployment.get("status", {})
+    if int(status.get("observedGeneration", 0)) < int(deployment["metadata"].get("generation", 0)):
+        return None
+    fails = condition(deployment, "ReplicaFailure") is not None
+    return CreatedPods(int(status.get("replicas", 0)), fails)
+
+
 def still_to_show(
-    placed: Reservation, pods: PodReservations, since_s: float
+    placed: Reservation,
+    pods: PodReservations,
+    since_s: float,
+    exist: CreatedPods | None = None,
 ) -> Mapping[str, NodeLoad]:
     """Return by node what a placement adds to its pods ``since_s`` seconds after it was decided.
 
     Replicas without a pod reserve; those, and pods that utilisation cannot show yet, are in flight.
+    ``exist`` is None while all replicas are taken to come: later, only those pods are awaited that
+    exist already, and wait for a node. Pods that never come into being keep nobody out.
     """
-    awaited = _awaited(placed, pods.bound)
+    left = sum(placed.nodes.values()) - pods.bound.total()
+    if exist is not None:
+        left = min(left, exist.count - pods.bound.total())
+    awaited = _awaited(placed, pods.bound, left)
     shown_late = pods.bound if since_s < IN_FLIGHT_S else pods.starting
     return {
         node: NodeLoad(placed.one.times(awaited[node]), placed.one.times(count))
@@ -129,9 +163,8 @@ def still_to_show(
     }
 
 
-def _awaited(placed: Reservation, bound: Counter[str]) -> Counter[str]:
+def _awaited(placed: Reservation, bound: Counter[str], left: int) -> Counter[str]:
     """Return by node the replicas that no pod shows; pods may be bound elsewhere than expected."""
-    left = sum(placed.nodes.values()) - bound.total()
     awaited: Counter[str] = Counter()
     for node, count in placed.nodes.items():
         missing = min(left, count - bound[node])

@@ -10,7 +10,7 @@ from typing import Final
 
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import PlacementStatus
-from ferryman.core.placement.unschedulable import has_waited
+from ferryman.core.placement.departures.unschedulable import has_waited
 from ferryman.core.snapshot import Advice, ServingState
 
 #: No event tells that reports stopped coming, or what other models have come to reserve.
@@ -26,13 +26,17 @@ class Compared:
     generation: int
     placement: PlacementStatus
     at_s: float
+    waiting: bool = False
+    """Whether kube-scheduler had no node for a pod of the model."""
 
-    def is_valid(self, model: InferenceModel, epoch: int, now_s: float) -> bool:
+    def is_valid(
+        self, model: InferenceModel, epoch: int, now_s: float, *, waiting: bool = False
+    ) -> bool:
         """Whether the model's placement would come out as it is."""
         if now_s - self.at_s >= COMPARE_AGAIN_S:
             return False
-        now = (epoch, model.metadata.generation, model.status.placement)
-        return (self.epoch, self.generation, self.placement) == now
+        now = (epoch, model.metadata.generation, model.status.placement, waiting)
+        return (self.epoch, self.generation, self.placement, self.waiting) == now
 
 
 def must_compare(

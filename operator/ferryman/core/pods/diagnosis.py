@@ -6,8 +6,10 @@ from typing import Final
 from ferryman.api import names
 from ferryman.api.conditions import Reason
 from ferryman.core.batching.changes import clip
+from ferryman.core.fetching.report import Fetched, Problem, explained, read_report
 from ferryman.core.manifests import Manifest, condition
-from ferryman.core.render.pod import EMPTY_VOLUME, VOLUME_MODEL
+from ferryman.core.render.layout import EMPTY_VOLUME
+from ferryman.core.render.slots import is_model_volume
 
 #: A reason and a message; both are empty when nothing is wrong.
 Finding = tuple[str, str]
@@ -80,13 +82,13 @@ def _foreign(container: Manifest, words: str) -> str:
 
 
 def _image_missing(pod: Manifest) -> Finding | None:
-    model_image = _model_image(pod)
     for container in _containers(pod):
         waiting = _waiting(container)
         if waiting.get("reason") not in _IMAGE_REASONS:
             continue
         words = waiting.get("message") or waiting["reason"]
-        if model_image and model_image in words:
+        model_image = next((image for image in _model_images(pod) if image in words), "")
+        if model_image:
             return Reason.MODEL_SOURCE_NOT_FOUND, (
                 f"the model's image {model_image} cannot be pulled: correct storageUri, or make "
                 f"the image available to the nodes: {words}"
@@ -102,14 +104,14 @@ def _source_missing(pod: Manifest) -> Finding | None:
     """Find a volume that is there but holds no model, or lacks the folder asked for."""
     for container in _containers(pod):
         words = _last_words(container)
-        image = _model_image(pod)
+        images = _model_images(pod)
         if container.get("name") == names.CONTAINER_LAYOUT and EMPTY_VOLUME in words:
-            also = f", or {_CHECK_IMAGE_VOLUMES}" if image else ""
+            also = f", or {_CHECK_IMAGE_VOLUMES}" if images else ""
             return Reason.MODEL_SOURCE_NOT_FOUND, f"{words}{also}"
         waiting = _waiting(container)
-        if image and _NO_IMAGE_VOLUMES in waiting.get("message", ""):
+        if images and _NO_IMAGE_VOLUMES in waiting.get("message", ""):
             return Reason.MODEL_SOURCE_NOT_FOUND, (
-                f"the model's image {image} was not mounted: {_CHECK_IMAGE_VOLUMES}: "
+                f"the model's image {' or '.join(images)} was not mounted: {_CHECK_IMAGE_VOLUMES}: "
                 f"{waiting['message']}"
             )
         if "subPath" in waiting.get("message", ""):
@@ -161,9 +163,27 @@ def _without_node(pod: Manifest) -> Finding | None:
     )
 
 
+def _not_fetched(pod: Manifest) -> Finding | None:
+    """Find what the fetching container says: it knows best, where its words are known ones."""
+    container = next(
+        (each for each in _containers(pod) if each.get("name") == names.CONTAINER_FETCH), {}
+    )
+    if container.get("ready") or not _ended_badly(container):
+        return None
+    end = _last_end(container)
+    if end.get("reason") == "OOMKilled":
+        words = "fetching the model's files took more memory than its container has"
+        return explained(Problem.TOO_LARGE, words)
+    report = read_report(str(end.get("message") or ""))
+    if report is None or report.problem is None:
+        return None
+    return explained(report.problem, report.detail)
+
+
 _POD_RULES: Final[tuple[Callable[[Manifest], Finding | None], ...]] = (
     _without_node,
     _image_missing,
+    _not_fetched,
     _source_missing,
     _failing,
 )
@@ -207,8 +227,28 @@ def _last_words(container: Manifest) -> str:
     return words or code
 
 
-def _model_image(pod: Manifest) -> str:
-    for volume in pod.get("spec", {}).get("volumes", ()):
-        if volume.get("name") == VOLUME_MODEL:
-            return str(volume.get("image", {}).get("reference", ""))
-    return ""
+def _model_images(pod: Manifest) -> list[str]:
+    """Return the images with models, the longest first: one's name may begin like another's."""
+    volumes = pod.get("spec", {}).get("volumes", ())
+    found = [
+        str(volume.get("image", {}).get("reference", ""))
+        for volume in volumes
+        if is_model_volume(volume.get("name", ""))
+    ]
+    return sorted({image for image in found if image}, key=len, reverse=True)
+
+
+def fetched(pods: Sequence[Manifest], folder: str) -> tuple[Fetched, ...]:
+    """Return what pods fetched for one of their models, each once: more where it changed between.
+
+    Of pods that were changed to fetch something else the old ones are among them.
+    """
+    found: dict[Fetched, None] = {}
+    for pod in pods:
+        for container in _containers(pod):
+            if container.get("name") != names.CONTAINER_FETCH or _ended_badly(container):
+                continue
+            report = read_report(str(_last_end(container).get("message") or ""))
+            each = report.fetched if report else ()
+            found |= dict.fromkeys(one for one in each if one.into == folder)
+    return tuple(sorted(found, key=lambda one: (one.digest, one.revision)))

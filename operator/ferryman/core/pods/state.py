@@ -1,15 +1,18 @@
 """What serves a model, read from its Deployment, its pods and what their Tritons said."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
 from ferryman.api import names
 from ferryman.api.batching import Batching
 from ferryman.api.conditions import Reason
+from ferryman.api.model_fetch import SourceStatus
 from ferryman.api.statistics import ServerModel
 from ferryman.core.manifests import Manifest, condition
-from ferryman.core.pods.diagnosis import diagnose, unscheduled
+from ferryman.core.pods.diagnosis import diagnose, fetched, unscheduled
 from ferryman.core.render import ANNOTATION_CONFIG_HASH
+from ferryman.core.render.slots import SOLE, Slot
 from ferryman.core.snapshot import LiveCapView, PodView, ServingState
 from ferryman.core.triton.live_cap import bound_in_force
 
@@ -20,8 +23,9 @@ def serving_state(
     deployment: Manifest | None,
     pods: Sequence[Manifest],
     server_models: Mapping[str, ServerModel],
+    slot: Slot = SOLE,
 ) -> ServingState:
-    """Return what currently serves the model.
+    """Return what currently serves the model, which may be one of several on its servers.
 
     ``server_models`` maps the names of the pods whose Triton answered to what it said. Pods
     that end or have ended serve nobody and are left out.
@@ -38,9 +42,23 @@ def serving_state(
         batchable=all(answer.batchable for answer in answers),
         variable_inputs=any(answer.variable_inputs for answer in answers),
         shape_tensors=any(answer.shape_tensors for answer in answers),
-        pods=tuple(_view(pod, server_models.get(_name(pod))) for pod in living),
+        source=_source(living, slot),
+        pods=tuple(_view(pod, server_models.get(_name(pod)), slot) for pod in living),
         **_rollout(deployment),
     )
+
+
+#: Of those that serve: more digests than this say no more than that there are many.
+_MOST: Final = 8
+
+
+def _source(pods: Sequence[Manifest], slot: Slot) -> SourceStatus | None:
+    found = fetched(pods, slot.path)
+    if not found:
+        return None
+    digests = sorted({one.digest for one in found})
+    revisions = sorted({one.revision for one in found if one.revision})
+    return SourceStatus(digests=tuple(digests[:_MOST]), revisions=tuple(revisions[:_MOST]))
 
 
 def _lives(pod: Manifest) -> bool:
@@ -56,16 +74,20 @@ def _unscheduled_since(pod: Manifest) -> str | None:
     return (unscheduled(pod) or {}).get("lastTransitionTime")
 
 
-def _view(pod: Manifest, answer: ServerModel | None) -> PodView:
+def _view(pod: Manifest, answer: ServerModel | None, slot: Slot) -> PodView:
     status = pod.get("status", {})
-    takes_live_cap = _takes_live_cap(pod)
+    takes_live_cap = _takes_live_cap(pod, slot)
     live_cap = _live_cap(answer) if takes_live_cap else None
     return PodView(
         name=_name(pod),
         ip=status.get("podIP", ""),
         node=pod.get("spec", {}).get("nodeName", ""),
         ready=condition(pod, "Ready") is not None,
-        batching=_in_force(pod, live_cap) if live_cap else answer.batching if answer else None,
+        batching=_in_force(pod, live_cap, slot)
+        if live_cap
+        else answer.batching
+        if answer
+        else None,
         instances_known=answer.instances_known if answer else True,
         config_hash=_annotations(pod).get(ANNOTATION_CONFIG_HASH, ""),
         takes_live_cap=takes_live_cap,
@@ -83,10 +105,10 @@ def _live_cap(answer: ServerModel | None) -> LiveCapView | None:
     return LiveCapView(loaded=answer.batching, largest=answer.largest_batch_size)
 
 
-def _in_force(pod: Manifest, live_cap: LiveCapView) -> Batching:
+def _in_force(pod: Manifest, live_cap: LiveCapView, slot: Slot) -> Batching:
     """Return what was loaded, with the bound that the pod's annotation states."""
     loaded = live_cap.loaded
-    text = _annotations(pod).get(names.ANNOTATION_MAX_BATCH_SIZE)
+    text = _annotations(pod).get(slot.cap_annotation)
     bound = bound_in_force(text, loaded.max_batch_size, live_cap.largest)
     return loaded.with_(max_batch_size=bound).canonical()
 
@@ -95,9 +117,11 @@ def _annotations(pod: Manifest) -> Mapping[str, str]:
     return pod["metadata"].get("annotations") or {}
 
 
-def _takes_live_cap(pod: Manifest) -> bool:
+def _takes_live_cap(pod: Manifest, slot: Slot) -> bool:
     volumes = pod.get("spec", {}).get("volumes") or ()
-    return any(volume.get("name") == names.VOLUME_LIVE_CAP for volume in volumes)
+    ours = (each for each in volumes if each.get("name") == names.VOLUME_LIVE_CAP)
+    items = (each.get("downwardAPI", {}).get("items", ()) for each in ours)
+    return any(item["path"] == slot.cap_path for item in chain.from_iterable(items))
 
 
 def _rollout(deployment: Manifest | None) -> dict[str, Any]:

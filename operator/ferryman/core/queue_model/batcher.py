@@ -34,6 +34,10 @@ class Batcher:
     batching: Batching
     service_s: tuple[float, ...]
     """tau(b) of b = 1, 2, …, at least up to the bound."""
+    parallelism: float = inf
+    """So many batches run at once without slowing each other down (instances.py)."""
+    variable_inputs: bool = False
+    """Whether an input has a variable dimension besides the batch: every arrival wakes Triton."""
 
     def __post_init__(self) -> None:
         bound = self.batching.max_batch_size
@@ -61,6 +65,11 @@ class Batcher:
         return (self.batching.default_timeout_microseconds or inf) / _US_PER_S
 
     @property
+    def shares(self) -> bool:
+        """Whether batches that run at once slow each other down."""
+        return self.parallelism < inf
+
+    @property
     def has_queue_policy(self) -> bool:
         """Whether requests can be rejected."""
         batching = self.batching
@@ -79,6 +88,19 @@ class Formed:
     """So many requests must wait beside them before an arrival wakes the batcher."""
     looks_s: float = inf
     """When it wakes by itself."""
+    seen: int = 0
+    """The first request that had not arrived when it last looked."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunningBatch:
+    """A batch that shares a processor with others: when it ends is not known yet."""
+
+    start_s: float
+    requests: Integers
+    left_s: float
+    """What is left of it as of ``seen_s``, were it alone."""
+    seen_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +119,8 @@ class State:
     """Under a queue policy: the requests before ``head`` that wait, ascending."""
     formed: Formed | None = None
     """With preferred sizes: what is formed; None before the batcher first looks."""
+    running: tuple[RunningBatch, ...] = ()
+    """Where instances share a processor: the batches that run."""
 
     def with_instances(self, instances: int, now_s: float) -> "State":
         """Return the state with another number of instances, and forget which batches are formed.
@@ -106,7 +130,14 @@ class State:
         """
         added = (now_s,) * (instances - len(self.free_s))
         free_s = tuple(sorted((*self.free_s, *added)))[-instances:]
-        return State(self.head, free_s, turned_s=now_s, held=self.held)
+        return State(self.head, free_s, turned_s=now_s, held=self.held, running=self.running)
+
+    def undisturbed(self, instances: int) -> "State":
+        """Return the state in which nothing begins before all is over that is known to end.
+
+        Where instances share a processor, that is slowed by nothing any more.
+        """
+        return State(self.head, (max(self.free_s),) * max(instances, len(self.free_s)))
 
 
 def idle(instances: int) -> State:
@@ -122,6 +153,8 @@ class Span:
     stop: int
     """The first request that does not take part."""
     until_s: float
+    noise: Sequence[float]
+    """For each request: how much longer than usual a batch takes that begins with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,20 +177,18 @@ class Batches:
     @classmethod
     def of(
         cls,
-        batcher: Batcher,
-        starts_s: list[float],
-        sizes: list[int],
+        starts_s: Floats,
+        ends_s: Floats,
+        sizes: Integers,
         requests: Integers,
         rejected: Iterable[tuple[int, float]] = (),
     ) -> "Batches":
-        """Return batches that began at these moments."""
-        service_s = np.array((0.0, *batcher.service_s))
-        began, counts = np.array(starts_s, dtype=np.float64), np.array(sizes, dtype=np.int64)
+        """Return batches, and who was rejected when."""
         turned_away = list(rejected)
         return cls(
-            starts_s=began,
-            ends_s=began + service_s[counts],
-            sizes=counts,
+            starts_s=starts_s,
+            ends_s=ends_s,
+            sizes=sizes,
             requests=requests,
             rejected=np.array([number for number, _ in turned_away], dtype=np.int64),
             rejected_s=np.array([at_s for _, at_s in turned_away], dtype=np.float64),

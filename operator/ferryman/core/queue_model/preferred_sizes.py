@@ -6,17 +6,20 @@ would expect: without delay a payload that has grown to a preferred size never g
 larger one, and with a delay one that has reached the largest may grow beyond it. So what
 ``DynamicBatchScheduler::GetDynamicBatch`` does is followed step by step, for each time that the
 batcher wakes: when an instance takes a payload, when as many requests wait as it wants, and when
-the delay of the oldest is over.
+the delay of the oldest is over. If an input has a variable dimension besides the batch, every
+arrival wakes it (``enforce_equal_shape_tensors_`` in ``Enqueue``), so that a batch that is formed
+grows until an instance takes it; with a delay this rule then serves without preferred sizes, too.
 """
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
-from heapq import heapify, heapreplace
 from math import inf
 
 import numpy as np
 
+from ferryman.core.queue_model import instances
 from ferryman.core.queue_model.batcher import Batcher, Batches, Formed, Span, State
+from ferryman.core.queue_model.instances import Apart, Sharing
 
 
 def preferring(batcher: Batcher, span: Span, state: State) -> tuple[State, Batches]:
@@ -25,17 +28,20 @@ def preferring(batcher: Batcher, span: Span, state: State) -> tuple[State, Batch
     if formed is None:
         looks_s = max(state.turned_s, *span.arrivals_s[state.head : state.head + 1])
         formed = Formed(looks_s=looks_s)
-    free = list(state.free_s)
-    heapify(free)
-    thread = _Thread(batcher, span, free, state.head, list(formed.sizes))
+    occupied = instances.of(batcher, span, state)
+    free = occupied.free
+    thread = _Thread(batcher, span, occupied, state.head, list(formed.sizes))
     thread.is_open, thread.wanted, thread.looks_s = formed.is_open, formed.wanted, formed.looks_s
+    thread.seen = formed.seen
     while (now_s := thread.next_s()) < span.until_s:
         while thread.formed and free[0] <= now_s:
             thread.take(now_s)
         thread.look(now_s)
-    batches = Batches.of(batcher, thread.starts, thread.sizes, np.arange(state.head, thread.head))
-    formed = Formed(tuple(thread.formed), thread.is_open, thread.wanted, thread.looks_s)
-    return State(thread.head, tuple(sorted(free)), formed=formed), batches
+    batches = occupied.ended(thread.sizes, np.arange(state.head, thread.head))
+    formed = Formed(
+        tuple(thread.formed), thread.is_open, thread.wanted, thread.looks_s, thread.seen
+    )
+    return State(thread.head, tuple(sorted(free)), formed=formed, running=occupied.running), batches
 
 
 @dataclass(slots=True)
@@ -44,8 +50,7 @@ class _Thread:
 
     batcher: Batcher
     span: Span
-    free: list[float]
-    """When instances are idle, as a heap."""
+    occupied: Apart | Sharing
     head: int
     """The first request that has not begun."""
     formed: list[int]
@@ -55,23 +60,29 @@ class _Thread:
     preferred: tuple[int, ...] = field(init=False)
     """0 and the preferred sizes, ascending."""
     delay_s: float = field(init=False)
+    free: list[float] = field(init=False)
+    """When instances are idle, as a heap."""
     is_open: bool = False
     """Whether others may join the last of these payloads."""
     wanted: int = 0
     """So many requests must wait before an arrival wakes the batcher."""
     looks_s: float = inf
     """When it wakes by itself."""
-    starts: list[float] = field(default_factory=list)
+    seen: int = 0
+    """The first request that had not arrived when it last looked."""
     sizes: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.waits = self.head + sum(self.formed)
         self.preferred = (0, *self.batcher.preferred)
         self.delay_s = self.batcher.delay_s
+        self.free = self.occupied.free
 
     def next_s(self) -> float:
         """Return when the batcher wakes next."""
         last = self.waits + max(self.wanted, 1) - 1
+        if self.batcher.variable_inputs:
+            last = max(self.waits, self.seen)
         heard = self._has_slot() and last < self.span.stop
         arrives_s = self.span.arrivals_s[last] if heard else inf
         return min(arrives_s, self.looks_s, self.free[0] if self.formed else inf)
@@ -89,8 +100,9 @@ class _Thread:
             size += self.formed.pop(0)
         if not self.formed:
             self._close()
-        heapreplace(self.free, now_s + self.batcher.service_s[size - 1])
-        self.starts.append(now_s)
+        takes_s = self.batcher.service_s[size - 1] * self.span.noise[self.head]
+        self.occupied.starts.append(now_s)
+        self.occupied.occupy(self.free, now_s + takes_s)
         self.sizes.append(size)
         self.head += size
 
@@ -98,6 +110,9 @@ class _Thread:
         """Form payloads of those who wait (``DynamicBatchScheduler::BatcherThread``)."""
         bound = self.batcher.batching.max_batch_size
         self.looks_s = inf
+        if self.batcher.variable_inputs:
+            arrivals_s, begin = self.span.arrivals_s, max(self.waits, self.seen)
+            self.seen = bisect_right(arrivals_s, now_s, begin, self.span.stop)
         while self._has_slot():
             last = min(self.waits + bound + 1, self.span.stop)
             waiting = bisect_right(self.span.arrivals_s, now_s, self.waits, last) - self.waits

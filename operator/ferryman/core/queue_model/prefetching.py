@@ -18,11 +18,11 @@ bound (``InstanceQueue::Dequeue``).
 
 from bisect import bisect_right
 from dataclasses import dataclass
-from heapq import heapify, heapreplace
 from math import inf
 
 import numpy as np
 
+from ferryman.core.queue_model import instances
 from ferryman.core.queue_model.batcher import Batcher, Batches, Span, State
 
 
@@ -34,9 +34,10 @@ def prefetching(batcher: Batcher, span: Span, state: State) -> tuple[State, Batc
     arrivals, stop, until = span.arrivals_s, span.stop, span.until_s
     bound, service = batcher.batching.max_batch_size, (0.0, *batcher.service_s)
     delay, slots = batcher.delay_s, 2 * len(state.free_s)
-    free, head, turned = list(state.free_s), state.head, state.turned_s
-    heapify(free)
-    starts = [*(-inf,) * (slots - len(state.recent_s)), *state.recent_s]
+    before = (*(-inf,) * (slots - len(state.recent_s)), *state.recent_s)
+    occupied = instances.of(batcher, span, state, before=before)
+    free, starts, occupy = occupied.free, occupied.starts, occupied.occupy
+    head, turned, noise = state.head, state.turned_s, span.noise
     sizes: list[int] = []
     while head < stop:
         looks = max(arrivals[head], turned, starts[-slots])
@@ -55,12 +56,13 @@ def prefetching(batcher: Batcher, span: Span, state: State) -> tuple[State, Batc
             payload = _Payload(batcher, span, head, end, wanted)
             turned = payload.grow(starts[bisect_right(starts, formed) :], start)
             end = payload.end
-        heapreplace(free, start + service[end - head])
         starts.append(start)
+        occupy(free, start + service[end - head] * noise[head])
         sizes.append(end - head)
         head = end
-    batches = Batches.of(batcher, starts[slots:], sizes, np.arange(state.head, head))
-    return State(head, tuple(sorted(free)), turned, tuple(starts[-slots:])), batches
+    batches = occupied.ended(sizes, np.arange(state.head, head))
+    recent_s = tuple(starts[-slots:])
+    return State(head, tuple(sorted(free)), turned, recent_s, running=occupied.running), batches
 
 
 @dataclass(slots=True)

@@ -18,11 +18,11 @@ out until its batch begins, with delay 0 and with a delay alike.
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
-from heapq import heapify, heapreplace
 from math import inf
 
 import numpy as np
 
+from ferryman.core.queue_model import instances
 from ferryman.core.queue_model.batcher import Batcher, Batches, Span, State
 
 
@@ -90,10 +90,9 @@ def rejecting(batcher: Batcher, span: Span, state: State) -> tuple[State, Batche
     """Begin batches under a queue policy: one pass for each time that the batcher looks."""
     until, looks, turned = span.until_s, state.turned_s, state.turned_s
     service, sizes_of = (0.0, *batcher.service_s), _sizes(batcher)
-    bound, free = batcher.batching.max_batch_size, list(state.free_s)
-    heapify(free)
+    bound, occupied = batcher.batching.max_batch_size, instances.of(batcher, span, state)
+    free = occupied.free
     queue = _Queue(batcher, span, state.head, list(state.held))
-    starts: list[float] = []
     sizes: list[int] = []
     while (looks := max(looks, free[0], queue.oldest_s)) < until:
         turned = looks
@@ -106,17 +105,19 @@ def rejecting(batcher: Batcher, span: Span, state: State) -> tuple[State, Batche
         if not size:
             looks = queue.next_look_s()
             continue
+        occupied.starts.append(looks)
+        occupied.occupy(free, looks + service[size] * span.noise[queue.line[queue.first]])
         queue.begin(size)
-        heapreplace(free, looks + service[size])
-        starts.append(looks)
         sizes.append(size)
     if until < inf:
         turned = until
         queue.admit(bisect_left(span.arrivals_s, until, queue.coming, span.stop))
     requests = np.array(queue.begun, dtype=np.int64)
-    batches = Batches.of(batcher, starts, sizes, requests, queue.rejected)
+    batches = occupied.ended(sizes, requests, queue.rejected)
     held = tuple(queue.line[queue.first :])
-    return State(queue.coming, tuple(sorted(free)), turned, held=held), batches
+    return State(
+        queue.coming, tuple(sorted(free)), turned, held=held, running=occupied.running
+    ), batches
 
 
 def _sizes(batcher: Batcher) -> tuple[list[int], list[int]]:

@@ -63,12 +63,28 @@ class Drift(ApiType):
     """Of the curve itself, whatever the factor was before."""
 
 
+class Tenancy(ApiType):
+    """A time during which somebody else uses the processor, and every batch takes longer."""
+
+    from_seconds: Annotated[int, Field(ge=0, le=10_000_000)]
+    """From the start of the run; batches that have begun are not affected."""
+    until_seconds: Annotated[int, Field(ge=1, le=10_000_000)]
+    factor: Annotated[float, Field(gt=0, le=100)]
+    """Of what the batch would take otherwise, drift included."""
+
+
 class ServiceTime(ApiType):
     """How long one instance takes for a batch: knots with straight lines between, or a formula."""
 
     knots: Annotated[tuple[Knot, ...], Field(max_length=4096)] | None = None
     coefficients: Coefficients | None = None
     drift: Annotated[tuple[Drift, ...], Field(max_length=100)] = ()
+    tenant: Annotated[tuple[Tenancy, ...], Field(max_length=100)] = ()
+    """When somebody else uses the processor, too."""
+    noise: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Single batches take the curve times a lognormal factor of mean 1; this is its sigma."""
+    parallelism: Annotated[float, Field(ge=1, le=1_024)] | None = None
+    """So many batches run at once without slowing each other down; None: any number of them."""
 
     @model_validator(mode="after")
     def _is_a_curve(self) -> Self:
@@ -76,7 +92,23 @@ class ServiceTime(ApiType):
         moments = [drift.at_seconds for drift in self.drift]
         if any(left >= right for left, right in pairwise(moments)):
             raise ValueError("drift must ascend in atSeconds")
+        if any(each.until_seconds <= each.from_seconds for each in self.tenant):
+            raise ValueError("tenant: untilSeconds must be more than fromSeconds")
+        if any(one.until_seconds > next_.from_seconds for one, next_ in pairwise(self.tenant)):
+            raise ValueError("tenant must ascend in fromSeconds, and its times must not overlap")
         return self
+
+    @property
+    def factors(self) -> dict[int, float]:
+        """From when on batches take which factor of the curve; ascending moments in seconds."""
+        turns = {drift.at_seconds for drift in self.drift}
+        turns |= {at for each in self.tenant for at in (each.from_seconds, each.until_seconds)}
+        return {at_s: self._factor(at_s) for at_s in sorted(turns)}
+
+    def _factor(self, at_s: int) -> float:
+        drifts = [drift.factor for drift in self.drift if drift.at_seconds <= at_s]
+        shared = [t.factor for t in self.tenant if t.from_seconds <= at_s < t.until_seconds]
+        return (drifts or [1.0])[-1] * (shared or [1.0])[0]
 
     @property
     def largest(self) -> float:

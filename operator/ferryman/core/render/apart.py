@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ferryman.api import names
-from ferryman.api.scheduling import Toleration
+from ferryman.api.pods.scheduling import Toleration
 from ferryman.core.manifests import Manifest
 
 #: Taint -> how long pods stay. Of a node that is unreachable nothing was heard for the whole grace
@@ -30,30 +30,38 @@ def tolerations(stated: Sequence[Toleration]) -> tuple[Toleration, ...]:
     return (*stated, *added)
 
 
-def spread(selector: Mapping[str, str]) -> Manifest:
-    """Return the constraint that replicas go to different nodes of the type, where there are."""
+def over(further_node_types: Sequence[str]) -> tuple[str, ...]:
+    """Return the labels over whose values replicas are kept apart."""
+    return (*([names.LABEL_NODE_TYPE] if further_node_types else []), names.LABEL_HOSTNAME)
+
+
+def spread(selector: Mapping[str, str], key: str) -> Manifest:
+    """Return the constraint that replicas go to nodes that differ in a label, where there are."""
     return {
         "maxSkew": 1,
-        "topologyKey": names.LABEL_HOSTNAME,
+        "topologyKey": key,
         "whenUnsatisfiable": "ScheduleAnyway",
         "labelSelector": {"matchLabels": dict(selector)},
         **_OF_ONE_ROLLOUT,
     }
 
 
-def anti_affinity(selector: Mapping[str, str]) -> Manifest:
+def anti_affinity(selector: Mapping[str, str], keys: Sequence[str]) -> Manifest:
     """Return the same once more, as a preference.
 
     kube-scheduler weighs the preferred node as much as the constraint, so that one of them alone
     would leave it to chance whether the second replica joins the first there.
     """
-    term: dict[str, Any] = {
-        "topologyKey": names.LABEL_HOSTNAME,
+    weighted = [{"weight": 100, "podAffinityTerm": _term(selector, key)} for key in keys]
+    return {"preferredDuringSchedulingIgnoredDuringExecution": weighted}
+
+
+def _term(selector: Mapping[str, str], key: str) -> dict[str, Any]:
+    return {
+        "topologyKey": key,
         "labelSelector": {"matchLabels": dict(selector)},
         **_OF_ONE_ROLLOUT,
     }
-    weighted = [{"weight": 100, "podAffinityTerm": term}]
-    return {"preferredDuringSchedulingIgnoredDuringExecution": weighted}
 
 
 #: The pods that a rollout replaces do not count: they would push new ones together elsewhere.

@@ -35,6 +35,8 @@ BEFORE_EXIT_S: Final = 2
 EXIT_TIMEOUT_S: Final = 20
 #: Before the kubelet kills.
 KILL_SLACK_S: Final = 6
+#: Of the volume of flag and library.
+DRAIN_LIMIT: Final = "16Mi"
 #: What preStop and the container's own start say to the library, in POSIX sh. A container that
 #: starts anew in its pod finds the flag of its end before.
 RAISE_FLAG: Final = f"true > {names.DRAIN_FLAG}"
@@ -126,7 +128,10 @@ def _with_library(spec: Manifest, drain: RuntimeDrain, library: str, found: Endi
         **spec,
         "initContainers": [*spec["initContainers"], *copying],
         "containers": [started],
-        "volumes": [*spec["volumes"], {"name": names.VOLUME_DRAIN, "emptyDir": {}}],
+        "volumes": [
+            *spec["volumes"],
+            {"name": names.VOLUME_DRAIN, "emptyDir": {"sizeLimit": DRAIN_LIMIT}},
+        ],
     }
 
 

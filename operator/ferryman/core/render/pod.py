@@ -5,110 +5,93 @@ to the read-only model volume, ``config.pbtxt`` is a copy. So the model's files 
 written, and a pod that restarts comes up with the configuration that was decided last.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ferryman.api import names
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import ResourceRequirements
 from ferryman.api.inference_runtime import RuntimeProcessor
-from ferryman.api.pod_settings import PodSecurity
-from ferryman.api.scheduling import Toleration
+from ferryman.api.model_fetch import FetchSpec
+from ferryman.api.pods.pod_settings import PodSecurity
+from ferryman.api.pods.scheduling import Toleration
 from ferryman.core.errors import RejectedError
+from ferryman.core.fetching.task import is_fetched
 from ferryman.core.manifests import Manifest
+from ferryman.core.render.layout import CONFIG_ENV, MODEL_ENV, layout_script, suffix
+from ferryman.core.render.slots import ServedModel, Slot
 
 #: tritonserver answers only once the model is loaded: large models may take an hour.
 STARTUP_PERIOD_S: Final = 2
 STARTUP_FAILURES: Final = 1800
-VOLUME_MODEL: Final = "model"
+#: The kubelet evicts a pod that writes more than this to its node's disk. The repository holds
+#: links, a configuration and a library; /tmp may hold a Python environment, packed for a model.
+REPOSITORY_LIMIT: Final = "64Mi"
+TMP_LIMIT: Final = "16Gi"
 VOLUME_CONFIG: Final = "config"
+_CONFIG_MOUNT: Final[Manifest] = {
+    "name": VOLUME_CONFIG,
+    "mountPath": names.PATH_CONFIG,
+    "readOnly": True,
+}
 CONTROL_KEY_ENTRY: Final = "key"
-#: What the layout container says of a volume without files; ``serving.diagnose`` looks for it.
-EMPTY_VOLUME: Final = "the model volume is empty"
-#: What it says of a library that Triton would take in place of the live cap's.
-OWN_STRATEGY: Final = f"the model volume has a {names.STRATEGY_LIBRARY} of its own"
-#: Set in the layout container of pods that get a live cap.
-LIVE_CAP_ENV: Final = "FERRYMAN_LIVE_CAP"
-_CONFIG_ENV: Final = "FERRYMAN_CONFIG"
-_MODEL_ENV: Final = "FERRYMAN_MODEL"
-_USER_ID: Final = 1000
-
-#: POSIX sh. Version folders are those that Triton accepts: a number not starting with 0.
-LAYOUT_SCRIPT: Final = f"""\
+#: Triton listens on IPv4 alone unless told otherwise. Its HTTP server (which names the family in
+#: libevhtp's way), and with it the metrics, then listen on IPv6 alone.
+ON_IPV6: Final = ("--http-address=ipv6:::", "--grpc-address=[::]")
+#: POSIX sh. Only gRPC takes the key: over HTTP, what is restricted opens to one that nobody has.
+#: The pod's specification holds neither, and the server's children see no variable of it. Triton
+#: takes its locks as arguments alone, so that the key is in those of its process.
+LOCK_SCRIPT: Final = f"""\
 set -eu
-target={names.PATH_REPOSITORY}/${_MODEL_ENV}
-into=$target/1
-found=
-for path in {names.PATH_MODEL}/*; do
-  case ${{path##*/}} in
-    '*' | lost+found | {names.CONFIG_FILE}) ;;
-    0* | *[!0-9]*) found=1 ;;
-    *) found=1; if [ -d "$path" ]; then into=$target; fi ;;
-  esac
-done
-if [ -z "$found" ]; then
-  echo "{EMPTY_VOLUME}: put the model's files, or numbered version folders, at its top" >&2
-  exit 1
-fi
-rm -rf "$target"
-mkdir -p "$into"
-for path in {names.PATH_MODEL}/*; do
-  case ${{path##*/}} in
-    lost+found | {names.CONFIG_FILE}) ;;
-    *) ln -s "$path" "$into/" ;;
-  esac
-done
-if [ -n "${{{LIVE_CAP_ENV}:-}}" ]; then
-  for path in "$target/{names.STRATEGY_LIBRARY}" "$target"/*/{names.STRATEGY_LIBRARY}; do
-    if [ -e "$path" ]; then
-      echo "{OWN_STRATEGY}: state {names.PARAMETER_STRATEGY} in spec.model.config, or remove it" >&2
-      exit 1
-    fi
-  done
-fi
-if [ -n "${{{_CONFIG_ENV}:-}}" ]; then
-  printf '%s' "${_CONFIG_ENV}" > "$target/{names.CONFIG_FILE}"
-else
-  cp {names.PATH_CONFIG}/{names.CONFIG_FILE} "$target/{names.CONFIG_FILE}"
-fi
+read -r nobodys < /proc/sys/kernel/random/uuid
+key=${{{names.CONTROL_KEY_ENV}:?}}
+unset {names.CONTROL_KEY_ENV}
+lock={names.RESTRICTED_APIS}:{names.CONTROL_KEY_NAME}
+exec "$0" "$@" "--http-restricted-api=$lock=$nobodys" "--grpc-restricted-protocol=$lock=$key"
 """
+_SERVER: Final = "tritonserver"
+_LOCKED: Final = ("/bin/sh", "-c", LOCK_SCRIPT)
+_USER_ID: Final = 1000
 
 
 def triton_container(
-    model_name: str,
+    models: Sequence[ServedModel],
     entry: RuntimeProcessor,
     *,
-    storage_uri: str,
     resources: ResourceRequirements | None = None,
+    devices: int | None = None,
     pull_policy: str = "IfNotPresent",
     control_secret: str | None = None,
+    ipv6: bool = False,
 ) -> Manifest:
-    """Return the container that serves one model.
+    """Return the container that serves models, of which the last is what clients ask.
 
     With ``control_secret`` (the name of a Secret) the APIs that change the server answer only
-    to holders of its key. ``resources`` replace the runtime's own.
+    to holders of its key. ``resources`` replace the runtime's own. With ``ipv6`` the server listens
+    on the pod's IPv6 addresses instead of those of IPv4.
     """
     return {
         "name": names.CONTAINER_TRITON,
         "image": entry.image,
         "imagePullPolicy": pull_policy,
-        "command": ["tritonserver"],
-        "args": [*_arguments(model_name, restricted=control_secret is not None), *entry.args],
+        "command": [*(_LOCKED if control_secret is not None else ()), _SERVER],
+        "args": [*_arguments(models), *(ON_IPV6 if ipv6 else ()), *entry.args],
         "env": [*_control_key(control_secret), *(variable.as_literal() for variable in entry.env)],
         "ports": [
             {"name": "http", "containerPort": names.PORT_HTTP, "protocol": "TCP"},
             {"name": "grpc", "containerPort": names.PORT_GRPC, "protocol": "TCP"},
             {"name": "metrics", "containerPort": names.PORT_METRICS, "protocol": "TCP"},
         ],
-        "resources": resource_block(entry, resources),
+        "resources": resource_block(entry, resources, devices),
         "startupProbe": _probe("/v2/health/live", STARTUP_PERIOD_S, STARTUP_FAILURES),
         "livenessProbe": _probe("/v2/health/live", 10, 6),
-        "readinessProbe": _probe(f"/v2/models/{model_name}/ready", 5, 3),
-        "securityContext": _container_security(),
+        "readinessProbe": _probe(f"/v2/models/{models[-1].name}/ready", 5, 3),
+        "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
             {"name": "repository", "mountPath": names.PATH_REPOSITORY},
-            _model_mount(storage_uri),
+            *_model_mounts(models),
+            *([_CONFIG_MOUNT] if _has_fileless(models) else []),
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  the pod's own emptyDir
             {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108  likewise
         ],
@@ -116,37 +99,40 @@ def triton_container(
 
 
 def layout_container(
-    model_name: str,
+    models: Sequence[ServedModel],
     entry: RuntimeProcessor,
     *,
-    storage_uri: str,
     resources: ResourceRequirements | None = None,
+    devices: int | None = None,
     pull_policy: str = "IfNotPresent",
     inline_config: str | None = None,
 ) -> Manifest:
     """Return the init container that lays the model repository out.
 
-    The configuration is ``inline_config`` where given, otherwise the file in the volume
-    ``config`` (see ``volumes``).
+    The configuration of a single model is ``inline_config`` where given, otherwise they are files
+    in the volume ``config`` (see ``volumes``).
     """
-    env = [{"name": _MODEL_ENV, "value": model_name}]
+    env = [
+        {"name": f"{MODEL_ENV}{suffix(index, models)}", "value": model.name}
+        for index, model in enumerate(models)
+    ]
     mounts = [
         {"name": "repository", "mountPath": names.PATH_REPOSITORY},
-        _model_mount(storage_uri),
+        *_model_mounts(models),
     ]
     if inline_config is None:
-        mounts.append({"name": VOLUME_CONFIG, "mountPath": names.PATH_CONFIG, "readOnly": True})
+        mounts.append(_CONFIG_MOUNT)
     else:
         # Kubernetes expands $(NAME) in values; $$ stands for one dollar.
-        env.append({"name": _CONFIG_ENV, "value": inline_config.replace("$", "$$")})
+        env.append({"name": CONFIG_ENV, "value": inline_config.replace("$", "$$")})
     return {
         "name": names.CONTAINER_LAYOUT,
         "image": entry.image,
         "imagePullPolicy": pull_policy,
-        "command": ["/bin/sh", "-c", LAYOUT_SCRIPT],
+        "command": ["/bin/sh", "-c", layout_script(models)],
         "env": env,
-        "resources": _without_devices(resource_block(entry, resources)),
-        "securityContext": _container_security(),
+        "resources": _without_devices(resource_block(entry, resources, devices)),
+        "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": mounts,
     }
@@ -159,19 +145,27 @@ def tolerations(tolerated: Iterable[Toleration]) -> Manifest:
 
 
 def volumes(
-    storage_uri: str, *, pull_policy: str = "IfNotPresent", config_map: str | None = None
+    models: Sequence[ServedModel],
+    *,
+    pull_policy: str = "IfNotPresent",
+    config_map: str | None = None,
 ) -> list[Manifest]:
     """Return the volumes that both containers mount.
 
-    ``config_map`` names the ConfigMap with ``config.pbtxt``; without it the layout container
+    ``config_map`` names the ConfigMap with the configurations; without it the layout container
     must be given its configuration inline. Raises RejectedError for an unknown storageUri.
     """
     config = [{"name": VOLUME_CONFIG, "configMap": {"name": config_map}}] if config_map else []
     return [
-        {"name": VOLUME_MODEL, **_model_source(storage_uri, pull_policy)},
+        *(
+            {"name": model.slot.volume, **_model_source(model, model.storage_uri, pull_policy)}
+            for model in models
+            if model.storage_uri is not None
+        ),
         *config,
-        {"name": "repository", "emptyDir": {}},
-        {"name": "tmp", "emptyDir": {}},
+        {"name": "repository", "emptyDir": {"sizeLimit": REPOSITORY_LIMIT}},
+        {"name": "tmp", "emptyDir": {"sizeLimit": TMP_LIMIT}},
+        # Counted as the container's memory, and so limited by its limit.
         {"name": "shm", "emptyDir": {"medium": "Memory"}},
     ]
 
@@ -184,13 +178,21 @@ def pod_security(chosen: PodSecurity | None = None) -> Manifest:
     return {**users, **stated.as_security_context(), **ours}
 
 
-def resource_block(entry: RuntimeProcessor, resources: ResourceRequirements | None) -> Manifest:
-    """Return a container's resources: stated ones or the runtime's, and one device if any."""
+def resource_block(
+    entry: RuntimeProcessor, resources: ResourceRequirements | None, devices: int | None = None
+) -> Manifest:
+    """Return a container's resources: stated ones or the runtime's, and one device if any.
+
+    With ``devices`` that is how many, whatever the resources say of them.
+    """
     chosen = resources or entry.resources
-    limits = dict(chosen.limits)
-    if entry.resource_name is not None:
+    requests, limits = dict(chosen.requests), dict(chosen.limits)
+    if entry.resource_name is not None and devices is not None:
+        requests.pop(entry.resource_name, None)  # it follows the limit, and must not differ
+        limits[entry.resource_name] = devices
+    elif entry.resource_name is not None:
         limits.setdefault(entry.resource_name, 1)
-    block = {"requests": dict(chosen.requests), "limits": limits}
+    block = {"requests": requests, "limits": limits}
     return {kind: amounts for kind, amounts in block.items() if amounts}
 
 
@@ -203,15 +205,18 @@ def _without_devices(block: Manifest) -> Manifest:
     return {kind: amounts for kind, amounts in plain.items() if amounts}
 
 
-def _model_source(storage_uri: str, pull_policy: str) -> Manifest:
+def _model_source(model: ServedModel, storage_uri: str, pull_policy: str) -> Manifest:
     scheme, _, rest = storage_uri.partition("://")
+    if is_fetched(storage_uri):
+        return {"emptyDir": {"sizeLimit": str((model.fetch or FetchSpec()).size_limit)}}
     if scheme == "oci" and rest:
         return {"image": {"reference": rest, "pullPolicy": pull_policy}}
     if scheme == "pvc" and rest.partition("/")[0]:
         return {"persistentVolumeClaim": {"claimName": rest.partition("/")[0], "readOnly": True}}
     raise RejectedError(
         Reason.INVALID_SPEC,
-        f"storageUri {storage_uri!r} cannot be served: write oci://IMAGE or pvc://CLAIM/PATH",
+        f"storageUri {storage_uri!r} cannot be served: write oci://IMAGE, "
+        "pvc://CLAIM/PATH, or s3://, gs://, hf:// or https:// and where the files are",
     )
 
 
@@ -221,27 +226,35 @@ def copying(container: Manifest, source: str, target: str, layout: Manifest) -> 
     return {**container, "command": ["cp", source, target], **{key: layout[key] for key in like}}
 
 
-def _model_mount(storage_uri: str) -> Manifest:
-    mount = {"name": VOLUME_MODEL, "mountPath": names.PATH_MODEL, "readOnly": True}
+def _has_fileless(models: Iterable[ServedModel]) -> bool:
+    return any(model.storage_uri is None for model in models)
+
+
+def _model_mounts(models: Iterable[ServedModel]) -> list[Manifest]:
+    return [
+        _model_mount(model.slot, model.storage_uri)
+        for model in models
+        if model.storage_uri is not None
+    ]
+
+
+def _model_mount(slot: Slot, storage_uri: str) -> Manifest:
+    mount = {"name": slot.volume, "mountPath": slot.path, "readOnly": True}
     scheme, _, rest = storage_uri.partition("://")
     path = rest.partition("/")[2].strip("/") if scheme == "pvc" else ""
     return {**mount, "subPath": path} if path else mount
 
 
-def _arguments(model_name: str, *, restricted: bool) -> list[str]:
-    arguments = [
+def _arguments(models: Sequence[ServedModel]) -> list[str]:
+    return [
         f"--model-repository={names.PATH_REPOSITORY}",
         "--model-control-mode=explicit",
-        f"--load-model={model_name}",
+        *(f"--load-model={model.name}" for model in models),
         "--exit-on-error=false",
         "--allow-vertex-ai=false",
         "--allow-sagemaker=false",
         "--metrics-config=summary_latencies=true",
     ]
-    if restricted:
-        lock = f"{names.RESTRICTED_APIS}:{names.CONTROL_KEY_NAME}=$({names.CONTROL_KEY_ENV})"
-        arguments += [f"--http-restricted-api={lock}", f"--grpc-restricted-protocol={lock}"]
-    return arguments
 
 
 def _control_key(secret: str | None) -> list[Manifest]:
@@ -260,7 +273,8 @@ def _probe(path: str, period_s: int, failures: int) -> Manifest:
     }
 
 
-def _container_security() -> Manifest:
+def container_security() -> Manifest:
+    """Return a container's securityContext: no privilege, no capability, nothing to write to."""
     return {
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]},

@@ -6,7 +6,7 @@ object that was stored before it did so must not undo anything.
 
 from collections.abc import Iterable, Mapping
 
-from ferryman.api.pod_settings import EnvironmentVariable, ModelPodSettings, PodSettings
+from ferryman.api.pods.pod_settings import EnvironmentVariable, ModelPodSettings, PodSettings
 from ferryman.core.manifests import Manifest
 
 
@@ -22,6 +22,9 @@ def merged(runtime: PodSettings, model: ModelPodSettings) -> ModelPodSettings:
         service_account_name=model.service_account_name or runtime.service_account_name,
         image_pull_secrets=tuple(secrets.values()),
         priority_class_name=model.priority_class_name or runtime.priority_class_name,
+        host_users=False
+        if False in (runtime.host_users, model.host_users)
+        else runtime.host_users or model.host_users,
         security_context=model.security_context or runtime.security_context,
         env=model.env,
     )
@@ -45,8 +48,9 @@ def identity(settings: PodSettings) -> Manifest:
         "serviceAccountName": settings.service_account_name,
         "imagePullSecrets": secrets,
         "priorityClassName": settings.priority_class_name,
+        "hostUsers": settings.host_users,
     }
-    return {field: value for field, value in found.items() if value}
+    return {field: value for field, value in found.items() if value not in (None, "", [])}
 
 
 def environment(

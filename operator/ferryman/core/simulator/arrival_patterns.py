@@ -47,6 +47,10 @@ class Trace(ApiType):
 
     file: Annotated[str, Field(min_length=1, max_length=4096)]
     """A text file with a number of seconds on each line, beside the scenario's file."""
+    rate_per_second: PositiveRate | None = None
+    """The mean rate to which the gaps are scaled; None: as they were recorded."""
+    skip: Annotated[int, Field(ge=0, le=100_000_000)] = 0
+    """So many gaps are left out at the beginning of the replay; their turn comes at its end."""
 
 
 class Arrivals(ApiType):
@@ -66,11 +70,13 @@ class Arrivals(ApiType):
 
     @property
     def expected_per_second(self) -> float:
-        """At most so many arrive per second in the long run; 0 for a trace, which must say."""
+        """At most so many arrive per second in the long run; 0 for a trace as it was recorded."""
         if self.poisson is not None:
             return self.poisson.rate_per_second
         if self.mmpp is not None:
             return self.mmpp.mean_rate_per_second
+        if self.trace is not None:
+            return self.trace.rate_per_second or 0.0
         return max((step.rate_per_second for step in self.steps or ()), default=0.0)
 
     @property

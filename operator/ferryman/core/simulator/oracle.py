@@ -63,7 +63,7 @@ def candidates(scenario: Scenario, most: int | None = None) -> tuple[Batching, .
     With ``most`` the grid is made coarser until it has no more than so many, or nothing but the
     ends of every range.
     """
-    axes = _axes(scenario.batching.limits)
+    axes = _axes(scenario.batching.sought)
     configurations = _configurations(scenario, axes)
     while most is not None and len(configurations) > most and max(map(len, axes)) > _ENDS:
         axes = _coarser(axes)

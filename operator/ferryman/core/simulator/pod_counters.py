@@ -24,6 +24,7 @@ NOTHING: Final = Statistics(
     queue_ns=0,
     execution_count=0,
     pending=0,
+    answered_by_all=0,
 )
 
 
@@ -49,6 +50,9 @@ class PodCounters:
     _read: Statistics = NOTHING
     _known: list[Batches] = field(default_factory=list)
     """What is not counted yet."""
+    _replaced: list[Batches] = field(default_factory=list)
+    """Likewise of copies that a reload replaced: the page of metrics tells of them, which counts
+    for all copies of a model; the statistics do not, which are those of the latest."""
     _left: int = 0
     """Requests that were answered or rejected by the latest reading."""
     _remembered: deque[_Answered] = field(default_factory=deque)
@@ -57,21 +61,44 @@ class PodCounters:
         """Take in batches that began or will begin, and rejections likewise."""
         self._known.append(batches)
 
-    def read(self, now_s: float, *, arrived: int) -> Statistics:
+    def begin_anew(self) -> None:
+        """Set the statistics to 0 and leave what is known so far out of them: a reload.
+
+        What the page of metrics tells goes on.
+        """
+        self._replaced += self._known
+        self._known = []
+        kept = self._read
+        self._read = replace(
+            NOTHING,
+            now_s=kept.now_s,
+            failure_count=kept.failure_count,
+            rejected_count=kept.rejected_count,
+            answered_by_all=kept.answered_by_all,
+        )
+
+    def read(self, now_s: float, *, arrived: int, running: int = 0) -> Statistics:
         """Return the counters at a moment, of which all is known; ``arrived`` requests have.
 
+        ``running`` is how many are served in batches whose end is not known yet.
         Times must ascend from reading to reading.
         """
         happened, coming = Batches.concatenated(self._known).split(now_s)
-        self._known = [coming]
-        self._left += happened.requests.size + happened.rejected.size
+        others, still_others = Batches.concatenated(self._replaced).split(now_s)
+        self._known, self._replaced = [coming], [still_others]
+        every, to_come = (
+            Batches.concatenated(both) for both in ((others, happened), (still_others, coming))
+        )
+        self._left += every.requests.size + every.rejected.size
+        running += int(to_come.sizes[to_come.starts_s <= now_s].sum())
+        # Triton counts who timed out, but not who found the queue full and was rejected at once.
+        timed_out = int((every.rejected_s > self.arrivals_s[every.rejected]).sum())
+        every, _ = every.up_to(self.working_batch)
+        all_ends_s = np.repeat(every.ends_s, every.sizes)
+        self._remember(_Answered(now_s, all_ends_s, all_ends_s - self.arrivals_s[every.requests]))
         happened, failed = happened.up_to(self.working_batch)
-        running = int(coming.sizes[coming.starts_s <= now_s].sum())
         answered_s = self.arrivals_s[happened.requests]
         ends_s = np.repeat(happened.ends_s, happened.sizes)
-        self._remember(_Answered(now_s, ends_s, ends_s - answered_s))
-        # Triton counts who timed out, but not who found the queue full and was rejected at once.
-        timed_out = int((happened.rejected_s > self.arrivals_s[happened.rejected]).sum())
         self._read = replace(
             self._read,
             now_s=now_s,
@@ -86,6 +113,7 @@ class PodCounters:
             latency_quantiles_us=_Quantiles(now_s - QUANTILE_MEMORY_S, tuple(self._remembered)),
             rejected_count=(self._read.rejected_count or 0) + timed_out,
             pending=arrived - self._left - running,
+            answered_by_all=(self._read.answered_by_all or 0) + all_ends_s.size,
         )
         return self._read
 

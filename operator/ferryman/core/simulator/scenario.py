@@ -13,6 +13,7 @@ from ferryman.api.base import ApiType
 from ferryman.api.batching import MAX_BATCH_SIZE, Actuator, Batching, BatchingSpec
 from ferryman.api.model_source import TritonConfig
 from ferryman.api.objectives import Objectives
+from ferryman.api.scaling import ScalingSpec
 from ferryman.core.batching.limits import start
 from ferryman.core.errors import RejectedError
 from ferryman.core.queue_model.service_curve import ServiceTime
@@ -54,6 +55,8 @@ class Scenario(ApiType):
     arrivals: Arrivals
     objectives: Objectives
     batching: BatchingSpec = BatchingSpec()
+    variable_inputs: bool = False
+    """Whether an input has a variable dimension besides the batch; all requests have the same."""
     config: TritonConfig = Field(default_factory=dict)
     """The model's own Triton configuration: what it states of batching stays."""
     windows: Annotated[int, Field(ge=1, le=10_000)] = 100
@@ -63,6 +66,10 @@ class Scenario(ApiType):
     """Whether pods have the live cap: the bound alone then changes without a reload."""
     replicas: Annotated[int, Field(ge=1, le=MAX_REPLICAS)] = 1
     """Triton pods; requests are dealt out to them at random."""
+    scaling: ScalingSpec | None = None
+    """As in an InferenceModel: replicas is where it begins; None: their number stays."""
+    pod_start_seconds: Annotated[float, Field(ge=0, le=3_600)] = 30.0
+    """How long a pod that is added takes until it serves."""
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
 
     @model_validator(mode="after")
@@ -95,9 +102,14 @@ class Scenario(ApiType):
     @property
     def turns_s(self) -> tuple[float, ...]:
         """The moments within the run at which load or service time change for good."""
-        drifts = (float(drift.at_seconds) for drift in self.service_time.drift)
-        moments = sorted({*self.arrivals.changes_at_s, *drifts})
+        moments = sorted({*self.arrivals.changes_at_s, *map(float, self.service_time.factors)})
         return tuple(moment for moment in moments if moment < self.duration_s)
+
+    @property
+    def parallelism(self) -> float:
+        """How many batches run at once without slowing each other down; infinite: all there are."""
+        most = self.service_time.parallelism or float("inf")
+        return most if most < self.batching.limits.instances.max else float("inf")
 
 
 def _problems(scenario: Scenario) -> Iterator[str]:
@@ -109,6 +121,7 @@ def _problems(scenario: Scenario) -> Iterator[str]:
     if batching.mode == "Fixed" and batching.initial is None:
         yield "batching.initial must be set with mode Fixed"
     yield from _limit_problems(batching)
+    yield from _scaling_problems(scenario)
     if batching.window.min_seconds > batching.window.max_seconds:
         yield "batching.window.minSeconds must not exceed batching.window.maxSeconds"
     most = batching.limits.max_batch_size.max
@@ -141,3 +154,13 @@ def _limit_problems(batching: BatchingSpec) -> Iterator[str]:
             yield f"batching.limits.{field}.min must not exceed batching.limits.{field}.max"
         if field in initial and not allowed.min <= initial[field] <= allowed.max:
             yield f"batching.initial.{field} must lie within batching.limits.{field}"
+
+
+def _scaling_problems(scenario: Scenario) -> Iterator[str]:
+    scaling, batching = scenario.scaling, scenario.batching
+    if scaling is None:
+        return
+    if scaling.min_replicas > scaling.max_replicas:
+        yield "scaling.minReplicas must not exceed scaling.maxReplicas"
+    if (batching.mode, batching.algorithm) != ("Auto", "Guarded"):
+        yield "scaling needs batching.mode Auto with batching.algorithm Guarded"

@@ -9,20 +9,26 @@ time that the operator takes to read and decide, and that a reload sets counters
 that contains it is discarded in any case). No change fails.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import numpy as np
+
 from ferryman.api.batching import Batching
 from ferryman.api.inference_model_status import InferenceModelStatus
+from ferryman.api.scaling import ScalingChange, ScalingSpec
 from ferryman.core.batching.actuators import ACTUATORS, Server
 from ferryman.core.batching.changes import Actuation, record_outcome, record_started
 from ferryman.core.batching.step import Rules, Step, StepContext, step
 from ferryman.core.observation.window import Window, WindowState, observe
 from ferryman.core.queue_model.queueing import Batcher
+from ferryman.core.simulator import loads
 from ferryman.core.simulator.figures import Floats, measure
 from ferryman.core.simulator.pod_log import PodLog
+from ferryman.core.simulator.replicas import ReplicaPods
+from ferryman.core.simulator.rescaling import JudgedWindow, rescaled
 from ferryman.core.simulator.scenario import Scenario
 from ferryman.core.simulator.tuned_run import CapacityShortage, Change, Run, Tuned
 from ferryman.core.snapshot import LiveCapView, ServingState
@@ -33,6 +39,7 @@ from ferryman.core.tuners.protocol import Decision
 
 #: Counters are read this often, as by the operator.
 READING_S: Final = 1
+_NOTHING: Final = np.empty(0, dtype=np.float64)
 #: Simulated time starts here: guardrails compare moments.
 EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -56,25 +63,80 @@ class Standing:
 
 
 def simulate(scenario: Scenario, pods_arrivals_s: Sequence[Floats], tuned: Tuned) -> Run:
-    """Let an algorithm tune the model from beginning to end.
+    """Let an algorithm tune the model from beginning to end, and scale it where that is asked.
 
     Raises ValueError when it wants a bound that the service time curve does not reach.
     """
-    applied = scenario.start if tuned.start is None else scenario.in_effect(tuned.start)
-    batcher = Batcher(applied, _service_s(scenario, 1.0))
-    working = scenario.max_working_batch or float("inf")
+    if scenario.scaling is not None and tuned.algorithm is not None:
+        return _simulate_scaled(scenario, scenario.scaling, pods_arrivals_s, tuned)
+    standing = _standing(scenario, tuned)
     pods = {
-        f"pod-{i}": PodLog(moments, batcher, working) for i, moments in enumerate(pods_arrivals_s)
+        f"pod-{i}": _pod(scenario, standing.applied, 1.0, moments, i)
+        for i, moments in enumerate(pods_arrivals_s)
     }
-    standing = Standing(applied, applied, tuned.state)
-    factors = {drift.at_seconds: drift.factor for drift in scenario.service_time.drift}
+    factors = scenario.service_time.factors
     for now_s in range(0, int(scenario.duration_s) + 1, READING_S):
-        standing = _second(scenario, pods, standing, float(now_s), tuned)
+        standing, _ = _second(scenario, pods, standing, float(now_s), tuned)
         if now_s in factors:
-            for pod in pods.values():
-                pod.run(float(now_s))
-                pod.change_service(_service_s(scenario, factors[now_s]), float(now_s))
-    served = tuple(pod.drain() for pod in pods.values())
+            _change_service(scenario, pods.values(), factors[now_s], now_s)
+    return _run(scenario, standing, tuple(pods.values()))
+
+
+def _simulate_scaled(
+    scenario: Scenario, spec: ScalingSpec, pods_arrivals_s: Sequence[Floats], tuned: Tuned
+) -> Run:
+    """Likewise, with pods that come and go as own scaling decides."""
+    standing, factor, scaled = _standing(scenario, tuned), 1.0, list[ScalingChange]()
+    pods = ReplicaPods(
+        scenario,
+        np.sort(np.concatenate(pods_arrivals_s)),
+        lambda: _pod(scenario, standing.applied, factor),
+    )
+    pods.begin(max(spec.min_replicas, min(scenario.replicas, spec.max_replicas)))
+    for now_s in range(0, int(scenario.duration_s) + 1, READING_S):
+        pods.pass_to(float(now_s))
+        standing, seen = _second(scenario, pods.serving, standing, float(now_s), tuned)
+        if now_s in scenario.service_time.factors:
+            factor = scenario.service_time.factors[now_s]
+            _change_service(scenario, pods.logs, factor, now_s)
+        if seen is not None:
+            history, change = rescaled(spec, standing.history, seen, pods, _moment(now_s))
+            standing = replace(standing, history=history)
+            scaled += () if change is None else (change,)
+            pods.scale(history.desired_replicas, float(now_s))
+    run = _run(scenario, standing, pods.logs)
+    return replace(run, scaled=tuple(scaled), pod_seconds=pods.pod_seconds)
+
+
+def _standing(scenario: Scenario, tuned: Tuned) -> Standing:
+    applied = scenario.start if tuned.start is None else scenario.in_effect(tuned.start)
+    return Standing(applied, applied, tuned.state)
+
+
+def _pod(
+    scenario: Scenario,
+    batching: Batching,
+    factor: float,
+    arrivals_s: Floats = _NOTHING,
+    number: int = 0,
+) -> PodLog:
+    batcher = Batcher(
+        batching, _service_s(scenario, factor), scenario.parallelism, scenario.variable_inputs
+    )
+    working = scenario.max_working_batch or float("inf")
+    return PodLog(arrivals_s, batcher, working, loads.noise(scenario, number, arrivals_s.size))
+
+
+def _change_service(
+    scenario: Scenario, pods: Iterable[PodLog], factor: float, now_s: float
+) -> None:
+    for pod in pods:
+        pod.run(float(now_s))
+        pod.change_service(_service_s(scenario, factor), float(now_s))
+
+
+def _run(scenario: Scenario, standing: Standing, pods: Sequence[PodLog]) -> Run:
+    served = tuple(pod.drain() for pod in pods)
     return Run(
         batching=standing.applied,
         figures=measure(scenario, served),
@@ -82,6 +144,7 @@ def simulate(scenario: Scenario, pods_arrivals_s: Sequence[Floats], tuned: Tuned
         windows=standing.windows,
         shortage=standing.shortage,
         served=served,
+        pod_seconds=len(pods) * scenario.duration_s,
     )
 
 
@@ -95,18 +158,19 @@ def _second(
     standing: Standing,
     now_s: float,
     tuned: Tuned,
-) -> Standing:
+) -> tuple[Standing, JudgedWindow | None]:
     """Let time pass to the next reading, look at the pods, and decide where a window ended."""
     if tuned.algorithm is None:
-        return standing
+        return standing, None
     standing = _carried_out(pods, standing, now_s)
     standing, window = _observed(scenario, pods, standing, now_s)
     if window is None:
-        return standing
+        return standing, None
     word = tuned.algorithm(
         scenario.batching, scenario.objectives, standing.applied, window, standing.tuner
     )
-    return answered(scenario, standing, word, now_s, guarded=tuned.guarded)
+    standing = answered(scenario, standing, word, now_s, guarded=tuned.guarded)
+    return standing, JudgedWindow(window, word)
 
 
 def answered(
@@ -186,10 +250,11 @@ def _step(
 
 
 def _live_cap(scenario: Scenario, standing: Standing) -> LiveCapView | None:
-    """Return the live cap that the pods have: of a model whose inputs have fixed dimensions."""
+    """Return the live cap that the pods have, loaded with what is."""
     if not scenario.live_cap:
         return None
-    found = live_cap.with_batching(scenario.batching, ServingState(), standing.loaded)
+    serving = ServingState(variable_inputs=scenario.variable_inputs)
+    found = live_cap.with_batching(scenario.batching, serving, standing.loaded)
     return (
         LiveCapView(loaded=standing.loaded, largest=found.largest)
         if isinstance(found, LiveCap)

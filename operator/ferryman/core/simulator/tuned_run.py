@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ferryman.api.batching import Actuator, Batching
+from ferryman.api.scaling import ScalingChange
 from ferryman.core.simulator.figures import Figures, Served
 from ferryman.core.tuners.needs import Replicas, Unattainable
 from ferryman.core.tuners.protocol import Algorithm
@@ -50,6 +51,10 @@ class Run:
     shortage: CapacityShortage | None
     served: tuple[Served, ...] = field(compare=False, repr=False)
     """What became of every request, by pod."""
+    scaled: tuple[ScalingChange, ...] = ()
+    """Changes of the number of replicas, in their order."""
+    pod_seconds: float = 0.0
+    """For how long pods served, added up."""
 
     @property
     def changes_by_actuator(self) -> dict[str, int]:

@@ -1,7 +1,8 @@
 """The conditions: what is the case, why, and what to do about it, in kstatus' terms.
 
-``Reconciling``, ``Stalled`` and ``NeedsCapacity`` are present only while true; ``Ready`` is true
-without the first two and otherwise mirrors them.
+``Reconciling``, ``Stalled``, ``NeedsCapacity``, ``ScalingLimited``, ``ScalingContested`` and
+``KnownVulnerabilities`` are present only while true; ``Ready`` is true without the first two and
+otherwise mirrors them.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +15,7 @@ from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import InferenceModelStatus
 from ferryman.core import timestamps
 from ferryman.core.batching.changes import clip
+from ferryman.core.scaling.decide import is_limited
 from ferryman.core.status.readiness import (
     NotReady,
     View,
@@ -23,6 +25,7 @@ from ferryman.core.status.readiness import (
     placement_reason,
     why_not_loaded,
 )
+from ferryman.core.triton import advisories
 
 Status = Literal["True", "False", "Unknown"]
 
@@ -49,7 +52,12 @@ def describe(view: View, now: datetime) -> tuple[Condition, ...]:
     findings = [_ready(view, problem), _placed(view), _model_loaded(view), _objectives_met(view)]
     if problem is not None:
         findings.append(_abnormal(problem))
-    findings += _needs_capacity(view)
+    findings += [
+        *_needs_capacity(view),
+        *_scaling_limited(view),
+        *_scaling_contested(view),
+        *_known_vulnerabilities(view),
+    ]
     model = view.model
     return _dated(findings, model.status.conditions, model.metadata.generation, now)
 
@@ -97,7 +105,7 @@ def _ready(view: View, problem: NotReady | None) -> _Finding:
     if asks_for_none(view):
         message = "no replicas are asked for: raise spec.replicas to serve"
         return _Finding(ConditionType.READY, "True", Reason.SCALED_TO_ZERO, message)
-    placement, replicas = view.placement, view.model.spec.replicas
+    placement, replicas = view.placement, view.model.replicas
     serve = "1 replica serves" if replicas == 1 else f"{replicas} replicas serve"
     message = f"{serve} on {placement.node_type} ({placement.processor})"
     return _Finding(ConditionType.READY, "True", Reason.SERVING, message)
@@ -165,11 +173,21 @@ def _judged_before(model: InferenceModel) -> Condition | None:
     return condition if condition.observed_generation == model.metadata.generation else None
 
 
+def _known_vulnerabilities(view: View) -> Iterator[_Finding]:
+    """Say what is published of the server that the model gets."""
+    entry = view.runtime and view.runtime.processor(view.placement.processor or "")
+    message = advisories.words(entry.image) if entry else None
+    if message is not None:
+        kind = ConditionType.KNOWN_VULNERABILITIES
+        yield _Finding(kind, "True", Reason.PUBLISHED_ADVISORIES, message)
+
+
 def _needs_capacity(view: View) -> Iterator[_Finding]:
     """Say that more replicas are needed, without figures that change while nothing changes."""
-    needed, wanted = view.needed_replicas, view.model.spec.replicas
+    needed, wanted = view.needed_replicas, view.model.replicas
     if asks_for_none(view):
         return
+    more = _way_to_more(view.model)
     if view.unattainable is not None:
         message = (
             f"no batching meets the objectives, and {view.unattainable}: relax them, or allow a "
@@ -178,16 +196,43 @@ def _needs_capacity(view: View) -> Iterator[_Finding]:
     elif needed is not None and needed > wanted:
         message = (
             f"no batching of {wanted} {_replicas(wanted)} meets the objectives, {needed} would: "
-            f"raise spec.replicas to {needed}, or relax the objectives"
+            f"raise {more} to {needed}, or relax the objectives"
         )
     elif _rejects(view):
         message = (
-            "requests are rejected because they would not be answered in time: raise "
-            "spec.replicas, or relax the objectives"
+            f"requests are rejected because they would not be answered in time: raise {more}, or "
+            "relax the objectives"
         )
     else:
         return
     yield _Finding(ConditionType.NEEDS_CAPACITY, "True", Reason.NEEDS_CAPACITY, message)
+
+
+def _way_to_more(model: InferenceModel) -> str:
+    """Return which field a person raises to have more replicas."""
+    return "spec.replicas" if model.spec.scaling is None else "spec.scaling.maxReplicas"
+
+
+def _scaling_limited(view: View) -> Iterator[_Finding]:
+    """Say what keeps own scaling from the replicas that the objectives need."""
+    scaling = view.model.status.scaling
+    if scaling is not None and not asks_for_none(view) and is_limited(scaling):
+        kind = ConditionType.SCALING_LIMITED
+        yield _Finding(kind, "True", scaling.reason, scaling.message)
+
+
+def _scaling_contested(view: View) -> Iterator[_Finding]:
+    """Say that somebody else sets the number, and that it is not followed."""
+    scaling = view.model.status.scaling
+    if scaling is None or asks_for_none(view) or scaling.contested_at is None:
+        return
+    message = (
+        f"spec.replicas was set to {scaling.stated_replicas} at {scaling.contested_at}, as an HPA "
+        "or KEDA does, and is not followed, because Ferryman scales this model: delete the "
+        "HorizontalPodAutoscaler or ScaledObject, or remove spec.scaling"
+    )
+    kind = ConditionType.SCALING_CONTESTED
+    yield _Finding(kind, "True", Reason.OTHER_AUTOSCALER, message)
 
 
 def _replicas(count: int) -> str:

@@ -39,6 +39,9 @@ def of_transition(before: InferenceModelStatus, after: InferenceModelStatus) -> 
         *_resolved(before, after),
         *_readiness(before, after),
         *_capacity(before, after),
+        *_scaled(before, after),
+        *_hindered(ConditionType.SCALING_LIMITED, before, after),
+        *_hindered(ConditionType.SCALING_CONTESTED, before, after),
     )
 
 
@@ -83,4 +86,24 @@ def _capacity(before: InferenceModelStatus, after: InferenceModelStatus) -> tupl
         return ()
     if new is None:
         return (Event("Normal", Reason.CAPACITY_SUFFICES, "no more replicas are needed"),)
+    return (Event("Warning", new.reason, new.message),)
+
+
+def _scaled(before: InferenceModelStatus, after: InferenceModelStatus) -> tuple[Event, ...]:
+    """Tell of another number of replicas, and why."""
+    old = before.scaling.changes if before.scaling else ()
+    new = after.scaling.changes if after.scaling else ()
+    if not new or new == old:
+        return ()
+    change = new[0]
+    message = f"{change.before} to {change.after} replicas: {change.message}"
+    return (Event("Normal", change.reason, message),)
+
+
+def _hindered(
+    kind: ConditionType, before: InferenceModelStatus, after: InferenceModelStatus
+) -> tuple[Event, ...]:
+    old, new = find(before.conditions, kind), find(after.conditions, kind)
+    if new is None or (old is not None and old.reason == new.reason):
+        return ()
     return (Event("Warning", new.reason, new.message),)

@@ -151,7 +151,7 @@ def _makes_no_progress(view: View) -> NotReady | None:
 
 
 def _deploying(view: View) -> NotReady | None:
-    wanted, serving = view.model.spec.replicas, view.serving
+    wanted, serving = view.model.replicas, view.serving
     complete = (
         serving.exists
         and serving.desired_replicas == wanted
@@ -179,7 +179,7 @@ PROBLEMS: Final[tuple[Callable[[View], NotReady | None], ...]] = (
 
 def asks_for_none(view: View) -> bool:
     """Whether the model is scaled to zero."""
-    return view.model.spec.replicas == 0
+    return view.model.replicas == 0
 
 
 def _was_applied(view: View) -> bool:
@@ -211,7 +211,7 @@ def _still_serving(view: View) -> str:
 
 
 def _replicas(view: View) -> str:
-    serving, wanted = view.serving, view.model.spec.replicas
+    serving, wanted = view.serving, view.model.replicas
     text = f"{min(serving.ready_replicas, wanted)} of {wanted} replicas are ready"
     if serving.exists and serving.updated_replicas < wanted:
         text += f", {serving.updated_replicas} are updated to what is specified now"

@@ -28,16 +28,27 @@ def words(error: ValidationError) -> str:
     return f"the object cannot be read: {'; '.join(problems)}{more}"
 
 
-def status(manifest: Manifest, error: ValidationError, now: datetime) -> dict[str, Any]:
+def is_about_status(error: ValidationError) -> bool:
+    """Whether the status itself cannot be read."""
+    return any(problem["loc"][:1] == ("status",) for problem in error.errors())
+
+
+def too_large(why: str) -> str:
+    """Return what to say of an object that is not read because of its size, and what to do."""
+    return f"{why}: shorten spec.model.config, the labels or the annotations of the object"
+
+
+def status(
+    manifest: Manifest, why: str, now: datetime, *, keep_status: bool = True
+) -> dict[str, Any]:
     """Return the status: the model is not ready and stalled, everything else is as it is.
 
-    A status that cannot be read itself is replaced as a whole: it is our own to write.
+    A status that cannot be read itself is not kept but replaced as a whole: it is our own to write.
     """
-    ours = any(problem["loc"][:1] == ("status",) for problem in error.errors())
-    before: Manifest = {} if ours else manifest.get("status", {})
+    before: Manifest = manifest.get("status", {}) if keep_status else {}
     generation = int(manifest["metadata"].get("generation", 0))
     known = [Condition.model_validate(each) for each in before.get("conditions", ())]
-    problem = NotReady(Reason.INVALID_SPEC, words(error), stalled=True)
+    problem = NotReady(Reason.INVALID_SPEC, why, stalled=True)
     found = conditions.after_problem(known, problem, generation, now)
     told = [condition.as_dict() for condition in found]
     return {**before, "observedGeneration": generation, "conditions": told}

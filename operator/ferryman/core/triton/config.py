@@ -11,10 +11,11 @@ from typing import Any, Final
 from ferryman.api import names
 from ferryman.api.batching import MAX_BATCH_SIZE, Batching, BatchingSpec, MaxBatchSizeLimits
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import RuntimeProcessor
 from ferryman.api.model_source import ModelSource, TritonConfig
+from ferryman.api.pods.parallelism import Parallelism
 from ferryman.core.errors import RejectedError
+from ferryman.core.triton import code, parallel
 from ferryman.core.triton.overlay import invalid, normalise
 
 #: Stands for any tuned batching where only the rest of a configuration matters.
@@ -35,33 +36,42 @@ class LiveCap:
 
     largest: int
     """Triton's own bound: what memory and outputs are laid out for."""
+    file: str = names.LIVE_CAP_FILE
+    """Where the bound is read from."""
 
 
 def model_config(
-    model: InferenceModel,
+    name: str,
     entry: RuntimeProcessor,
     source: ModelSource,
     batching: Batching,
     live_cap: LiveCap | None = None,
+    *,
+    parallelism: Parallelism | None = None,
 ) -> TritonConfig:
-    """Return the whole configuration of a model on one processor class.
+    """Return the whole configuration of a model of this name on one processor class.
 
     The overlay is laid first; name, backend and, where batching may be tuned, the batch size
     bound, the queue delay and the instances lie on top. With a live cap the bound is where that
-    starts. Raises RejectedError when the overlay contradicts what Ferryman must decide, or when
-    the class cannot serve the format.
+    starts. On several devices there is one instance. Raises RejectedError when the overlay
+    contradicts what Ferryman must decide, or when the class cannot serve the format.
     """
     overlay = normalise(source.config)
     _check(overlay, _backend(entry, source))
-    config = {**overlay, "name": model.triton_name, "backend": _backend(entry, source)}
+    code.check(overlay, _strings(overlay, "config"), entry)
+    config = {**overlay, "name": name, "backend": _backend(entry, source)}
     if refusal_to_tune(overlay) is None:
         bound = batching.max_batch_size if live_cap is None else live_cap.largest
         largest = max(bound, largest_warm_up(overlay))
         config["max_batch_size"] = largest
         config["dynamic_batching"] = _dynamic_batching(overlay, batching, largest)
         if live_cap is not None:
-            config["parameters"] = _parameters(overlay, batching)
-    config["instance_group"] = [_instance_group(overlay, entry, batching)]
+            config["parameters"] = _parameters(overlay, batching, live_cap)
+    group = _instance_group(overlay, entry, batching)
+    if parallel.is_parallel(parallelism):
+        parallel.check(overlay, config["backend"])
+        group = parallel.instance_group(group)
+    config["instance_group"] = [group]
     return config
 
 
@@ -152,16 +162,22 @@ def largest_warm_up(overlay: TritonConfig) -> int:
     return max((sample.get("batch_size", 0) for sample in samples), default=0)
 
 
-def untuned(model: InferenceModel, entry: RuntimeProcessor, source: ModelSource) -> TritonConfig:
+def untuned(
+    name: str,
+    spec: BatchingSpec,
+    entry: RuntimeProcessor,
+    source: ModelSource,
+    parallelism: Parallelism | None = None,
+) -> TritonConfig:
     """Return the configuration without what is changed live: when it differs, pods must roll.
 
     Raises RejectedError like ``model_config``.
     """
     if refusal_to_tune(source.config) is not None:
-        batching = stated_batching(source.config, model.spec.batching)
+        batching = stated_batching(source.config, spec)
     else:
         batching = _CANONICAL
-    return model_config(model, entry, source, batching)
+    return model_config(name, entry, source, batching, parallelism=parallelism)
 
 
 def _backend(entry: RuntimeProcessor, source: ModelSource) -> str:
@@ -174,13 +190,16 @@ def _backend(entry: RuntimeProcessor, source: ModelSource) -> str:
             f"(it has {', '.join(sorted(entry.backends))}): add one to the runtime or a variant "
             "in another format to the model",
         )
+    refusal = code.why_refused(entry, name)
+    if refusal is not None:
+        raise RejectedError(Reason.FORMAT_NOT_SUPPORTED, refusal)
     return backend
 
 
-def _parameters(overlay: TritonConfig, batching: Batching) -> dict[str, Any]:
+def _parameters(overlay: TritonConfig, batching: Batching, live_cap: LiveCap) -> dict[str, Any]:
     """Return the overlay's parameters and those that the live cap's library reads."""
     ours = {
-        names.PARAMETER_LIVE_CAP_FILE: names.LIVE_CAP_FILE,
+        names.PARAMETER_LIVE_CAP_FILE: live_cap.file,
         names.PARAMETER_LIVE_CAP_START: str(batching.max_batch_size),
     }
     stated = overlay.get("parameters", {})

@@ -8,13 +8,12 @@ therefore wait for the whole delay: with fixed dimensions there is a live cap wi
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ferryman.api import names
 from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.conditions import Reason
-from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import LiveCapStatus
 from ferryman.api.inference_runtime import RuntimeLiveCap, RuntimeProcessor
 from ferryman.core.snapshot import ServingState
@@ -42,26 +41,31 @@ class Offer:
     """What the model's pods are made for, whatever is tuned: they roll when it changes."""
     refused: NotTunable | None = None
     """Why the runtime's live cap is not for this model."""
+    file: str = names.LIVE_CAP_FILE
+    """Where the model's bound is read from."""
 
 
-def offer(entry: RuntimeProcessor, overlay: Mapping[str, Any]) -> Offer:
-    """Return what a runtime offers to a model of this overlay.
+def offer(
+    entry: RuntimeProcessor, overlay: Mapping[str, Any], file: str = names.LIVE_CAP_FILE
+) -> Offer:
+    """Return what a runtime offers to a model of this overlay, whose bound is read from ``file``.
 
     Raises RejectedError for an overlay that cannot be read.
     """
     if entry.live_cap is None:
         return Offer(None)
     refused = triton_config.refusal_to_tune(overlay) or _own_strategy(overlay)
-    return Offer(entry.live_cap) if refused is None else Offer(None, refused)
+    return Offer(entry.live_cap, file=file) if refused is None else Offer(None, refused)
 
 
 def in_config(
-    offered: Offer, model: InferenceModel, serving: ServingState, batching: Batching
+    offered: Offer, spec: BatchingSpec, serving: ServingState, batching: Batching
 ) -> LiveCap | NotTunable | None:
     """Return the live cap that is loaded with a batching; or why none is; None: none is offered."""
     if offered.source is None:
         return offered.refused
-    return with_batching(model.spec.batching, serving, batching)
+    found = with_batching(spec, serving, batching)
+    return replace(found, file=offered.file) if isinstance(found, LiveCap) else found
 
 
 def with_batching(

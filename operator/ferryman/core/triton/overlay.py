@@ -31,7 +31,7 @@ def normalise(config: Mapping[str, Any]) -> TritonConfig:
     strings of digits, as tritonclient writes them; a configuration that held both spellings would
     be refused by Triton. Raises RejectedError for values of a wrong type.
     """
-    overlay = {_snake_case(key): value for key, value in config.items() if value is not None}
+    overlay = {snake_case(key): value for key, value in config.items() if value is not None}
     for key in _READ_MESSAGES:
         if key in overlay:
             overlay[key] = _inner_message(key, overlay[key])
@@ -52,7 +52,7 @@ def invalid(message: str) -> RejectedError:
 def _inner_message(key: str, value: object) -> TritonConfig:
     if not isinstance(value, Mapping):
         raise invalid(f"{key} must be an object, not {value!r}")
-    return {_snake_case(inner): content for inner, content in value.items()}
+    return {snake_case(inner): content for inner, content in value.items()}
 
 
 def _expect_number(holder: dict[str, Any], key: str, *, most: int | None = None) -> None:
@@ -121,5 +121,6 @@ def _expect_warm_up(overlay: TritonConfig) -> None:
         _expect_number(sample, "batch_size", most=MAX_BATCH_SIZE)
 
 
-def _snake_case(key: str) -> str:
+def snake_case(key: str) -> str:
+    """Return a key as the protocol file writes it."""
     return re.sub(r"(?<=[a-z0-9])[A-Z]", lambda match: f"_{match[0].lower()}", key)

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Final
 
+from ferryman.api.scaling import MAX_SCALED_REPLICAS
+
 #: More replicas than this are not asked for.
-MAX_REPLICAS: Final = 100
+MAX_REPLICAS: Final = MAX_SCALED_REPLICAS
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,9 @@ class Evaluation:
     batching: Batching
     """What was applied."""
     rate_per_s: float
+    """What clients asked of one pod in that window."""
+    mean_per_s: float
+    """What they asked of all of them as far back as is remembered."""
     service_ms: float
     """What a full batch took."""
     reason: Reason
@@ -104,6 +107,21 @@ class Learned:
 
 
 @dataclass(frozen=True, slots=True)
+class Subject:
+    """What the tuner's knowledge is of: a file, and the node type that it runs on."""
+
+    storage_uri: str
+    """With the digest, where the owner states one."""
+    model_format: str
+    node_type: str
+    processor: str
+
+    def same_file(self, other: "Subject") -> bool:
+        """Whether it is the same model, wherever it runs."""
+        return (self.storage_uri, self.model_format) == (other.storage_uri, other.model_format)
+
+
+@dataclass(frozen=True, slots=True)
 class TunerState:
     """What the tuner remembers between windows. It may be lost: tuning then starts afresh."""
 
@@ -112,6 +130,8 @@ class TunerState:
     met_in_a_row: int = 0
     """Windows since an objective was last missed."""
     learned: Learned = field(default_factory=Learned)
+    subject: Subject | None = None
+    """What all this is of; None where nobody said."""
 
     def collecting(self, trajectory: tuple[int, ...], *, met_in_a_row: int = 0) -> "TunerState":
         """Return the state with another trajectory."""

@@ -24,6 +24,8 @@ SATURATED: Final = 0.9
 BATCHES_AHEAD: Final = 2
 #: Waiting requests fill batches to this share of a bound that holds them back.
 FULL: Final = 0.9
+#: What device time is spared is told by the demand of so long.
+RECENT_S: Final = 30.0
 _US_PER_MS: Final = 1e3
 _MS_PER_S: Final = 1e3
 
@@ -114,7 +116,7 @@ class TuningContext:
         """What limits the bound."""
         learned = self.learned
         return Reach(
-            limits=self.spec.limits,
+            limits=self.spec.sought,
             present=self.applied,
             seen=learned.service.sizes,
             safe_bound=learned.safe_bound,
@@ -132,18 +134,40 @@ class TuningContext:
         demand_per_s = max(self.learned.demand.latest_per_s / self.window.pods, self.rate_per_s)
         return max(bound * demand_per_s / self.capacity_per_s, bound) * min(instances, 1)
 
+    @property
+    def _lasting_per_s(self) -> float:
+        """What is asked of a pod from now on: where requests wait already, what came last.
+
+        Had it been a burst, the next one would find the same capacity.
+        """
+        demand = self.learned.demand
+        latest_per_s = demand.latest_per_s if self.late else 0.0
+        return max(demand.lasting_per_s, latest_per_s) / self.window.pods
+
+    def economical(self) -> SearchContext:
+        """Return the question what device time the demand of now would take by other means.
+
+        They are allowed by all of the demand that is remembered. Raises ValueError where nothing
+        was asked for.
+        """
+        demand, pods = self.learned.demand, self.window.pods
+        recent = demand.of_latest(RECENT_S)
+        load = (recent if recent.rate_per_s > 0 else demand).load(pods)
+        return replace(self.question(), load=load, past=demand.load(pods, whole=True))
+
     def question(self) -> SearchContext:
         """Return what the search needs to know. Raises ValueError where nothing was asked for."""
         return SearchContext(
             reach=self.reach,
             curve_ms=cache(self.learned.service.curve_ms),
-            lasting_per_s=self.learned.demand.lasting_per_s / self.window.pods,
+            lasting_per_s=self._lasting_per_s,
             feared_ms=cache(self.learned.service.feared_ms),
             load=self.learned.demand.load(self.window.pods),
             goal=self.goal,
             latest_per_s=self.learned.demand.latest_per_s / self.window.pods,
             backlog=self.backlog if self.late else 0.0,
             reject=self.spec.on_overload == "Reject",
+            prefers_latency=self.spec.prefers_latency,
             in_effect=self.in_effect,
         )
 
@@ -171,7 +195,13 @@ class TuningContext:
         return TuneDecision(self.applied, reason, message, self.state, needs)
 
     def change(
-        self, batching: Batching, reason: Reason, message: str, *, needs: Needs = ENOUGH
+        self,
+        batching: Batching,
+        reason: Reason,
+        message: str,
+        *,
+        needs: Needs = ENOUGH,
+        urgent: bool = False,
     ) -> TuneDecision:
         """Go to another configuration, and have the effect verified."""
         window = self.window
@@ -186,7 +216,13 @@ class TuningContext:
         )
         after = self.knowing(trial=trial, evaluation=None).state
         return TuneDecision(
-            batching, reason, message, after, needs, if_refused=self.state, urgent=self.late
+            batching,
+            reason,
+            message,
+            after,
+            needs,
+            if_refused=self.state,
+            urgent=urgent or self.late,
         )
 
 

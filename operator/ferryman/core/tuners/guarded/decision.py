@@ -133,7 +133,8 @@ def _tuned(context: TuningContext) -> TuneDecision:
         return improvement.economise(context)
     if context.learned.service.misfit(context.applied.instances) > MAX_MISFIT:
         return _without_model(context)
-    if context.saturated and not context.learned.service.has_shape:
+    one_by_one = context.spec.limits.max_batch_size.max == 1
+    if context.saturated and not context.learned.service.has_shape and not one_by_one:
         return _grown(context)
     return improvement.improve(context)
 

@@ -3,7 +3,8 @@
 The longest queue delay that keeps the objectives costs the least, with a bound that is efficient
 to fill, or with preferred sizes where the curve has stairs. What is cheapest is chosen by what is
 *expected*; but only what meets the objectives even by what is *feared* (``ServiceTimes.feared_ms``)
-is allowed: nothing may be lost to save device time. What was run is feared as it is known, so that
+is allowed: nothing may be lost to save device time. What is saved is told by the demand of now, and
+allowed by all that is remembered. What was run is feared as it is known, so that
 each step, which runs larger batches, allows the next.
 """
 
@@ -14,19 +15,25 @@ from math import inf
 from typing import Final
 
 from ferryman.api.batching import Batching
-from ferryman.core.tuners.guarded import search
+from ferryman.core.tuners.guarded import latency, search
 from ferryman.core.tuners.guarded.prediction import MARGIN, Prediction
 from ferryman.core.tuners.guarded.search import AMPLE, SearchContext, SearchResult, stairs
 
 #: Delays that are tried ascend by this factor.
 DELAY_FACTOR: Final = 2**0.5
 FIRST_DELAY_US: Final = 500
+#: From the longest downwards every so many of them are tried, then the one that was left out.
+COARSE: Final = 2
 #: A delay during which fewer requests than this arrive fills no batch.
 WORTH_WAITING_FOR: Final = 0.3
 #: Beyond the largest size that was run, bounds of so many times its size are looked at.
 STEPS: Final = (2, 4)
 #: So many of the most efficient stairs are looked at.
 EDGES: Final = 2
+#: So many times as dear counts what leaves less capacity than there is …
+HEADROOM: Final = 1.15
+#: … and what mostly runs batches larger than all that ever ran.
+BOLD: Final = 1.5
 #: Device time that a change must save to be worth making.
 WORTH_SAVING: Final = 0.05
 _MS_PER_S: Final = 1e3
@@ -49,18 +56,31 @@ def cheapest(question: SearchContext, safe: Prediction, present: Prediction) -> 
     """Return the cheapest configuration that is expected to meet the objectives and may be tried.
 
     ``safe``, which meets them, if there is no other. What cannot save enough, however full its
-    batches, is not replayed.
+    batches, is not replayed. What has less capacity than there is, or mostly runs sizes that were
+    never run, must save far more than what does not: load may grow before the next window, and
+    fear may fall short. What is spared without either is spared first, and teaches more sizes.
     """
-    best = min((safe, present), key=lambda each: (not each.meets, each.busy))
+    allowed = [safe, present] if latency.spared(question, safe, present) else [present]
+    best = min(allowed, key=lambda each: (not each.meets, each.busy))
     enough = best.busy * (1 - WORTH_SAVING)
+    run = max(question.reach.seen, default=present.batching.max_batch_size)
+
+    def cost(each: Prediction) -> float:
+        narrow = each.capacity_per_s < MARGIN * present.capacity_per_s
+        return each.busy * (HEADROOM if narrow else 1.0) * (BOLD if each.batch > run else 1.0)
+
+    wanted_per_s = min(
+        safe.capacity_per_s, present.capacity_per_s, AMPLE * question.load.rate_per_s
+    )
     bounds = [(_least_busy(question, each), each) for each in _bounds(question, safe)]
     bounds.sort(key=lambda each: each[0])
     for least_busy, batching in bounds:
-        if least_busy > min(enough, best.busy):
+        if least_busy > min(enough, cost(best)):
             break
-        tried = _with_longest_delay(question, batching, safe)
-        tried += _with_edges(question, tried, safe)
-        best = min([best, *tried], key=lambda each: each.busy)
+        tried = _with_longest_delay(question, batching, wanted_per_s)
+        tried += _with_edges(question, tried, wanted_per_s)
+        spared = [each for each in tried if latency.spared(question, each, present)]
+        best = min([best, *spared], key=cost)
     return best
 
 
@@ -72,7 +92,7 @@ def _least_busy(question: SearchContext, batching: Batching) -> float:
 
 
 def _with_edges(
-    question: SearchContext, found: Sequence[Prediction], safe: Prediction
+    question: SearchContext, found: Sequence[Prediction], wanted_per_s: float
 ) -> list[Prediction]:
     """Return the same configurations with the curve's stairs as preferred sizes."""
     tried = []
@@ -83,7 +103,7 @@ def _with_edges(
         differs = with_edges != each.batching
         if differs and question.reach.untried([with_edges, each.batching])[0] == with_edges:
             tried.append(question.predict(with_edges))
-    return [each for each in tried if _allowed(question, each, safe)]
+    return [each for each in tried if _allowed(question, each, wanted_per_s)]
 
 
 def _bounds(question: SearchContext, safe: Prediction) -> Iterator[Batching]:
@@ -105,41 +125,47 @@ def _bounds(question: SearchContext, safe: Prediction) -> Iterator[Batching]:
             yield question.in_effect(plain)
 
 
-def _allowed(question: SearchContext, expected: Prediction, safe: Prediction) -> bool:
-    """Whether the objectives are met, by what is feared, too, and with capacity to spare."""
-    wanted = min(safe.capacity_per_s, AMPLE * question.load.rate_per_s)
-    if not expected.meets or expected.capacity_per_s < MARGIN * wanted:
+def _allowed(question: SearchContext, expected: Prediction, wanted_per_s: float) -> bool:
+    """Whether the objectives are met with capacity to spare, under all demand that is remembered.
+
+    By what is expected and by what is feared.
+    """
+    if not expected.meets or expected.capacity_per_s < MARGIN * wanted_per_s:
         return False
-    if question.feared_ms is None:
-        return True
-    return replace(question, curve_ms=question.feared_ms).predict(expected.batching).meets
+    curves = [question.curve_ms] if question.past else []
+    curves += [question.feared_ms] if question.feared_ms else []
+    load = question.past or question.load
+    borne = (replace(question, curve_ms=curve, load=load) for curve in curves)
+    return all(each.predict(expected.batching).meets for each in borne)
 
 
 def _with_longest_delay(
-    question: SearchContext, batching: Batching, safe: Prediction
+    question: SearchContext, batching: Batching, wanted_per_s: float
 ) -> list[Prediction]:
     """Return the predictions without a delay and with the longest that is allowed.
 
-    By bisection: more delay never makes a percentile better, and never costs device time.
+    A longer delay never costs device time, but it can make a percentile better: one that is shorter
+    than a batch leaves a processor idle and fills none. So from the longest downwards.
     """
     undelayed = question.predict(batching)
-    if not _allowed(question, undelayed, safe):
+    if not _allowed(question, undelayed, wanted_per_s):
         return []
     timeout_us = batching.default_timeout_microseconds or inf
     delays = [delay_us for delay_us in delays_us(question) if delay_us < timeout_us]
-    least, most = 0, len(delays)
-    found = [undelayed]
-    while least < most:
-        middle = (least + most) // 2
-        delayed = batching.with_(max_queue_delay_microseconds=delays[middle])
-        prediction = question.predict(delayed)
-        untried = question.reach.untried([delayed, batching])[0] == delayed
-        if untried and _allowed(question, prediction, safe):
-            found = [undelayed, prediction]
-            least = middle + 1
-        else:
-            most = middle
-    return found
+
+    def delayed(number: int) -> Prediction | None:
+        tried = batching.with_(max_queue_delay_microseconds=delays[number])
+        if question.reach.untried([tried, batching])[0] != tried:
+            return None
+        prediction = question.predict(tried)
+        return prediction if _allowed(question, prediction, wanted_per_s) else None
+
+    for number in range(len(delays) - 1, -1, -COARSE):
+        found = delayed(number)
+        if found is not None:
+            longer = delayed(number + 1) if number + 1 < len(delays) else None
+            return [undelayed, longer or found]
+    return [undelayed]
 
 
 def delays_us(question: SearchContext) -> Sequence[int]:

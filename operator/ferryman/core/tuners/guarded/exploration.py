@@ -31,9 +31,10 @@ def hopeful(
     """Return the bound to try, or None: of those that may lead to enough the most promising one."""
     sizes = sorted(points)
     served = {size: size / points[size].mean_ms for size in sizes}
-    hopes = {**_between(sizes, served), **_beyond(sizes, served, reach)}
+    demand = demand_per_s / instances / _MS_PER_S
+    hopes = {**_between(sizes, served, demand), **_beyond(sizes, served, reach)}
     best = WORTH_TRYING * max(served.values(), default=0.0)
-    enough = max(best, demand_per_s / instances / _MS_PER_S)
+    enough = max(best, demand)
     expected = {
         bound: guess
         for bound, (guess, hope) in hopes.items()
@@ -74,16 +75,21 @@ def _beyond(
     return {bound: (sqrt(served[largest] * hope), hope)}
 
 
-def _between(sizes: list[int], served: Mapping[int, float]) -> dict[int, tuple[float, float]]:
-    """Return the same of a bound between each two sizes that lie apart.
+def _between(
+    sizes: list[int], served: Mapping[int, float], demand: float
+) -> dict[int, tuple[float, float]]:
+    """Return the same of a bound on either side of the most efficient size that was run.
 
-    A batch takes as long as the smaller one at best, as the larger at worst, and is expected to
-    take their geometric mean.
+    Farther away than its neighbours efficiency falls on. A batch takes as long as the smaller
+    one at best, as the larger at worst, and is expected to take their geometric mean. What could
+    not serve the ``demand``, in requests per millisecond, even at best is not tried.
     """
     hopes: dict[int, tuple[float, float]] = {}
+    best = max(served, key=lambda size: served[size], default=0)
     for lower, upper in pairwise(sizes):
-        bound = ceil(max(sqrt(lower * upper), upper / DOWN))
-        if upper >= CLOSE * lower and lower < bound < upper:
+        least = max(lower, min(demand / served[lower] * lower, upper - 1))
+        bound = ceil(max(sqrt(least * upper), upper / DOWN))
+        if best in {lower, upper} and upper >= CLOSE * lower and lower < bound < upper:
             hope = served[lower] * (upper - 1) / lower
             like_lower, like_upper = served[lower] * bound / lower, served[upper] * bound / upper
             hopes[bound] = sqrt(like_lower * like_upper), hope

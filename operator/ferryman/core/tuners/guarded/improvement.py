@@ -10,23 +10,27 @@ from typing import Final
 
 from ferryman.api.batching import Batching
 from ferryman.api.conditions import Reason
-from ferryman.core.tuners.guarded import economy, exploration, overload, search
+from ferryman.core.tuners.guarded import economy, exploration, latency, overload, search
 from ferryman.core.tuners.guarded.context import TuningContext, is_close
 from ferryman.core.tuners.guarded.prediction import Prediction
 from ferryman.core.tuners.guarded.search import SearchContext, SearchResult
+from ferryman.core.tuners.learned.demand import Demand
 from ferryman.core.tuners.needs import ENOUGH, MAX_REPLICAS, Needs, Replicas, Unattainable
 from ferryman.core.tuners.state import Evaluation, TuneDecision, with_bound
 from ferryman.core.wording import describe
 
 #: Attainment that a change must gain while the objectives stay out of reach.
 WORTH_GAINING: Final = 0.01
+#: Attainment for which the interval between reloads is not kept: what it would lose is more than
+#: a reload can.
+WORTH_HURRYING: Final = 0.1
 #: Capacity that a change must gain where a bound holds requests back.
 WORTH_GROWING: Final = 0.05
 #: Demand must be known for so long before device time is saved.
 MIN_HISTORY_S: Final = 30.0
 #: The least time between two changes that only save device time …
 ECONOMY_INTERVAL_S: Final = 60.0
-#: … and the most of them in an hour.
+#: … and the most of them in an hour, or half of the reloads that the budget allows.
 MOST_SAVINGS: Final = 2
 HOUR_S: Final = 3600.0
 #: Nothing unknown is tried for a backlog that is worked off within this time.
@@ -56,7 +60,8 @@ def improve(context: TuningContext) -> TuneDecision:
     reason = Reason.NO_BETTER if enough else Reason.NEEDS_CAPACITY
     if _worth_changing(question, found, saturated=context.saturated):
         reason = Reason.PREDICTED_TO_MEET if enough else reason
-        return context.change(found.best.batching, reason, message, needs=needs)
+        urgent = _hurried(context, question, found)
+        return context.change(found.best.batching, reason, message, needs=needs, urgent=urgent)
     tried = _explored(context, question, found)
     if tried is not None:
         return context.change(tried, Reason.EXPLORING, message, needs=needs)
@@ -64,9 +69,12 @@ def improve(context: TuningContext) -> TuneDecision:
 
 
 def _undelayed(context: TuningContext) -> TuneDecision | None:
-    """Take back a queue delay first: without it the model has served, and wasted nothing."""
+    """Take back a queue delay first: without it the model has served, and wasted nothing.
+
+    Where the bound holds requests back batches are full, and the delay is not what they wait for.
+    """
     applied, after = context.applied, context.undelayed
-    if applied == after or context.late:
+    if applied == after or context.late or context.saturated:
         return None
     spoilt = context.failing_saving()
     message = f"batches are no longer waited for: {context.verdict.message}"
@@ -92,17 +100,17 @@ def economise(context: TuningContext) -> TuneDecision:
 
     Nothing is changed for less than it is worth, nor before a second search finds so as well.
     """
-    policed = _policy_missing(context)
-    if policed is not None:
-        return policed
     met = context.verdict.message
     latest = _still_true(context)
+    asked_for = _policy_missing(context) or latency.undelayed(context, searched=bool(latest))
+    if asked_for is not None:
+        return asked_for
     may = _may_economise(context)
     if latest is not None and not (may and latest.reason == Reason.CHEAPER):
         return replace(_repeated(context, latest), reason=Reason.MET, message=met)
     if not may:
         return context.hold(Reason.MET, met)
-    found = economy.answer(context.question(), economical=True)
+    found = economy.answer(context.economical(), economical=True)
     if not found.best.meets or found.saves < economy.WORTH_SAVING:
         return _noted(context, Reason.MET, met).hold(Reason.MET, met)
     if latest is None:
@@ -118,10 +126,11 @@ def economise(context: TuningContext) -> TuneDecision:
 def _may_economise(context: TuningContext) -> bool:
     learned, now_s = context.learned, context.window.ended_at_s
     recent = _recent_savings(context)
+    most = max(MOST_SAVINGS, context.spec.guardrails.max_reloads_per_hour // 2)
     return (
         learned.trial is None
         and learned.demand.seconds >= MIN_HISTORY_S
-        and len(recent) < MOST_SAVINGS
+        and len(recent) < most
         and (not recent or now_s - recent[-1] >= ECONOMY_INTERVAL_S)
     )
 
@@ -133,18 +142,26 @@ def _recent_savings(context: TuningContext) -> tuple[float, ...]:
 
 
 def _policy_missing(context: TuningContext) -> TuneDecision | None:
-    """Install the queue policy that the specification asks for, or remove what it does not."""
+    """Install the queue policy that the specification asks for, or remove what it does not.
+
+    While nothing is late it can wait until device time may be saved by the same change.
+    """
     applied = context.applied
     wants = context.spec.on_overload == "Reject" and isfinite(context.goal.target_ms)
     if wants == bool(applied.default_timeout_microseconds) or context.learned.trial is not None:
         return None
     if not context.learned.service.has_shape or not _policy_free(context, wanted=wants):
         return None
-    if wants:
-        after = search.safest(context.question(), applied.instances).batching
-    else:
-        after = overload.without_policy(applied)
-    return context.change(after, Reason.QUEUE_POLICY, f"onOverload is {context.spec.on_overload}")
+    message = f"onOverload is {context.spec.on_overload}"
+    if not wants:
+        return context.change(overload.without_policy(applied), Reason.QUEUE_POLICY, message)
+    if context.learned.demand.seconds < MIN_HISTORY_S:
+        return context.hold(Reason.MET, context.verdict.message)
+    question = context.question()
+    after = economy.answer(question, economical=True).best.batching
+    if not after.default_timeout_microseconds:
+        after = search.safest(question, applied.instances).batching
+    return context.change(after, Reason.QUEUE_POLICY, message)
 
 
 def _policy_free(context: TuningContext, *, wanted: bool) -> bool:
@@ -171,6 +188,19 @@ def _worth_changing(question: SearchContext, found: SearchResult, *, saturated: 
     )
 
 
+def _hurried(context: TuningContext, question: SearchContext, found: SearchResult) -> bool:
+    """Whether what requests lose now, under the demand of this window, is worth a reload at once.
+
+    The history would hide a level that has just begun.
+    """
+    demand = Demand().with_window(context.window)
+    if demand.rate_per_s <= 0:
+        return False
+    now = replace(question, load=demand.load(context.window.pods))
+    best, present = now.predict(found.best.batching), now.predict(found.present.batching)
+    return best.attainment - present.attainment >= WORTH_HURRYING
+
+
 def _needs(
     context: TuningContext, question: SearchContext, found: SearchResult
 ) -> tuple[Needs, str]:
@@ -190,10 +220,10 @@ def _needs(
 
 
 def _foretold(context: TuningContext, prediction: Prediction) -> str:
-    latency = context.objectives.latency
-    if latency is None:
+    wanted = context.objectives.latency
+    if wanted is None:
         return f"up to {prediction.capacity_per_s:.0f} inferences/s per pod"
-    return f"p{latency.percentile} {prediction.latency_ms:.1f} ms"
+    return f"p{wanted.percentile} {prediction.latency_ms:.1f} ms"
 
 
 def _still_true(context: TuningContext) -> Evaluation | None:
@@ -202,8 +232,9 @@ def _still_true(context: TuningContext) -> Evaluation | None:
     if latest is None or latest.batching != context.applied or latest.windows >= latest.patience:
         return None
     same_rate = is_close(context.rate_per_s, latest.rate_per_s, SAME_RATE)
+    same_past = is_close(context.learned.demand.rate_per_s, latest.mean_per_s, SAME_RATE)
     same_service = is_close(context.service_ms, latest.service_ms, SAME_SERVICE)
-    return latest if same_rate and same_service else None
+    return latest if same_rate and same_past and same_service else None
 
 
 def _repeated(context: TuningContext, latest: Evaluation) -> TuneDecision:
@@ -218,6 +249,7 @@ def _noted(
     evaluation = Evaluation(
         batching=context.applied,
         rate_per_s=context.rate_per_s,
+        mean_per_s=context.learned.demand.rate_per_s,
         service_ms=context.service_ms,
         reason=reason,
         message=message,

@@ -32,16 +32,23 @@ _MS_PER_S: Final = 1e3
 _SEED: Final = 20_261_121
 
 
-def with_policy(batching: Batching, curve_ms: Curve, goal: Goal) -> Batching:
+def with_policy(
+    batching: Batching, curve_ms: Curve, goal: Goal, present: Batching | None = None
+) -> Batching:
     """Return the configuration with the timeout and the queue size that serve overload best.
 
-    Without a latency objective there is nothing that could be late: it stays as it is.
+    Those of the present one if they serve it as well: a policy that stays the same needs no
+    reload where the bound alone can change without. Without a latency objective there is nothing
+    that could be late: it stays as it is.
     """
     if not np.isfinite(goal.target_ms):
         return batching
     capacity_per_s = capacity(batching, curve_ms)
     load = _overload(FACTOR * capacity_per_s)
     tried = [_policy(batching, share * goal.target_ms, capacity_per_s) for share in SHARES]
+    kept_policy = None if present is None else _of(present, batching, capacity_per_s)
+    if kept_policy is not None:
+        tried.insert(0, kept_policy)
     kept = [predict(each, curve_ms, load, goal).attainment for each in tried]
     good = [each for each, share in zip(tried, kept, strict=True) if share >= max(kept) - EQUAL]
     return good[0]
@@ -58,6 +65,17 @@ def _policy(batching: Batching, timeout_ms: float, capacity_per_s: float) -> Bat
     return batching.with_(
         default_timeout_microseconds=max(1, round(timeout_ms * _US_PER_MS)),
         max_queue_size=min(batching.max_batch_size + round(ROOM * within), MOST_WAITING),
+    )
+
+
+def _of(present: Batching, batching: Batching, capacity_per_s: float) -> Batching | None:
+    """Return the configuration with the present policy, if that has one with room enough."""
+    timeout_us = present.default_timeout_microseconds
+    within = capacity_per_s * timeout_us / (_US_PER_MS * _MS_PER_S)
+    if not timeout_us or present.max_queue_size < batching.max_batch_size + within:
+        return None
+    return batching.with_(
+        default_timeout_microseconds=timeout_us, max_queue_size=present.max_queue_size
     )
 
 

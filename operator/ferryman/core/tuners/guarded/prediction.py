@@ -47,6 +47,8 @@ class Prediction:
     """Device time per second of the load; more than there are instances under overload."""
     capacity_per_s: float
     """What the pod serves while requests never run out."""
+    batch: float
+    """The size of the batch that a request is in, on average."""
     meets: bool
     """Whether the objectives are met by all requests together, with a margin."""
     reaches: bool
@@ -59,7 +61,7 @@ def predict(batching: Batching, curve_ms: Curve, load: OfferedLoad, goal: Goal) 
     service_s = tuple(ms / _MS_PER_S for ms in curve_ms(instances, bound))
     outcome = queueing.simulate(load.arrivals_s, Batcher(batching, service_s))
     if not outcome.latencies_s.size:
-        return Prediction(batching, inf, inf, 0.0, 0.0, 0.0, meets=False, reaches=False)
+        return Prediction(batching, inf, inf, 0.0, 0.0, 0.0, 0.0, meets=False, reaches=False)
     latencies_ms = outcome.latencies_s * _MS_PER_S + goal.overhead_ms
     offered = load.arrivals_s.size
     wanted = goal.percentile / 100
@@ -76,6 +78,7 @@ def predict(batching: Batching, curve_ms: Curve, load: OfferedLoad, goal: Goal) 
         attainment=_share(latencies_ms <= goal.target_ms, offered),
         busy=float((batches.ends_s - batches.starts_s).sum() / load.seconds),
         capacity_per_s=capacity_per_s,
+        batch=float((batches.sizes**2).sum() / batches.sizes.sum()),
         meets=kept(_share(latencies_ms <= MARGIN * goal.target_ms, offered), MARGIN),
         reaches=kept(_share(latencies_ms <= goal.target_ms, offered), 1.0),
     )

@@ -17,8 +17,6 @@ SURE: Final = 2
 SHORTER: Final = 0.6
 #: How far a bound may grow towards a knee.
 SMALL_STEP: Final = 1.5
-#: Between what is known and the largest bound, so many more are tried.
-STEPS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +70,9 @@ class Reach:
 
     @property
     def growths(self) -> Sequence[int]:
-        """The sizes beyond what is known that are worth a try, evenly spaced by ratio."""
+        """The sizes beyond what is known that are worth a try: where stairs mostly end."""
         known, most = self.known, self.sizes[-1]
-        steps = (known * (most / known) ** (step / (STEPS + 1)) for step in range(1, STEPS + 1))
-        return sorted({round(size) for size in steps if known < round(size) < most})
+        return [2**power for power in range(most.bit_length()) if known < 2**power < most]
 
     def untried(self, batchings: Sequence[Batching]) -> Sequence[Batching]:
         """Leave out what failed before, unless nothing is left."""
@@ -84,12 +81,16 @@ class Reach:
 
     @property
     def longest_delay_us(self) -> float:
-        """The longest queue delay that may be tried: shorter than those that failed."""
-        waited = [
-            trial.after.max_queue_delay_microseconds
+        """The longest queue delay that may be tried: shorter than those that failed.
+
+        Where the bound grew by the same change it was the batches that were too large.
+        """
+        delays_us = [
+            (trial.before.max_queue_delay_microseconds, trial.after.max_queue_delay_microseconds)
             for trial in self.failed
-            if trial.after.max_queue_delay_microseconds > trial.before.max_queue_delay_microseconds
+            if not trial.grew
         ]
+        waited = [after_us for before_us, after_us in delays_us if after_us > before_us]
         return min(
             self.limits.max_queue_delay_microseconds.max,
             *(SHORTER * delay_us for delay_us in waited),

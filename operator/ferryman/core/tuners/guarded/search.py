@@ -28,6 +28,8 @@ from ferryman.core.tuners.protocol import InEffect
 
 #: Attainments that differ by less are equal; capacity decides between them.
 EQUAL_ATTAINMENT: Final = 0.002
+#: While a backlog stands: some seconds of it are not worth a step further into the unknown.
+WORTH_A_GUESS: Final = 0.02
 #: What served before a change that failed is given up only for so much more attainment.
 FAR_BETTER: Final = 0.1
 #: So many times the mean demand is ample capacity: for more nothing unknown is tried.
@@ -43,6 +45,8 @@ HORIZON_S: Final = 300.0
 SOON_S: Final = 10.0
 #: What a change takes, about.
 CHANGE_S: Final = 2.0
+#: Inferences per millisecond are the same if they agree to so many digits.
+DIGITS: Final = 9
 _MS_PER_S: Final = 1e3
 _US_PER_MS: Final = 1e3
 _US_PER_S: Final = 1e6
@@ -56,6 +60,7 @@ class SearchContext:
     curve_ms: Curve
     """What batches are expected to take."""
     load: OfferedLoad
+    """The demand that is replayed."""
     goal: Goal
     latest_per_s: float = 0.0
     """What was asked of the pod in the latest seconds."""
@@ -63,56 +68,65 @@ class SearchContext:
     """What will be asked of it while a backlog is worked off."""
     backlog: float = 0.0
     """Requests that wait and are late already: all that come are late until they are served."""
+    past: OfferedLoad | None = None
+    """Demand that savings must bear as well; None: no other than ``load``."""
     feared_ms: Curve | None = None
     """What batches may take at worst; None: no more than is expected."""
     reject: bool = False
     """Whether requests that cannot be answered in time are to be rejected."""
+    prefers_latency: bool = False
+    """Whether device time may be saved only by what makes nothing later."""
     in_effect: InEffect = Batching.canonical
     """What the model's own configuration makes of a batching."""
+
+    def share(self, load: OfferedLoad, part: float) -> "SearchContext":
+        """Return what a pod is asked that gets a part of the demand, as ``load``.
+
+        Once what waits now is worked off: that is not what replicas are needed for.
+        """
+        return replace(
+            self,
+            load=load,
+            goal=replace(self.goal, least_per_s=self.goal.least_per_s * part),
+            latest_per_s=self.latest_per_s * part,
+            lasting_per_s=self.lasting_per_s * part,
+            backlog=0.0,
+        )
 
     def predict(self, batching: Batching) -> Prediction:
         """Replay the load under a configuration."""
         return predict(batching, self.curve_ms, self.load, self.goal)
 
     def worth(self, prediction: Prediction) -> float:
-        """Return the attainment, less the time that the backlog stands.
-
-        Before a change begins to help, what waits is worked off as before: Triton drains the
-        configuration that a reload replaces.
-        """
+        """Return the attainment, less the time that the backlog stands."""
         return prediction.attainment * max(0.0, 1 - self.stands_s(prediction) / HORIZON_S)
 
     def stands_s(self, prediction: Prediction) -> float:
-        """Return how long the backlog stands; infinite where it is never worked off."""
+        """Return how long the backlog stands; infinite where it is never worked off.
+
+        The live cap and instances in place leave it to the same queue. A reload leaves it to the
+        copy that it replaces, and is over sooner: what is worth a change without, is with one.
+        """
         if not self.backlog:
             return 0.0
         stays = prediction.batching == self.reach.present
-        drains_s = 0.0 if stays else self.drains_s
-        left = self.backlog if stays else self.backlog_after
         spare_per_s = prediction.capacity_per_s - self.lasting_per_s
-        return drains_s + left / spare_per_s if spare_per_s > 0 else inf
-
-    @property
-    def drains_s(self) -> float:
-        """How long what waits keeps the present configuration busy, and the change itself."""
-        bound, instances = self.reach.present.max_batch_size, self.reach.present.instances
-        present_per_s = instances * bound / self.curve_ms(instances, bound)[-1] * _MS_PER_S
-        return CHANGE_S + self.backlog / present_per_s
-
-    @property
-    def backlog_after(self) -> float:
-        """What waits by the time that another configuration begins to serve."""
-        return self.drains_s * self.lasting_per_s if self.backlog else 0.0
+        if spare_per_s <= 0:
+            return inf
+        return self.backlog / spare_per_s + (0.0 if stays else CHANGE_S)
 
     @property
     def ample_per_s(self) -> float:
-        """Capacity beyond which nothing unknown is tried."""
-        return max(
-            AMPLE * self.load.rate_per_s,
-            SPARE * self.latest_per_s,
-            self.goal.least_per_s / MARGIN,
-            self.lasting_per_s + self.backlog_after / SOON_S if self.backlog else 0.0,
+        """Capacity beyond which nothing unknown is tried.
+
+        While a backlog stands what works it off soon is enough: a step beyond a knee adds to it.
+        """
+        by_mean = (
+            self.lasting_per_s + self.backlog / SOON_S
+            if self.backlog
+            else AMPLE * self.load.rate_per_s
         )
+        return max(by_mean, SPARE * self.latest_per_s, self.goal.least_per_s / MARGIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +186,8 @@ def best_effort(question: SearchContext, predictions: Sequence[Prediction]) -> P
     one beyond a knee costs more than capacity that nobody asks for is worth.
     """
     highest = max(question.worth(each) for each in predictions)
-    equals = [each for each in predictions if question.worth(each) >= highest - EQUAL_ATTAINMENT]
+    equal = WORTH_A_GUESS if question.backlog else EQUAL_ATTAINMENT
+    equals = [each for each in predictions if question.worth(each) >= highest - equal]
     ample_per_s = question.ample_per_s
 
     def rank(each: Prediction) -> tuple[float, ...]:
@@ -198,7 +213,8 @@ def _bounds(question: SearchContext, instances: int) -> Sequence[Batching]:
     curve = question.curve_ms(instances, most)
 
     def efficiency(size: int) -> float:
-        return size / curve[size - 1]
+        # Equal ones are told apart by no rounding: of these the smallest is looked at.
+        return round(size / curve[size - 1], DIGITS)
 
     room_ms = (question.goal.target_ms - question.goal.overhead_ms) / 2
     in_time = [size for size in sizes if curve[size - 1] <= room_ms]
@@ -218,7 +234,7 @@ def _bounds(question: SearchContext, instances: int) -> Sequence[Batching]:
 def _with_policy(question: SearchContext, batching: Batching) -> Batching:
     if not question.reject:
         return batching
-    return overload.with_policy(batching, question.curve_ms, question.goal)
+    return overload.with_policy(batching, question.curve_ms, question.goal, question.reach.present)
 
 
 def stairs(curve_ms: Sequence[float]) -> tuple[int, ...]:
@@ -253,9 +269,8 @@ def replicas_needed(question: SearchContext, pods: int, most: int) -> int | None
     """
 
     def suffices(count: int) -> bool:
-        goal = replace(question.goal, least_per_s=question.goal.least_per_s * pods / count)
-        share = replace(question, load=question.load.share(pods / count), goal=goal)
-        return meets_somehow(share)
+        part = pods / count
+        return meets_somehow(question.share(question.load.share(part), part))
 
     return _least(suffices, pods + 1, most) if pods < most else None
 

@@ -1,7 +1,8 @@
 """How many replicas would still meet the objectives, while they are met.
 
 Asked under a demand that is ``HEADROOM`` times what it is: fewer are said to be enough only if
-they would stay so when demand rises a little. What it takes to ask is a search for each number
+they would stay so when demand rises a little, and would not run near their capacity, where a
+little more demand costs much latency. What it takes to ask is a search for each number
 that is tried, so an answer is good for some windows while nothing changed.
 """
 
@@ -16,6 +17,8 @@ from ferryman.core.tuners.needs import ENOUGH, Enough
 from ferryman.core.tuners.state import Sizing, TuneDecision
 
 HEADROOM: Final = 1.2
+#: … and only if they would then run below this share of what they can serve at most.
+MOST_USED: Final = 0.7
 #: A rate or a service time that changed by less is the same.
 SAME: Final = 0.05
 #: An answer is good for so many windows.
@@ -65,25 +68,17 @@ def _suffices(context: TuningContext, count: int) -> bool:
     """Whether so many pods would meet the objectives with the best of their configurations."""
     demand = _raised(context.learned.demand)
     question = context.question()
-    goal = replace(
-        question.goal, least_per_s=question.goal.least_per_s * context.window.pods / count
-    )
-    asked = replace(
-        question,
-        load=demand.load(count),
-        goal=goal,
-        latest_per_s=demand.latest_per_s / count,
-    )
-    return search.meets_somehow(asked)
+    share = question.share(demand.load(count), context.window.pods / count)
+    return search.meets_somehow(replace(share, latest_per_s=demand.latest_per_s / count))
 
 
 def _least_by_capacity(context: TuningContext) -> int:
-    """Return a number below which capacity alone would not do, whatever the configuration."""
+    """Return a number below which too little capacity would be left, whatever the configuration."""
     question = context.question()
     instances, sizes = question.reach.limits.instances.max, question.reach.sizes
     curve = question.curve_ms(instances, sizes[-1])
     most_per_s = max(instances * size / curve[size - 1] for size in sizes) * _MS_PER_S
-    return max(1, ceil(_raised(context.learned.demand).rate_per_s / most_per_s))
+    return max(1, ceil(context.learned.demand.rate_per_s / (MOST_USED * most_per_s)))
 
 
 def _raised(demand: Demand) -> Demand:

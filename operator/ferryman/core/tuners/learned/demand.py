@@ -64,7 +64,7 @@ class Demand:
         """Return the demand with the readings of one more window."""
         each = window.inferences / window.requests if window.requests else 1.0
         new = tuple((seconds, count * each) for seconds, count in _readings(window) if seconds > 0)
-        return Demand(_latest((*self.readings, *new)))
+        return Demand(_latest((*self.readings, *new), HISTORY_S))
 
     @property
     def seconds(self) -> float:
@@ -106,12 +106,20 @@ class Demand:
                 break
         return max(self.rate_per_s, held / held_s if held_s else 0.0)
 
-    def load(self, pods: int) -> OfferedLoad:
-        """Return what one of so many pods would see. Raises ValueError without any request."""
+    def of_latest(self, seconds: float) -> "Demand":
+        """Return the demand of the latest so many seconds alone, of one reading at least."""
+        return Demand(_latest(self.readings, seconds))
+
+    def load(self, pods: int, *, whole: bool = False) -> OfferedLoad:
+        """Return what one of so many pods would see. Raises ValueError without any request.
+
+        Of more requests than can be replayed the latest; with ``whole`` a part of each reading.
+        """
         if self.rate_per_s <= 0:
             raise ValueError("nothing was asked for: there is no load to replay")
         generator = np.random.default_rng(_SEED)
-        readings = _bounded(self._recent(MAX_REQUESTS * pods), MAX_REQUESTS * pods)
+        held = self.readings if whole else self._recent(MAX_REQUESTS * pods)
+        readings = _bounded(held, MAX_REQUESTS * pods)
         expected = sum(count for _, count in readings) / pods
         rounds = min(MAX_ROUNDS, max(1, -int(-MIN_REQUESTS // max(expected, 1.0))))
         lasts = np.tile([seconds for seconds, _ in readings], rounds)
@@ -146,11 +154,13 @@ def _readings(window: Window) -> tuple[tuple[float, float], ...]:
     return ((window.seconds, offered * window.seconds),)
 
 
-def _latest(readings: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+def _latest(
+    readings: tuple[tuple[float, float], ...], seconds: float
+) -> tuple[tuple[float, float], ...]:
     held_s, kept = 0.0, 0
-    for seconds, _ in reversed(readings):
-        held_s += seconds
-        if kept and held_s > HISTORY_S:
+    for lasted_s, _ in reversed(readings):
+        held_s += lasted_s
+        if kept and held_s > seconds:
             break
         kept += 1
     return readings[-kept:] if kept else ()

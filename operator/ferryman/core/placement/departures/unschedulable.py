@@ -6,7 +6,7 @@ as full for this model, and the next best one gets its turn. A model of which a 
 there stays; one that was to be moved there goes elsewhere, or back.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -24,20 +24,28 @@ FORGET_AFTER: Final = timedelta(hours=1)
 MAX_PLACES: Final = 16
 
 
+def is_waiting(serving: ServingState) -> bool:
+    """Whether kube-scheduler has no node for a pod of the model."""
+    waits = serving.problem_reason == Reason.POD_UNSCHEDULABLE
+    return waits and serving.unscheduled_since is not None
+
+
 def has_waited(model: InferenceModel, serving: ServingState, now: datetime) -> bool:
     """Whether a pod of the model has waited for a node long enough."""
     placement, waiting = model.status.placement, serving.unscheduled_since
-    if placement is None or placement.since is None or waiting is None:
+    if placement is None or placement.since is None or waiting is None or not is_waiting(serving):
         return False
     # Pods that wait may still be those for the node type before this one.
     since = max(timestamps.parse(placement.since), timestamps.parse(waiting))
     deadline = timedelta(seconds=model.spec.progress_deadline_seconds)
-    return serving.problem_reason == Reason.POD_UNSCHEDULABLE and now - since >= deadline
+    return now - since >= deadline
 
 
-def serves_there(nodes: Iterable[NodeView], serving: ServingState, node_type: str) -> bool:
-    """Whether a ready pod is on a living node of a node type."""
-    there = {node.name for node in nodes if node.node_type == node_type and not node.lost}
+def serves_there(
+    nodes: Iterable[NodeView], serving: ServingState, node_types: Collection[str]
+) -> bool:
+    """Whether a ready pod is on a living node of some node types."""
+    there = {node.name for node in nodes if node.node_type in node_types and not node.lost}
     return any(pod.ready and pod.node in there for pod in serving.pods)
 
 

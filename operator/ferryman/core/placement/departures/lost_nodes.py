@@ -31,7 +31,7 @@ def why_lost(
     come up by themselves: nothing of the type takes them, or they would wait for the node they
     prefer until Kubernetes gives it up.
     """
-    peers = [node for node in nodes if node.node_type == previous.node_type]
+    peers = [node for node in nodes if node.node_type in previous.node_types]
     lost = [node.name for node in peers if node.lost]
     if not lost or all(node.lost for node in nodes):
         return None
@@ -42,9 +42,10 @@ def why_lost(
         return None
     names = ", ".join(lost[:_NAMED]) + (" and others" if len(lost) > _NAMED else "")
     be = "is" if len(lost) == 1 else "are"
-    return f"{names} {be} not ready and nothing of the model is left on {previous.node_type}"
+    where = ", ".join(previous.node_types)
+    return f"{names} {be} not ready and nothing of the model is left on {where}"
 
 
 def _takes_pods(found: Sequence[Candidate], previous: PlacementStatus) -> bool:
-    kind = previous.node_type, previous.processor
-    return any(candidate.places for candidate in found if candidate.kind == kind)
+    kinds = {(node_type, previous.processor) for node_type in previous.node_types}
+    return any(candidate.places for candidate in found if candidate.kind in kinds)

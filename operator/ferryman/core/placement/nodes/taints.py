@@ -7,17 +7,17 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, TypeGuard
 
-from ferryman.api.inference_model import InferenceModel, PlacementSpec
+from ferryman.api.inference_model import PlacementSpec
 from ferryman.api.inference_runtime import RuntimeProcessor
-from ferryman.api.scheduling import NodeRequirement, Toleration
+from ferryman.api.pods.scheduling import NodeRequirement, Toleration
 
 #: What fits into the 64 bits that kube-scheduler reads a number with.
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 
 
-def tolerations(model: InferenceModel, entry: RuntimeProcessor) -> tuple[Toleration, ...]:
-    """Return what the pods of a model tolerate: what its runtime says, and what it says itself."""
-    return (*entry.tolerations, *model.spec.placement.tolerations)
+def tolerations(placement: PlacementSpec, entry: RuntimeProcessor) -> tuple[Toleration, ...]:
+    """Return what pods tolerate: what their runtime says, and what their owner says."""
+    return (*entry.tolerations, *placement.tolerations)
 
 
 def untolerated(taints: Iterable[str], tolerated: Sequence[Toleration]) -> list[str]:
@@ -33,7 +33,12 @@ def unmet(placement: PlacementSpec, labels: Mapping[str, str]) -> list[str]:
     """
     wanted = placement.node_selector.items()
     differing = [f"{key}={value}" for key, value in wanted if labels.get(key) != value]
-    return [*differing, *(_words(r) for r in placement.node_affinity if not _holds(r, labels))]
+    return [*differing, *unmet_of(placement.node_affinity, labels)]
+
+
+def unmet_of(requirements: Iterable[NodeRequirement], labels: Mapping[str, str]) -> list[str]:
+    """Return in words which requirements a node's labels do not meet."""
+    return [_words(each) for each in requirements if not _holds(each, labels)]
 
 
 def _tolerates(toleration: Toleration, taint: str) -> bool:
