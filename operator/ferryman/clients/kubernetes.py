@@ -13,9 +13,15 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal, Protocol
 
 from ferryman.api import names, resources
+from ferryman.api.base import printable
 from ferryman.api.resources import Key
-from ferryman.clients.kubernetes_errors import ConflictError, NotFoundError
-from ferryman.clients.kubernetes_transport import APPLY, MERGE, Json, Request, Transport
+from ferryman.clients.kubernetes_errors import (
+    ConflictError,
+    NotFoundError,
+    NotOwnedError,
+    PermanentError,
+)
+from ferryman.clients.kubernetes_transport import APPLY, MERGE, STEPS, Json, Request, Transport
 
 Manifest = Mapping[str, Any]
 
@@ -24,6 +30,11 @@ _MASTER_KEY_ENTRY: Final = "key"
 _MASTER_KEY_BYTES: Final = 32
 #: Of a list, only the metadata.
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_ONE_METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+#: Objects of a list that are asked for at once.
+_PAGE: Final = 500
+#: What the API server answers when a step of a patch fails: among ours, the test of the owner.
+_STEP_FAILED: Final = 422
 #: What an event of the core API may say.
 _MAX_EVENT_MESSAGE: Final = 1024
 
@@ -76,8 +87,16 @@ class Kubernetes(Protocol):
         """Create or change an object; without ``force``, others' fields raise ConflictError."""
         ...
 
+    async def write_secret(self, manifest: Manifest) -> Json:
+        """Create a Secret, or change the one of its owner; NotOwnedError for another's."""
+        ...
+
     async def find(self, manifest: Manifest) -> Json | None:
         """Return the object of this kind, namespace and name, metadata alone, if there is one."""
+        ...
+
+    async def replica_set(self, namespace: str, name: str) -> Json | None:
+        """Return a ReplicaSet, metadata alone, or None."""
         ...
 
     async def apply_status(self, about: ObjectReference, status: Manifest) -> Json:
@@ -129,9 +148,14 @@ class Kubernetes(Protocol):
         ...
 
     async def list_uids(
-        self, group: str, version: str, plural: str, selector: str = ""
+        self,
+        group: str,
+        version: str,
+        plural: str,
+        selector: str = "",
+        namespaces: Sequence[str] = (),
     ) -> set[str]:
-        """Return the uids of the objects of a kind with these labels, in all namespaces."""
+        """Return the uids of the objects of a kind with these labels, here or in all namespaces."""
         ...
 
 
@@ -146,7 +170,7 @@ class KubernetesApi:
         await self._transport.send(Request("GET", "/version", "version"), tries=1)
 
     async def serves_kinds(self) -> bool:
-        """Whether discovery lists all three kinds."""
+        """Whether discovery lists all of our kinds."""
         path = f"/apis/{names.API_VERSION}"
         try:
             answer = await self._transport.send(Request("GET", path, "discovery"), tries=1)
@@ -161,6 +185,37 @@ class KubernetesApi:
         """Apply one of the kinds that the operator owns."""
         return await self._apply(_path(manifest), manifest, field_manager, force=force)
 
+    async def write_secret(self, manifest: Manifest) -> Json:
+        """Change the Secret where its first owner is the manifest's, in one request.
+
+        The operator may not read Secrets, and so cannot look at whose one is before it writes: the
+        API server tests that itself, and otherwise changes nothing.
+        """
+        path, metadata = _path(manifest), manifest["metadata"]
+        owners, there = metadata["ownerReferences"], "/metadata/ownerReferences"
+        # By kind and name: an owner that was created anew has another uid.
+        steps = [
+            *(
+                {"op": "test", "path": f"{there}/0/{field}", "value": owners[0][field]}
+                for field in ("apiVersion", "kind", "name")
+            ),
+            {"op": "replace", "path": there, "value": owners},
+            {"op": "add", "path": "/metadata/labels", "value": metadata["labels"]},
+            {"op": "add", "path": "/data", "value": manifest["data"]},
+        ]
+        query = (("fieldManager", names.FIELD_MANAGER),)
+        change = Request("PATCH", path, "Secret", query, body=steps, content_type=STEPS)
+        try:
+            return await self._transport.send(change)
+        except NotFoundError:
+            collection = path.rpartition("/")[0]
+            create = Request("POST", collection, "Secret", query, body=dict(manifest))
+            return await self._transport.send(create)
+        except PermanentError as error:
+            if error.status != _STEP_FAILED:
+                raise
+            raise NotOwnedError(str(error), status=error.status) from error
+
     async def find(self, manifest: Manifest) -> Json | None:
         """Look for the object by a list: the operator may not get single ones."""
         path, _, name = _path(manifest).rpartition("/")
@@ -169,6 +224,16 @@ class KubernetesApi:
         answer = await self._transport.send(request)
         items: Sequence[Json] = answer["items"]
         return items[0] if items else None
+
+    async def replica_set(self, namespace: str, name: str) -> Json | None:
+        """Get the ReplicaSet's metadata."""
+        path = f"/apis/apps/v1/namespaces/{namespace}/replicasets/{name}"
+        try:
+            return await self._transport.send(
+                Request("GET", path, "ReplicaSet", accept=_ONE_METADATA)
+            )
+        except NotFoundError:
+            return None
 
     async def apply_status(self, about: ObjectReference, status: Manifest) -> Json:
         """Apply the whole status: what it no longer states is removed, conditions included."""
@@ -221,7 +286,7 @@ class KubernetesApi:
         The API server forgets an event an hour after its last change (``--event-ttl``), so that
         the aggregation needs no memory of its own and survives a restart.
         """
-        message = message[:_MAX_EVENT_MESSAGE]
+        message = printable(message)[:_MAX_EVENT_MESSAGE]
         event = _event(about, kind, reason, message, datetime.now(UTC))
         path = f"/api/v1/namespaces/{about.namespace}/events"
         try:
@@ -274,14 +339,27 @@ class KubernetesApi:
         return await self._list(f"/api/v1/namespaces/{namespace}/pods", "Pod", selector)
 
     async def list_uids(
-        self, group: str, version: str, plural: str, selector: str = ""
+        self,
+        group: str,
+        version: str,
+        plural: str,
+        selector: str = "",
+        namespaces: Sequence[str] = (),
     ) -> set[str]:
-        """Return the uids, read by pages: some thousand objects at once hold up the event loop."""
-        path = f"{_base(f'{group}/{version}' if group else version)}/{plural}"
+        """Return the uids; of namespaces one after the other, for those alone may be allowed."""
+        base = _base(f"{group}/{version}" if group else version)
+        places = [f"/namespaces/{namespace}" for namespace in namespaces] or [""]
+        found: set[str] = set()
+        for place in places:
+            found |= await self._uids(f"{base}{place}/{plural}", plural, selector)
+        return found
+
+    async def _uids(self, path: str, plural: str, selector: str) -> set[str]:
+        """Read by pages: some thousand objects at once hold up the event loop."""
         found: set[str] = set()
         page = ""
         while True:
-            query = (("labelSelector", selector), ("limit", "500"), ("continue", page))
+            query = (("labelSelector", selector), ("limit", str(_PAGE)), ("continue", page))
             request = Request("GET", path, plural, query, accept=_METADATA_ONLY)
             answer = await self._transport.send(request)
             found |= {item["metadata"]["uid"] for item in answer["items"]}

@@ -40,6 +40,12 @@ class NotFoundError(PermanentError):
     fault: Fault = "user"
 
 
+class NotOwnedError(PermanentError):
+    """An object of the name is there, and belongs to somebody else."""
+
+    fault: Fault = "user"
+
+
 class ForbiddenError(PermanentError):
     """The operator lacks a permission, or a quota or an admission rule says no."""
 

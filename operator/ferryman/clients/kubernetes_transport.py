@@ -6,6 +6,7 @@ lower level, used here, handles credentials and TLS and leaves JSON as it is.
 
 import asyncio
 import json
+import math
 import os
 import random
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from typing import Any, Final, Self
 import aiohttp
 from kubernetes_asyncio import client, config
 
+from ferryman.clients.bounded.answers import read_list, read_object
 from ferryman.clients.kubernetes_errors import KubernetesError, TemporaryError, from_status
 from ferryman.clients.proxy import proxy_for
 
@@ -26,7 +28,9 @@ BACKOFF_S: Final = (0.2, 0.5, 1.0, 2.0)
 LONGEST_RETRY_AFTER_S: Final = 5.0
 APPLY: Final = "application/apply-patch+yaml"  # JSON is YAML
 MERGE: Final = "application/merge-patch+json"
+STEPS: Final = "application/json-patch+json"
 _FIRST_ERROR: Final = 300
+_OF_LISTS: Final = ("fieldSelector", "labelSelector", "limit")
 
 Json = dict[str, Any]
 Configuration = client.Configuration
@@ -45,9 +49,15 @@ class Request:
     path: str
     kind: str
     query: tuple[tuple[str, str], ...] = ()
-    body: Json | None = None
+    body: Json | list[Json] | None = None
     content_type: str = "application/json"
     accept: str = "application/json"
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it is answered with many objects: such requests say which, or how many."""
+        names = {name for name, _ in self.query}
+        return self.method == "GET" and not names.isdisjoint(_OF_LISTS)
 
     @property
     def verb(self) -> str:
@@ -87,6 +97,7 @@ class Transport:
         configuration: client.Configuration,
         *,
         on_write: OnWrite = lambda _verb, _kind: None,
+        may_write_for_s: Callable[[], float] = lambda: math.inf,
         backoff_s: Sequence[float] = BACKOFF_S,
     ) -> None:
         self._api = client.ApiClient(configuration)
@@ -94,6 +105,7 @@ class Transport:
         self._api.rest_client.proxy = proxy_of(configuration) or ""
         self._api.rest_client.pool_manager._trust_env = False  # noqa: SLF001
         self._on_write = on_write
+        self._may_write_for_s = may_write_for_s
         self._backoff_s = tuple(backoff_s)
 
     async def __aenter__(self) -> Self:
@@ -127,7 +139,17 @@ class Transport:
                 await asyncio.sleep(_stretched(max(pause_s, error.retry_after_s)))
         return await self._send_once(request)
 
+    def _timeout_s(self, request: Request) -> float:
+        """Return how long the request may take: no write outlasts the permission to write."""
+        if request.method == "GET":
+            return REQUEST_TIMEOUT_S
+        left_s = self._may_write_for_s()
+        if left_s <= 0:
+            raise TemporaryError(f"{_what(request)}: not sent: this operator does not lead now")
+        return min(REQUEST_TIMEOUT_S, left_s)
+
     async def _send_once(self, request: Request) -> Json:
+        timeout_s = self._timeout_s(request)
         try:
             response = await self._api.call_api(
                 request.path,
@@ -137,10 +159,12 @@ class Transport:
                 body=request.body,
                 auth_settings=["BearerToken"],
                 _preload_content=False,
-                _request_timeout=REQUEST_TIMEOUT_S,
+                _request_timeout=timeout_s,
             )
             async with response:
-                data = await response.read()
+                if request.is_list and response.status < _FIRST_ERROR:
+                    return await read_list(response.content)
+                data = await read_object(response.content)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             words = str(error) or type(error).__name__
             raise TemporaryError(f"{_what(request)}: the API server: {words}") from error

@@ -1,6 +1,7 @@
 """What a load generator sends: requests made from a file of arrays, or of random numbers."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -20,18 +21,77 @@ class InputInvalid(ValueError):  # noqa: N818  the name states the finding
     """The file does not fit the model; the message says what would."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a file of arrays holds for a model."""
+
+    inputs: Mapping[str, Array]
+    """By name; rows, or whole inputs of a model without batches, along the first axis."""
+    labels: Array | None
+    outputs: list[str]
+    """The output to compare with labels, where there are any."""
+    batched: bool
+
+    def __len__(self) -> int:
+        return len(next(iter(self.inputs.values())))
+
+    def batches(self, size: int) -> Iterator[tuple[dict[str, Array], Array | None]]:
+        """Yield as many whole batches as there are, in the file's order, with their labels."""
+        for start in range(0, len(self) - size + 1, size):
+            part = slice(start, start + size)
+            tensors = {n: (a[part] if self.batched else a[start]) for n, a in self.inputs.items()}
+            yield tensors, None if self.labels is None else self.labels[part].ravel()
+
+
 def from_file(path: Path, signature: Signature, batch_size: int) -> list[Request]:
     """Return requests of ``batch_size`` rows each, in the file's order.
 
-    The .npz holds one array per input, under the input's name (under any name if there is one
-    input only), and may hold ``labels``: the expected class of each row. A model that takes no
-    batches gets one request for each entry of the arrays. Raises InputInvalid and OSError.
+    Of the file ``read_rows`` tells. Raises InputInvalid and OSError.
     """
-    arrays = _read(path)
+    return _requests(read_rows(path, signature, least=batch_size), batch_size)
+
+
+def from_arrays(
+    arrays: Mapping[str, Array], signature: Signature, batch_size: int
+) -> list[Request]:
+    """Return requests of ``batch_size`` rows each, of arrays as ``read_rows`` finds them.
+
+    Raises InputInvalid.
+    """
+    return _requests(rows_of(arrays, signature, least=batch_size), batch_size)
+
+
+def read_array(path: Path) -> Array:
+    """Return the array of an .npy file. Raises InputInvalid and OSError."""
+    try:
+        array = np.load(path, allow_pickle=False)
+    except ValueError as error:
+        raise InputInvalid(f"{path} is no .npy file of a plain array: {error}") from error
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise InputInvalid(f"{path} is an .npz of several arrays: give it without a name")
+    return array
+
+
+def read_rows(path: Path, signature: Signature, *, least: int = 1) -> Rows:
+    """Return what an .npz holds for a model, in the model's types; ``least`` is a batch's rows.
+
+    It holds one array per input, under the input's name (under any name if there is one input
+    only), and may hold ``labels``: the expected class of each row. For a model that takes no
+    batches each entry of the arrays is one input. Raises InputInvalid and OSError.
+    """
+    return rows_of(_read(path), signature, least=least, source=f" in {path}")
+
+
+def rows_of(
+    arrays: Mapping[str, Array], signature: Signature, *, least: int = 1, source: str = ""
+) -> Rows:
+    """Return what arrays hold for a model; see ``read_rows``. Raises InputInvalid."""
+    arrays = dict(arrays)
     labels = arrays.pop(LABELS, None)
     arrays = _named(arrays, signature)
     batched = _takes_batches(signature, arrays)
-    if not batched and batch_size != 1:
+    if not batched and least != 1:
         raise InputInvalid("the model takes no batches: use a batch size of 1")
     inputs = {
         tensor.name: _rows(tensor, arrays[tensor.name], batched=batched)
@@ -39,23 +99,42 @@ def from_file(path: Path, signature: Signature, batch_size: int) -> list[Request
     }
     labels, outputs = (None, []) if labels is None else _compared(labels, signature)
     lengths = {len(array) for array in (*inputs.values(), *([] if labels is None else [labels]))}
-    if len(lengths) != 1 or not lengths.pop() >= batch_size:
-        raise InputInvalid(f"the arrays in {path} must be equally long, at least {batch_size} rows")
-    return _fitting(_cut(inputs, labels, outputs, batch_size, batched=batched))
+    if len(lengths) != 1 or not lengths.pop() >= least:
+        raise InputInvalid(f"the arrays{source} must be equally long, at least {least} rows")
+    return Rows(inputs, labels, outputs, batched)
 
 
-def random_requests(signature: Signature, batch_size: int, seed: int) -> list[Request]:
-    """Return requests of random values; dimensions of any size are 1. Raises InputInvalid."""
-    random = np.random.default_rng(seed)
+def _requests(rows: Rows, batch_size: int) -> list[Request]:
+    return _fitting(
+        inference.build(tensors, rows.outputs, labels)
+        for tensors, labels in rows.batches(batch_size)
+    )
+
+
+def random_requests(
+    signature: Signature,
+    batch_size: int,
+    seed: int,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> list[Request]:
+    """Return requests of random values. Raises InputInvalid.
+
+    Dimensions of any size are 1 unless ``shapes`` states an input's shape, without its rows.
+    """
+    random, shapes = np.random.default_rng(seed), shapes or {}
     batched = _takes_batches(signature, {})
     if not batched and batch_size != 1:
         raise InputInvalid("the model takes no batches: use a batch size of 1")
+    if unknown := shapes.keys() - {tensor.name for tensor in signature.inputs}:
+        wanted = sorted(tensor.name for tensor in signature.inputs)
+        raise InputInvalid(f"shapes of {sorted(unknown)}, the model takes {wanted}")
 
     def values(tensor: Tensor) -> Array:
-        shape = [1 if size == -1 else size for size in tensor.shape]
-        if batched:
-            shape[0] = batch_size
-        return inference.draw(random, tensor, shape)
+        sizes = tensor.shape[1:] if batched else tensor.shape
+        shape = shapes.get(tensor.name, tuple(1 if size == -1 else size for size in sizes))
+        if len(shape) != len(sizes) or not all(map(_fits, sizes, shape)):
+            raise InputInvalid(f"{tensor.name}: a shape of {shape} where the model takes {sizes}")
+        return inference.draw(random, tensor, [batch_size, *shape] if batched else shape)
 
     def drawn() -> Iterator[Request]:
         while True:
@@ -84,7 +163,7 @@ def _named(arrays: Mapping[str, Array], signature: Signature) -> dict[str, Array
     if len(wanted) == len(arrays) == 1:
         return dict(zip(wanted, arrays.values(), strict=True))
     if sorted(arrays) != wanted:
-        raise InputInvalid(f"the file has {sorted(arrays)}, the model takes {wanted}")
+        raise InputInvalid(f"there are arrays {sorted(arrays)}, the model takes {wanted}")
     return dict(arrays)
 
 
@@ -136,21 +215,6 @@ def _converted(tensor: Tensor, array: Array) -> Array:
     if whole and not np.array_equal(converted.astype(array.dtype), array):
         raise InputInvalid(f"{tensor.name}: values that {tensor.datatype} cannot hold")
     return converted
-
-
-def _cut(
-    inputs: Mapping[str, Array],
-    labels: Array | None,
-    outputs: list[str],
-    batch_size: int,
-    *,
-    batched: bool,
-) -> Iterator[Request]:
-    rows = len(next(iter(inputs.values())))
-    for start in range(0, rows - batch_size + 1, batch_size):
-        part = slice(start, start + batch_size)
-        tensors = {name: (a[part] if batched else a[start]) for name, a in inputs.items()}
-        yield inference.build(tensors, outputs, None if labels is None else labels[part].ravel())
 
 
 def _fitting(requests: Iterator[Request]) -> list[Request]:

@@ -46,6 +46,12 @@ def instances_known(config: ModelConfig) -> bool:
     return len({group.count for group in _main_groups(config)}) == 1
 
 
+def instances_of(config: ModelConfig) -> int:
+    """Return the instances of the main group (on GPUs: of one device)."""
+    groups = _main_groups(config)
+    return max(1, groups[0].count) if groups else 1
+
+
 def with_batching(config: ModelConfig, batching: Batching) -> ModelConfig:
     """Return a copy of a configuration with another batching, and with nothing else changed.
 
@@ -122,13 +128,13 @@ def _out_of_range(config: ModelConfig) -> str:
 
 
 def _read(config: ModelConfig) -> Batching:
-    groups, batcher = _main_groups(config), config.dynamic_batching
+    batcher = config.dynamic_batching
     timeout_us, max_queue_size = _limits(batcher.default_queue_policy)
     start = _start(config)
     return Batching(
         max_batch_size=config.max_batch_size if start is None else start,
         max_queue_delay_microseconds=batcher.max_queue_delay_microseconds,
-        instances=max(1, groups[0].count) if groups else 1,
+        instances=instances_of(config),
         preferred_batch_size=tuple(batcher.preferred_batch_size),
         default_timeout_microseconds=timeout_us,
         max_queue_size=max_queue_size,
@@ -137,7 +143,8 @@ def _read(config: ModelConfig) -> Batching:
 
 def _start(config: ModelConfig) -> int | None:
     """Return the bound at which a live cap starts; None without one that reads our file."""
-    ours = _parameter(config, names.PARAMETER_LIVE_CAP_FILE) == names.LIVE_CAP_FILE
+    file = _parameter(config, names.PARAMETER_LIVE_CAP_FILE)
+    ours = file.startswith(f"{names.PATH_LIVE_CAP}/")
     text = _parameter(config, names.PARAMETER_LIVE_CAP_START)
     if not ours or not text.isdecimal() or shape_tensors(config):
         return None

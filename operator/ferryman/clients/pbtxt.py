@@ -42,7 +42,12 @@ def decode(text: str) -> dict[str, Any]:
 
     As everywhere in protobuf's JSON, 64-bit integers become strings. Raises ConfigInvalid.
     """
-    return dict(json_format.MessageToDict(from_text(text), preserving_proto_field_name=True))
+    return to_dict(from_text(text))
+
+
+def to_dict(message: ModelConfig) -> dict[str, Any]:
+    """Return the JSON form of a message, as ``decode`` does."""
+    return dict(json_format.MessageToDict(message, preserving_proto_field_name=True))
 
 
 def parse(config: Mapping[str, Any]) -> ModelConfig:
@@ -75,11 +80,23 @@ def to_json(message: ModelConfig) -> str:
 def _check_message(value: object, schema: Descriptor, path: str) -> None:
     for key, entry in _mapping(value, path).items():
         name = f"{path}.{key}" if path else str(key)
-        field = schema.fields_by_name.get(key) or schema.fields_by_camelcase_name.get(key)
+        field = _field(schema, key)
         if field is None:
             raise ConfigInvalid(_unknown_field(name, str(key), schema))
         if entry is not None:
             _check_field(entry, field, name)
+
+
+def _field(schema: Descriptor, key: object) -> FieldDescriptor | None:
+    """Return a field by either spelling."""
+    if not _is_ascii(key):
+        return None
+    return schema.fields_by_name.get(key) or schema.fields_by_camelcase_name.get(key)
+
+
+def _is_ascii(name: object) -> bool:
+    """Whether it can be a name in a schema: to ask for half a character is a SystemError."""
+    return isinstance(name, str) and name.isascii()
 
 
 def _check_field(value: object, field: FieldDescriptor, path: str) -> None:
@@ -107,7 +124,7 @@ def _check_value(value: object, field: FieldDescriptor, path: str) -> None:
 
 def _fits(value: object, field: FieldDescriptor) -> bool:
     if field.enum_type is not None:
-        return value in field.enum_type.values_by_name
+        return _is_ascii(value) and value in field.enum_type.values_by_name
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
         return isinstance(value, bool)
     if field.cpp_type in _INTEGERS:

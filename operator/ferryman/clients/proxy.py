@@ -1,5 +1,8 @@
 """Which proxy a request to the API server goes through, by the environment.
 
+Requests to Triton go through none, over HTTP or gRPC: a proxy for the way out of a cluster does not
+lead to pods, and would be measured with the server.
+
 aiohttp knows no networks in ``NO_PROXY``, and kopf's connection reads no environment at all; but
 a cluster's service network is usually excepted as a network. This is one answer for both, and
 the one that the official client, which agent and command line use, finds for itself.

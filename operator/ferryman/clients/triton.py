@@ -5,10 +5,9 @@ HTTP workers, which answer the clients, for as long as it takes.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
-from weakref import WeakValueDictionary
+from collections.abc import Awaitable, Callable, Sized
+from dataclasses import dataclass, replace
+from typing import Any, Final, Protocol, TypeVar
 
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
@@ -18,6 +17,7 @@ from ferryman.api.batching import Batching
 from ferryman.api.names import CONTROL_KEY_NAME, PORT_GRPC, PORT_METRICS
 from ferryman.api.statistics import ServerModel, Statistics
 from ferryman.clients import model_config, pbtxt
+from ferryman.clients.control.loads import READ_EVERY_S, LateError, Loads, Witness, lock_of
 from ferryman.clients.triton_metrics import MetricsPage
 from ferryman.clients.triton_statistics import to_statistics
 
@@ -27,6 +27,10 @@ _Answer = TypeVar("_Answer")
 METADATA_PREFIX: Final = "triton-grpc-protocol-"
 
 _MAX_MESSAGE_CHARACTERS: Final = 600
+#: Whoever answers may answer anything. Counters of a thousand batch sizes are 70 KB.
+_MAX_ANSWER_BYTES: Final = 512 * 1024
+#: Parts of one kind in an answer: each is looked at in turn.
+_MAX_PARTS: Final = 4096
 CHANNEL_OPTIONS: Final = (
     ("grpc.enable_http_proxy", 0),
     # A restarted container comes back on the same address: look again soon.
@@ -34,6 +38,7 @@ CHANNEL_OPTIONS: Final = (
     ("grpc.max_reconnect_backoff_ms", 1_000),
     # Channels to equal addresses must not share a connection: each is closed on its own.
     ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.max_receive_message_length", _MAX_ANSWER_BYTES),
 )
 _NO_ANSWER: Final = (
     grpc.StatusCode.UNAVAILABLE,
@@ -42,10 +47,6 @@ _NO_ANSWER: Final = (
     grpc.StatusCode.UNAUTHENTICATED,
     grpc.StatusCode.PERMISSION_DENIED,
 )
-
-#: Loads of one server wait for one another, whichever connection they come through:
-#: Triton lets a later load supersede one that still runs.
-_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
 
 class TritonUnavailable(Exception):  # noqa: N818  the name states the finding
@@ -76,6 +77,23 @@ class TritonServer(Protocol):
 
         Raises ConfigRefused (the old configuration still serves), TritonUnavailable (unknown
         what serves: look again) and pbtxt.ConfigInvalid.
+        """
+        ...
+
+    async def configuration(self) -> dict[str, Any]:
+        """Return the whole configuration that is in force, in JSON; raises TritonUnavailable.
+
+        Other than fields with their default value the bound is always stated.
+        """
+        ...
+
+    async def load(
+        self, config_pbtxt: str, *, within_s: float | None = None, more_than: int | None = None
+    ) -> None:
+        """Load the model with this configuration and return when it serves.
+
+        That is when Triton says so, or when more instances than ``more_than`` are seen to serve.
+        ``within_s`` is how long it may take. Raises as ``apply_batching`` does.
         """
         ...
 
@@ -158,7 +176,8 @@ class _GrpcServer:
         self._deadlines = deadlines
         self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-        self._lock = _locks.setdefault(address, asyncio.Lock())
+        self._lock = lock_of(address, model)
+        self._loads = Loads(address, model)
 
     async def model(self) -> ServerModel:
         answer = await self._read(
@@ -167,14 +186,17 @@ class _GrpcServer:
         if not answer.ready:
             return ServerModel(ready=False, reason=await self._why_not_ready())
         config = await self._live_config()
-        return ServerModel(
-            ready=True,
-            batching=model_config.batching_of(config),
-            batchable=not model_config.not_batchable(config),
-            instances_known=model_config.instances_known(config),
-            largest_batch_size=model_config.largest_batch_size(config),
-            variable_inputs=model_config.variable_inputs(config),
-            shape_tensors=model_config.shape_tensors(config),
+        return self._as_serving(
+            ServerModel(
+                ready=True,
+                batching=model_config.batching_of(config),
+                batchable=not model_config.not_batchable(config),
+                instances_known=model_config.instances_known(config),
+                instances=model_config.instances_of(config),
+                largest_batch_size=model_config.largest_batch_size(config),
+                variable_inputs=model_config.variable_inputs(config),
+                shape_tensors=model_config.shape_tensors(config),
+            )
         )
 
     async def statistics(self) -> Statistics:
@@ -182,6 +204,11 @@ class _GrpcServer:
         answer, metrics = await asyncio.gather(
             self._read(self._stub.ModelStatistics, request), self._metrics.read(self._model)
         )
+        parts = [
+            answer.model_stats,
+            *(each.batch_stats for each in answer.model_stats[:_MAX_PARTS]),
+        ]
+        self._check_parts(*parts)
         return to_statistics(answer.model_stats, metrics, self._clock())
 
     async def apply_batching(self, batching: Batching, *, config_pbtxt: str | None = None) -> None:
@@ -202,19 +229,61 @@ class _GrpcServer:
             else:
                 base = pbtxt.from_text(config_pbtxt)
             self._check_batchable(base)
-            await self._load(model_config.with_batching(base, batching))
+            await self._load(model_config.with_batching(base, batching), self._deadlines.load_s)
             in_force = model_config.batching_of(await self._live_config())
         if in_force != batching:
             raise ConfigRefused(
                 f"Triton accepted {_words(batching)} but has {_words(in_force)} in force"
             )
 
+    async def configuration(self) -> dict[str, Any]:
+        config = await self._live_config()
+        return {**pbtxt.to_dict(config), "max_batch_size": config.max_batch_size}
+
+    async def load(
+        self, config_pbtxt: str, *, within_s: float | None = None, more_than: int | None = None
+    ) -> None:
+        config = pbtxt.from_text(config_pbtxt)
+
+        async def grown() -> int:
+            await self._serve_more_than(more_than or 0)
+            return model_config.instances_of(config)
+
+        try:
+            await self._loads.carry_out(
+                lambda: self._load(config, within_s=None),
+                within_s=within_s or self._deadlines.load_s,
+                grown=None if more_than is None else grown,
+            )
+        except LateError as error:
+            raise TritonUnavailable(str(error)) from error
+
     async def close(self) -> None:
+        await self._loads.close()
         await self._channel.close()
         await self._metrics.close()
 
+    def _as_serving(self, shown: ServerModel) -> ServerModel:
+        """Return what is shown, with instances that serve before the configuration says so."""
+        count = self._loads.serving
+        if count is None or shown.batching is None:
+            return shown if count is None else replace(shown, instances=count)
+        return replace(shown, instances=count, batching=shown.batching.with_(instances=count))
+
+    async def _serve_more_than(self, instances: int) -> None:
+        """Return when more instances are seen to serve."""
+        witness = Witness(instances)
+        while True:
+            try:
+                if witness.sees_more(await self.statistics()):
+                    return
+            except TritonUnavailable:
+                pass  # whether the server is there, the load itself will tell
+            await asyncio.sleep(READ_EVERY_S)
+
     async def _why_not_ready(self) -> str:
         index = await self._read(self._stub.RepositoryIndex, service_pb2.RepositoryIndexRequest())
+        self._check_parts(index.models)
         states = [
             f"{model.state or 'not loaded'}{f': {model.reason}' if model.reason else ''}"
             for model in index.models
@@ -228,7 +297,17 @@ class _GrpcServer:
         answer = await self._read(
             self._stub.ModelConfig, service_pb2.ModelConfigRequest(name=self._model)
         )
-        return answer.config
+        config: ModelConfig = answer.config
+        self._check_parts(*(part for field, part in config.ListFields() if field.is_repeated))
+        return config
+
+    def _check_parts(self, *parts: Sized) -> None:
+        """Raise TritonUnavailable for an answer that no Triton gives."""
+        found = sum(map(len, parts))
+        if found > _MAX_PARTS:
+            raise TritonUnavailable(
+                f"Triton at {self._address} answers with {found:_} parts, {_MAX_PARTS:_} at most"
+            )
 
     def _check_batchable(self, config: ModelConfig) -> None:
         refusal = model_config.not_batchable(config)
@@ -242,13 +321,12 @@ class _GrpcServer:
                 "Ferryman does not know and would lose: upgrade Ferryman, or use mode Fixed"
             )
 
-    async def _load(self, config: ModelConfig) -> None:
+    async def _load(self, config: ModelConfig, within_s: float | None) -> None:
+        """Load; ``within_s`` None: however long Triton takes."""
         request = service_pb2.RepositoryModelLoadRequest(model_name=self._model)
         request.parameters["config"].string_param = pbtxt.to_json(config)
         try:
-            await self._stub.RepositoryModelLoad(
-                request, timeout=self._deadlines.load_s, metadata=self._metadata
-            )
+            await self._stub.RepositoryModelLoad(request, timeout=within_s, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             if error.code() in _NO_ANSWER:
                 raise self._unavailable(error) from error

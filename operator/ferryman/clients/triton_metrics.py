@@ -1,15 +1,15 @@
 """Triton's metrics page: what its statistics extension does not tell."""
 
+import asyncio
 import logging
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
 import aiohttp
-from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.samples import Sample
 
 _log = logging.getLogger(__name__)
 
@@ -21,12 +21,25 @@ SUCCESS: Final = "nv_inference_request_success"
 REJECTED: Final = "REJECTED"
 #: Likewise: the client gave up. That is no failure of the server or the model.
 CANCELED: Final = "CANCELED"
-_MAX_PAGE_BYTES: Final = 4 * 2**20
-#: Whoever can serve a page can write anything on it, and parsing takes the operator's time: what
+#: Whoever can serve a page can write anything on it, and reading it takes the operator's time: what
 #: Triton writes of one model are some twenty lines of a hundred characters for each version.
+MAX_PAGE: Final = 256 * 1024
 _MAX_LINES: Final = 500
 _MAX_LINE: Final = 1024
+#: A longer page is parsed in another thread: the event loop has other things to do.
+_LONG: Final = 32 * 1024
+#: The text format (prometheus.io, exposition formats): NAME{LABELS} VALUE, and perhaps a time.
+_SAMPLE: Final = re.compile(r"([a-zA-Z_:][\w:]*)\{(.*)\}[ \t]+(\S+)(?:[ \t]+-?\d+)?[ \t]*")
+_LABEL: Final = re.compile(r'[ \t]*([a-zA-Z_]\w*)[ \t]*=[ \t]*"((?:[^"\\]|\\.)*)"[ \t]*(?:,|$)')
+_ESCAPE: Final = re.compile(r"\\(.)")
 _PERCENTILES: Final = {"0.5": 50, "0.9": 90, "0.95": 95, "0.99": 99}
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    name: str
+    labels: Mapping[str, str]
+    value: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +106,15 @@ def models(page: str) -> frozenset[str]:
     )
 
 
-def _total(samples: Iterable[Sample]) -> int | None:
+def _total(samples: Iterable[_Sample]) -> int | None:
     values = [sample.value for sample in samples]
-    return round(sum(values)) if values else None
+    total = sum(values)
+    if not math.isfinite(total):
+        raise ValueError(f"a count of {total}")
+    return round(total) if values else None
 
 
-def _quantiles(samples: Iterable[Sample]) -> dict[int, float]:
+def _quantiles(samples: Iterable[_Sample]) -> dict[int, float]:
     quantiles: dict[int, float] = {}
     for sample in samples:
         percentile = _PERCENTILES.get(sample.labels.get("quantile", ""))
@@ -107,14 +123,40 @@ def _quantiles(samples: Iterable[Sample]) -> dict[int, float]:
     return quantiles
 
 
-def _samples(page: str, label: str) -> list[Sample]:
-    """Parse only the lines of interest: a page with many models has thousands of others."""
+def _samples(page: str, label: str) -> list[_Sample]:
+    """Parse only the lines of interest: a page with many models has thousands of others.
+
+    In time linear in the page, whatever is on it: lines are short, and each is matched once.
+    """
+    if len(page) > MAX_PAGE:
+        raise ValueError(f"the page is longer than {MAX_PAGE:_} characters")
     wanted = (SUMMARY, PENDING, FAILURE, SUCCESS)
-    lines = [line for line in page.splitlines() if line.startswith(wanted) and label in line]
+    lines = [line for line in page.split("\n") if line.startswith(wanted) and label in line]
     if len(lines) > _MAX_LINES or any(len(line) > _MAX_LINE for line in lines):
         raise ValueError(f"more than {_MAX_LINES} lines of {_MAX_LINE} characters for one model")
-    families = text_string_to_metric_families("\n".join(lines) + "\n")
-    return [sample for family in families for sample in family.samples]
+    return [_sample(line.rstrip("\r")) for line in lines]
+
+
+def _sample(line: str) -> _Sample:
+    found = _SAMPLE.fullmatch(line)
+    if found is None:
+        raise ValueError(f"not in the text format: {line[:80]!r}")
+    name, labels, value = found.groups()
+    return _Sample(name, dict(_labels(labels)), float(value))
+
+
+def _labels(text: str) -> Iterator[tuple[str, str]]:
+    at = 0
+    while at < len(text):
+        found = _LABEL.match(text, at)
+        if found is None:
+            raise ValueError(f"not a label: {text[at : at + 80]!r}")
+        name, value = found.groups()
+        yield name, _ESCAPE.sub(lambda escaped: _ESCAPED.get(escaped[1], escaped[0]), value)
+        at = found.end()
+
+
+_ESCAPED: Final = {"n": "\n", '"': '"', "\\": "\\"}
 
 
 class MetricsPage:
@@ -128,7 +170,10 @@ class MetricsPage:
     async def read(self, model: str) -> ModelMetrics:
         """Return one model's metrics now; empty ones where the page cannot be read."""
         try:
-            return parse(await self._text(), model)
+            page = await self._text()
+            if len(page) > _LONG:
+                return await asyncio.to_thread(parse, page, model)
+            return parse(page, model)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             _log.debug("no metrics at %s: %r", self._url, error)
             return ModelMetrics()
@@ -140,7 +185,12 @@ class MetricsPage:
 
     async def _text(self) -> str:
         if self._http is None:
-            self._http = aiohttp.ClientSession(timeout=self._timeout)
+            # As it is: a few bytes may stand for any number of decompressed ones.
+            self._http = aiohttp.ClientSession(
+                timeout=self._timeout,
+                auto_decompress=False,
+                headers={"Accept-Encoding": "identity"},
+            )
         page = bytearray()
         # Not followed: a pod must not have the operator ask for what it cannot reach itself.
         async with self._http.get(self._url, allow_redirects=False) as answer:
@@ -148,6 +198,6 @@ class MetricsPage:
                 raise ValueError(f"the page answers {answer.status}")
             async for chunk in answer.content.iter_any():
                 page += chunk
-                if len(page) > _MAX_PAGE_BYTES:
-                    raise ValueError(f"the page is longer than {_MAX_PAGE_BYTES} bytes")
+                if len(page) > MAX_PAGE:
+                    raise ValueError(f"the page is longer than {MAX_PAGE:_} bytes")
         return page.decode(errors="replace")

@@ -33,6 +33,7 @@ def to_statistics(
         latency_quantiles_us=metrics.latency_quantiles_us,
         rejected_count=metrics.rejected,
         pending=metrics.pending,
+        answered_by_all=metrics.succeeded,
         cancelled_count=0 if metrics.rejected is None else metrics.cancelled or 0,
         cached_count=sum(total.cache_hit.count for total in totals),
         cached_ns=sum(total.cache_hit.ns for total in totals),

@@ -3,7 +3,7 @@
 For servers that Ferryman did not set up. Nothing on the server is changed by asking.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -62,10 +62,13 @@ async def survey(
         config = await asker.config(model)
         no_control = await asker.why_no_control() or _why_not_changeable(config)
         ended = await asker.ended(model)
+        not_tunable = _why_not_tunable(config)
+        if config.HasField("ensemble_scheduling"):
+            not_tunable = tune_steps(model, await asker.steps(config))
     return Survey(
         server_version=version,
         config_pbtxt=pbtxt.to_text(config),
-        not_tunable=_why_not_tunable(config),
+        not_tunable=not_tunable,
         no_control=no_control,
         not_observed=await missing_metrics(metrics_url, model, ended),
     )
@@ -106,6 +109,11 @@ class _Asker:
         request = service_pb2.ModelConfigRequest(name=model)
         return (await self._ask(self._stub.ModelConfig, request)).config
 
+    async def steps(self, config: ModelConfig) -> dict[str, str]:
+        """Return why each step of an ensemble cannot be tuned, or ''."""
+        names = dict.fromkeys(step.model_name for step in config.ensemble_scheduling.step)
+        return {name: _why_not_tunable(await self.config(name)) for name in names}
+
     async def ended(self, model: str) -> int:
         """Return how many requests the model has answered, well or not, since it was loaded."""
         request = service_pb2.ModelStatisticsRequest(name=model)
@@ -140,6 +148,19 @@ class _Asker:
                 f"no Triton answers over gRPC at {self._address} (its gRPC port is 8001 unless it "
                 f"was changed; 8000 is HTTP): {words}"
             ) from error
+
+
+def tune_steps(model: str, steps: Mapping[str, str]) -> str:
+    """Return what to do instead of tuning an ensemble, given why each step cannot be, or ''."""
+    said = f"{model} is an ensemble, and its steps batch, not itself"
+    tunable = [f"--model {name}" for name, refusal in steps.items() if not refusal]
+    refused = "; ".join(f"{name} cannot be: {why}" for name, why in steps.items() if why)
+    balanced = "(as an InferencePipeline in Kubernetes it is balanced as a whole)"
+    if not tunable:
+        return f"{said}; none of these can be tuned: {refused} {balanced}"
+    part = "each with its part of the latency target"
+    advice = f"tune its steps, {part}: {', '.join(tunable)}"
+    return f"{said}; {advice}{f'; {refused}' if refused else ''} {balanced}"
 
 
 def _why_not_tunable(config: ModelConfig) -> str:

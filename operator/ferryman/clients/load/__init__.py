@@ -1,1 +1,1 @@
-"""The open-loop load generator: arrivals, targets, sending and the report."""
+"""Requests to models: the open-loop load generator, its report, and the trace of one request."""

@@ -10,13 +10,13 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
 from ferryman.clients import inference
 from ferryman.clients.inference import AnswerInvalid, Request
-from ferryman.clients.load import transports
+from ferryman.clients.load import characters, transports
 from ferryman.clients.load.arrivals import Arrivals, send_times_s
 from ferryman.clients.load.report import Figures, Interval, Outcome, Record, Summary
 from ferryman.clients.load.transports import (
@@ -51,6 +51,10 @@ class LoadSettings:
     """When each request is due, ascending, in place of rate, arrivals and seed."""
     new_connections: bool = False
     """Each request opens a connection of its own: a Service balances connections."""
+    keepalive_s: float | None = None
+    """Over gRPC, a connection on which nothing came for so long is asked whether it is alive."""
+    compare: Literal["labels", "characters"] = "labels"
+    """What counts as right: a whole label, or of a text the share of characters."""
 
     def schedule_s(self) -> tuple[float, ...]:
         """Return the intended send times; raises ValueError as ``send_times_s`` does."""
@@ -101,7 +105,11 @@ async def run(
     flight is still waited for, at most for the deadline.
     """
     async with transports.opened(
-        url, model, settings.clients, force_close=settings.new_connections
+        url,
+        model,
+        settings.clients,
+        new_connections=settings.new_connections,
+        keepalive_s=settings.keepalive_s,
     ) as transport:
         generator = _Generator(transport, settings)
         ticker = asyncio.create_task(generator.report_every_second(on_interval))
@@ -209,7 +217,7 @@ class _Generator:
     async def _ask(self, due_s: float, request: Request) -> None:
         outputs = await self._transport.ask(request)
         finished_s = self._now_s()
-        rows, correct = _compared(outputs(), request)
+        rows, correct = _compared(outputs(), request, self._settings.compare)
         self._account.records.append(
             Record(due_s, finished_s, Outcome.OK, rows=rows, correct=correct)
         )
@@ -221,7 +229,10 @@ class _Generator:
         return self._loop.time() - self._start_s
 
 
-def _compared(outputs: dict[str, inference.Array], request: Request) -> tuple[int, int]:
+def _compared(
+    outputs: dict[str, inference.Array], request: Request, by: Literal["labels", "characters"]
+) -> tuple[int, float]:
+    """Return how many rows were compared, and how many of them are right."""
     if request.expected_labels is None:
         return 0, 0
     try:
@@ -231,4 +242,7 @@ def _compared(outputs: dict[str, inference.Array], request: Request) -> tuple[in
         raise AnswerInvalid(f"no labels in the answer: {error}") from error
     if len(found) != len(request.expected_labels):
         raise AnswerInvalid(f"{len(found)} labels for {len(request.expected_labels)} rows")
+    if by == "characters":
+        pairs = zip(map(str, request.expected_labels), map(str, found), strict=True)
+        return len(found), sum(characters.accuracy(*pair) for pair in pairs)
     return len(found), int(np.count_nonzero(found == request.expected_labels))

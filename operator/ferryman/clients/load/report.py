@@ -35,7 +35,8 @@ class Record:
     detail: str = ""
     rows: int = 0
     """Rows whose label was compared."""
-    correct: int = 0
+    correct: float = 0
+    """How many of them are right; of a text, the share of it."""
 
     @property
     def latency_ms(self) -> float | None:

@@ -1,9 +1,12 @@
-"""How load travels: KServe's v2 protocol over HTTP, or over gRPC where the address begins so."""
+"""How load travels: KServe's v2 protocol over HTTP, or over gRPC where the address begins so.
+
+Directly, whatever proxies the environment names: what is measured is the server.
+"""
 
 import io
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from itertools import cycle
 from typing import Any, Final, Protocol
@@ -26,6 +29,7 @@ _SERVICE: Final = "/inference.GRPCInferenceService"
 #: gRPC sends nothing twice that a server may have seen. With grpc.enable_retries=0 some calls fail
 #: when their connection is renewed (docs/decisions/0017).
 _GRPC_OPTIONS: Final = (
+    ("grpc.enable_http_proxy", 0),  # neither do we over HTTP
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -59,24 +63,36 @@ async def opened(
     url: str,
     model: str,
     clients: int = 1,
-    **http: Any,  # noqa: ANN401
+    *,
+    new_connections: bool = False,
+    keepalive_s: float | None = None,
 ) -> AsyncIterator[Transport]:
     """Yield the transport for an address: so many clients in turn, with their own connections.
 
-    ``http`` are options of aiohttp's connector.
+    ``new_connections``: over HTTP, one for each request. ``keepalive_s``: over gRPC, a connection
+    on which nothing came for so long is asked whether it is alive, and given up after half of that.
     """
+
+    def client() -> AbstractAsyncContextManager[Transport]:
+        if url.startswith(GRPC_SCHEME):
+            return _over_grpc(url, model, keepalive_s)
+        return _over_http(url, model, new_connections=new_connections)
+
     async with AsyncExitStack() as stack:
-        each = [await stack.enter_async_context(_client(url, model, http)) for _ in range(clients)]
-        yield _InTurn(each)
+        yield _InTurn([await stack.enter_async_context(client()) for _ in range(clients)])
 
 
 @asynccontextmanager
-async def _client(url: str, model: str, http: Mapping[str, Any]) -> AsyncIterator[Transport]:
-    if url.startswith(GRPC_SCHEME):
-        async with _channel(url) as channel:
-            yield _OverGrpc(channel, model)
-        return
-    connector = aiohttp.TCPConnector(limit=0, **http)  # our own bound decides, and says so
+async def _over_grpc(url: str, model: str, keepalive_s: float | None) -> AsyncIterator[Transport]:
+    options = () if keepalive_s is None else _keepalive(keepalive_s)
+    async with _channel(url, options) as channel:
+        yield _OverGrpc(channel, model)
+
+
+@asynccontextmanager
+async def _over_http(url: str, model: str, *, new_connections: bool) -> AsyncIterator[Transport]:
+    # Our own bound decides how many there are, and says so.
+    connector = aiohttp.TCPConnector(limit=0, force_close=new_connections)
     timeout = aiohttp.ClientTimeout(total=None)  # each request has its own deadline
     async with aiohttp.ClientSession(
         connector=connector, timeout=timeout, auto_decompress=False
@@ -138,8 +154,19 @@ async def _called(channel: grpc.aio.Channel, method: str, model: str) -> Mapping
     return found
 
 
-def _channel(url: str) -> grpc.aio.Channel:
-    return grpc.aio.insecure_channel(url.removeprefix(GRPC_SCHEME), options=_GRPC_OPTIONS)
+def _keepalive(seconds: float) -> tuple[tuple[str, int], ...]:
+    """Return gRPC's settings; in its C core the timeout of pings rules over that of keepalive."""
+    return (
+        ("grpc.keepalive_time_ms", round(1e3 * seconds)),
+        ("grpc.keepalive_timeout_ms", round(500 * seconds)),
+        ("grpc.http2.ping_timeout_ms", round(500 * seconds)),
+    )
+
+
+def _channel(url: str, options: Sequence[tuple[str, int]] = ()) -> grpc.aio.Channel:
+    return grpc.aio.insecure_channel(
+        url.removeprefix(GRPC_SCHEME), options=(*_GRPC_OPTIONS, *options)
+    )
 
 
 class _InTurn:

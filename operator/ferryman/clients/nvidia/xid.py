@@ -9,8 +9,8 @@ from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Any, Final
 
-from ferryman.clients.nvml_library import ERROR_TIMEOUT, EVENT_XID, Library, ask, code
-from ferryman.clients.xid_catalogue import (
+from ferryman.clients.nvidia.nvml_library import ERROR_TIMEOUT, EVENT_XID, Library, ask, code
+from ferryman.clients.nvidia.xid_catalogue import (
     HARMLESS,
     NOTED,
     OF_APPLICATIONS,

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
-from ferryman.clients import nvml_library, xid
-from ferryman.clients.nvml_library import (
+from ferryman.clients.nvidia import nvml_library, xid
+from ferryman.clients.nvidia.nvml_library import (
     ERROR_FUNCTION_NOT_FOUND,
     ERROR_INVALID_ARGUMENT,
     ERROR_NOT_FOUND,

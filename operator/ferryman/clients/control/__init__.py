@@ -1,0 +1,1 @@
+"""What changes a Triton server: its loads, which are followed to their end."""

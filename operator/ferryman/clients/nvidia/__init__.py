@@ -1,0 +1,1 @@
+"""NVIDIA's management library, and what its XID errors mean."""

@@ -1,0 +1,119 @@
+"""Fetch one model after the other, say what came of it, and end: in time, whatever hangs."""
+
+import os
+import signal
+import sys
+import threading
+from base64 import b64encode
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, NoReturn
+
+from ferryman.core.fetching.paths import archive_kind
+from ferryman.core.fetching.report import Fetched, FetchReport, Problem, encode_report
+from ferryman.core.fetching.task import TASKS_ENV, FetchTask, decode
+from ferryman.fetch import archives, credentials, hub, objects
+from ferryman.fetch.credentials import Credentials
+from ferryman.fetch.folder import DOWNLOAD, Folder
+from ferryman.fetch.problem import FetchError, of_os
+from ferryman.fetch.web import Web, chunks, length
+
+#: Where the kubelet looks for a container's last words; tests look elsewhere.
+TERMINATION_LOG: Final = "/dev/termination-log"
+TERMINATION_LOG_ENV: Final = "FERRYMAN_TERMINATION_LOG"
+_TERMINATED: Final = 143
+
+
+def main(environ: Mapping[str, str]) -> int:
+    """Fetch everything that the environment says; return the exit status."""
+    # The first process of a container ignores what it does not handle.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(_TERMINATED))
+    log = Path(environ.get(TERMINATION_LOG_ENV, TERMINATION_LOG))
+    fetched: tuple[Fetched, ...] = ()
+    for task in decode(environ[TASKS_ENV]):
+        watch = threading.Timer(task.deadline_s, _too_late, (task, log))
+        watch.daemon = True
+        watch.start()
+        try:
+            fetched = (*fetched, fetch(task, environ))
+        except FetchError as error:
+            return _failed(log, error.problem, str(error))
+        finally:
+            watch.cancel()
+        print(f"fetched {task.uri}: {fetched[-1].digest}", flush=True)  # noqa: T201  its log
+    log.write_text(encode_report(FetchReport(fetched)))
+    return 0
+
+
+def fetch(task: FetchTask, environ: Mapping[str, str]) -> Fetched:
+    """Fetch one model's files into its folder. Raises FetchError."""
+    found = credentials.read(task)
+    try:
+        folder = Folder(Path(task.into), task.max_bytes)
+        return _fetched(task, found, folder, environ)
+    except FetchError as error:
+        # Nothing puts a secret into a message; this holds if something does some day.
+        raise FetchError(error.problem, found.scrubbed(str(error))) from error
+    except OSError as error:
+        raise of_os(error) from error
+
+
+def _fetched(
+    task: FetchTask, found: Credentials, folder: Folder, environ: Mapping[str, str]
+) -> Fetched:
+    revision = ""
+    if task.scheme == "https":
+        single = _download(task, found, folder)
+    elif task.scheme == "hf":
+        revision, single = hub.fetch(task, found, folder)
+    else:
+        single = objects.fetch(task, found, folder, environ)
+    digest = folder.digest() if not single else folder.digest_of(single)
+    if task.sha256 and digest != task.sha256:
+        words = f"{task.uri} has the digest {digest}, and fetch.sha256 is {task.sha256}"
+        raise FetchError(Problem.MISMATCH, words)
+    if archive_kind(single):
+        _unpacked(single, folder)
+    return Fetched(task.into, f"sha256:{digest}", revision)
+
+
+def _unpacked(name: str, folder: Folder) -> None:
+    """Put what an archive holds in its place."""
+    aside = folder.aside(name, DOWNLOAD)
+    archives.unpack(aside, name, archive_kind(name), folder)
+    aside.unlink()
+    archives.raise_top(folder.root)
+
+
+def _download(task: FetchTask, found: Credentials, folder: Folder) -> str:
+    """Fetch the one file of an https:// address; return its name."""
+    name = task.path.rpartition("/")[2]
+    with Web(found, _authorization(found, task)).get(task.uri, task.uri) as answer:
+        folder.expect(length(answer))
+        folder.write(name, chunks(answer))
+    return name
+
+
+def _authorization(found: Credentials, task: FetchTask) -> dict[str, str]:
+    entries = found.entries
+    if found.has("token"):
+        return {"Authorization": f"Bearer {entries['token']}"}
+    if found.has("username", "password"):
+        pair = f"{entries['username']}:{entries['password']}".encode()
+        return {"Authorization": f"Basic {b64encode(pair).decode()}"}
+    if task.secret:
+        words = "the Secret for https:// has neither token nor username and password"
+        raise FetchError(Problem.MISCONFIGURED, words)
+    return {}
+
+
+def _failed(log: Path, problem: Problem, detail: str) -> int:
+    print(f"{problem}: {detail}", file=sys.stderr, flush=True)  # noqa: T201  its log
+    log.write_text(encode_report(FetchReport(problem=problem, detail=detail)))
+    return 1
+
+
+def _too_late(task: FetchTask, log: Path) -> NoReturn:
+    """End from beside: whatever waits for a server cannot be told to stop."""
+    words = f"{task.uri} was not fetched within {task.deadline_s} s"
+    os._exit(_failed(log, Problem.TOO_SLOW, words))

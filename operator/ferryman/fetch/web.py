@@ -1,0 +1,97 @@
+"""GET over HTTPS, and over nothing else: each redirect is looked at, and gets no credentials."""
+
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+from urllib.parse import urljoin, urlsplit
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from ferryman.core.fetching.report import Problem
+from ferryman.fetch.credentials import Credentials
+from ferryman.fetch.problem import FetchError, of_connection, of_status
+
+CHUNK_BYTES: Final = 1 << 20
+_MAX_REDIRECTS: Final = 5
+#: A server that is busy or restarts is asked again; after these pauses in seconds.
+_PAUSES_S: Final = (1, 3)
+_BUSY: Final = frozenset({429, 500, 502, 503, 504})
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_SUCCESS: Final = 200
+_TIMEOUT: Final = urllib3.Timeout(connect=10, read=60)
+
+
+class Web:
+    """A client of one source."""
+
+    def __init__(self, credentials: Credentials, headers: Mapping[str, str]) -> None:
+        """Take who is trusted, and what servers of the first address alone are shown."""
+        context = ssl.create_default_context(cadata=credentials.trusted())
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._headers = headers
+        self._pool = urllib3.PoolManager(ssl_context=context, retries=False, timeout=_TIMEOUT)
+
+    @contextmanager
+    def get(self, url: str, what: str) -> Iterator[urllib3.BaseHTTPResponse]:
+        """Yield a successful answer, whose body is not read yet. Raises FetchError.
+
+        Also while the block reads the body: what breaks then is the connection's fault.
+        """
+        host = urlsplit(url).netloc
+        try:
+            answer = self._answer(url, what)
+            try:
+                yield answer
+            finally:
+                answer.release_conn()
+        except HTTPError as error:
+            raise of_connection(error, host) from error
+
+    def _answer(self, url: str, what: str) -> urllib3.BaseHTTPResponse:
+        first = origin(url)
+        for _ in range(_MAX_REDIRECTS + 1):
+            answer = self._asked(url, self._headers if origin(url) == first else {})
+            if answer.status == _SUCCESS:
+                return answer
+            location = answer.headers.get("Location")
+            answer.drain_conn()
+            if answer.status not in _REDIRECTS or not location:
+                raise of_status(answer.status, what, with_credentials=bool(self._headers))
+            url = urljoin(url, location)
+            if urlsplit(url).scheme != "https":
+                words = f"the server leads away from https for {what}, which is not followed"
+                raise FetchError(Problem.UNREACHABLE, words)
+        raise FetchError(Problem.UNREACHABLE, f"the server leads in circles for {what}")
+
+    def _asked(self, url: str, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
+        plain = {"Accept-Encoding": "identity", "User-Agent": "ferryman-fetch", **headers}
+        for pause_s in (*_PAUSES_S, None):
+            answer = self._pool.request(
+                "GET", url, headers=plain, redirect=False, preload_content=False
+            )
+            if answer.status not in _BUSY or pause_s is None:
+                break
+            answer.drain_conn()
+            time.sleep(pause_s)
+        return answer
+
+
+def chunks(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    """Yield a body as it comes."""
+    while chunk := answer.read(CHUNK_BYTES, decode_content=False):
+        yield chunk
+
+
+def length(answer: urllib3.BaseHTTPResponse) -> int:
+    """Return how many bytes a server announces; 0: it does not say."""
+    stated = answer.headers.get("Content-Length", "")
+    return int(stated) if stated.isascii() and stated.isdigit() else 0
+
+
+def origin(url: str) -> tuple[str, str, int | None]:
+    """Return which server an address is of."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or 443
