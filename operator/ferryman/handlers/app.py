@@ -3,9 +3,10 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,10 +20,15 @@ from ferryman.clients import triton
 from ferryman.clients.kubernetes import Kubernetes, KubernetesApi
 from ferryman.clients.kubernetes_errors import ConflictError, KubernetesError
 from ferryman.clients.kubernetes_transport import Configuration, Transport, load_configuration
+from ferryman.clients.leases import Leases
 from ferryman.handlers import health, session
 from ferryman.handlers.health import Health
 from ferryman.handlers.metrics import Metrics
-from ferryman.handlers.reconcile import Clocks
+from ferryman.handlers.reconciling.common import Clocks
+from ferryman.handlers.running import leadership
+from ferryman.handlers.running.fenced import FencedServer
+from ferryman.handlers.running.leadership import Leadership
+from ferryman.handlers.running.teardown import HungError
 from ferryman.handlers.servers import Connect
 from ferryman.handlers.session import Dependencies, Scope
 from ferryman.handlers.work_queue import Backoff
@@ -30,6 +36,7 @@ from ferryman.handlers.work_queue import Backoff
 _log = logging.getLogger(__name__)
 
 WAIT_FOR_KINDS_S: Final = 2.0
+LOOK_AT_TURN_S: Final = 0.2
 #: A decision makes thousands of values that no cycle keeps; looking for cycles after every 700 of
 #: them, as Python does, takes longer than the decision where nodes are many.
 COLLECT_AFTER: Final = 50_000
@@ -42,6 +49,8 @@ class Options:
     """What the command line says."""
 
     scope: Scope
+    identity: str
+    """How the operator calls itself in the Lease of whoever leads."""
     kubeconfig: str | None = None
     context: str | None = None
     runtimes: Path | None = None
@@ -51,9 +60,11 @@ class Options:
     port: int = 8080
 
 
-def connect_to_triton(clock: Callable[[], float]) -> Connect:
-    """Return how servers are connected to."""
-    return lambda ip, model, control_key: triton.connect(ip, model, control_key, clock=clock)
+def connect_to_triton(clock: Callable[[], float], may_write_for_s: Callable[[], float]) -> Connect:
+    """Return how servers are connected to: whoever does not lead changes none of them."""
+    return lambda ip, model, control_key: FencedServer(
+        triton.connect(ip, model, control_key, clock=clock), may_write_for_s
+    )
 
 
 async def run(options: Options) -> None:
@@ -62,15 +73,28 @@ async def run(options: Options) -> None:
     configuration = await load_configuration(options.kubeconfig, options.context)
     metrics, state = Metrics(), Health(time.monotonic)
     async with AsyncExitStack() as stack:
-        transport = Transport(configuration, on_write=metrics.write)
+        # A connection of its own: it writes while the others may not.
+        electing = await stack.enter_async_context(Transport(configuration))
+        leases = Leases(electing, options.scope.operator_namespace, leadership.LEASE)
+        leading = Leadership(
+            leases, options.identity, clock=time.monotonic, now=lambda: datetime.now(UTC)
+        )
+        transport = Transport(
+            configuration, on_write=metrics.write, may_write_for_s=leading.may_write_for_s
+        )
         kubernetes = KubernetesApi(await stack.enter_async_context(transport))
         serving = health.serve(state, metrics, host=options.host, port=options.port)
         port = await stack.enter_async_context(serving)
         _log.info("started", extra={"port": port, "namespaces": options.scope.namespaces or "all"})
         checking = asyncio.create_task(state.check(kubernetes), name="health check")
         stack.callback(checking.cancel)
-        await Supervisor(options, kubernetes, state, metrics).run()
+        await stack.enter_async_context(leading.taking_part())
+        await Supervisor(options, kubernetes, state, metrics, leading).run()
     _log.info("stopped")
+    if state.left_behind:
+        # asyncio would wait for what does not end before it lets the process go.
+        logging.shutdown()
+        os._exit(os.EX_OK)
 
 
 @dataclass
@@ -81,6 +105,7 @@ class Supervisor:
     kubernetes: Kubernetes
     health: Health
     metrics: Metrics
+    leadership: Leadership
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
@@ -93,6 +118,7 @@ class Supervisor:
                 await self._hold_session()
             except Exception as error:  # noqa: BLE001  said, and started over
                 self._own_signals()
+                self.health.left_behind += isinstance(error, HungError)
                 failures = 1 if time.monotonic() - started_s > GOOD_SESSION_S else failures + 1
                 pause_s = backoff.pause_s(failures)
                 extra = {"why": f"{type(error).__name__}: {error}", "pause_s": pause_s}
@@ -100,25 +126,43 @@ class Supervisor:
                 await self._wait(pause_s)
 
     async def _hold_session(self) -> None:
-        """Wait for our kinds, make everything ready, and hold one session."""
-        if not await self._kinds_are_served():
+        """Wait for our turn and our kinds, make everything ready, and hold one session."""
+        if not (await self._leads() and await self._kinds_are_served()):
             return
         for manifest in _shipped(self.options.runtimes):
             await _apply_runtime(self.kubernetes, manifest)
         namespace = self.options.scope.operator_namespace
         dependencies = Dependencies(
             self.kubernetes,
-            connect_to_triton(time.monotonic),
+            connect_to_triton(time.monotonic, self.leadership.may_write_for_s),
             Clocks(now=lambda: datetime.now(UTC), seconds=time.monotonic),
             self.health,
             self.metrics,
             await self.kubernetes.ensure_master_key(namespace),
         )
-        await session.run(
-            dependencies, self.options.scope, self._login, self.stop, self._own_signals
-        )
-        if not self.stop.is_set():
+        over = asyncio.Event()
+        # All there before the session begins: it ends only when every task that came later has.
+        ends = [asyncio.create_task(e.wait()) for e in (self.stop, self.leadership.lost)]
+        ending = asyncio.create_task(_end_of_turn(ends, over), name="end of the turn")
+        try:
+            await session.run(
+                dependencies, self.options.scope, self._login, over, self._own_signals
+            )
+        finally:
+            ending.cancel()
+        if not (over.is_set() or self.stop.is_set()):
             raise RuntimeError("kopf ended without an error and without being told to")
+
+    async def _leads(self) -> bool:
+        """Wait until it is our turn; return False when told to stop meanwhile."""
+        while not self.leadership.leads.is_set():
+            self.health.stands_by = self.leadership.hindrance is None
+            if self.health.stands_by:
+                self.health.waits()
+            if await self._wait(LOOK_AT_TURN_S):
+                break
+        self.health.stands_by = False
+        return not self.stop.is_set()
 
     async def _kinds_are_served(self) -> bool:
         """Wait for the CustomResourceDefinitions; return False when told to stop meanwhile."""
@@ -131,6 +175,7 @@ class Supervisor:
                     names.GROUP,
                 )
                 told = True
+            self.health.waits()
             if await self._wait(WAIT_FOR_KINDS_S):
                 return False
         return True
@@ -148,6 +193,16 @@ class Supervisor:
             async with asyncio.timeout(seconds):
                 await self.stop.wait()
         return self.stop.is_set()
+
+
+async def _end_of_turn(ends: Sequence[asyncio.Task[bool]], over: asyncio.Event) -> None:
+    """Set ``over`` when one of the tasks is done: told to stop, or another operator leads."""
+    try:
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for end in ends:
+            end.cancel()
+    over.set()
 
 
 def _shipped(folder: Path | None) -> Iterator[dict[str, Any]]:

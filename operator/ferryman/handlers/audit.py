@@ -7,7 +7,7 @@ candidate for ever, a Deployment would never be applied anew, and a pod would ho
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ferryman.clients.kubernetes import Kubernetes
@@ -26,16 +26,16 @@ StaleObject = tuple[str, str]
 
 
 async def wait_for_stale_objects(
-    kubernetes: Kubernetes, indices: Mapping[str, Index]
+    kubernetes: Kubernetes, indices: Mapping[str, Index], namespaces: Sequence[str] = ()
 ) -> set[StaleObject]:
     """Compare now and then; return the objects that are in the indices alone."""
     while True:
         await asyncio.sleep(PERIOD_S)
         try:
-            suspects = await _stale_objects(kubernetes, indices)
+            suspects = await _stale_objects(kubernetes, indices, namespaces)
             if suspects:
                 await asyncio.sleep(CONFIRM_AFTER_S)
-                suspects &= await _stale_objects(kubernetes, indices)
+                suspects &= await _stale_objects(kubernetes, indices, namespaces)
         except KubernetesError as error:
             _log.info("the comparison waits for the API server", extra={"why": str(error)})
         else:
@@ -43,7 +43,9 @@ async def wait_for_stale_objects(
                 return suspects
 
 
-async def _stale_objects(kubernetes: Kubernetes, indices: Mapping[str, Index]) -> set[StaleObject]:
+async def _stale_objects(
+    kubernetes: Kubernetes, indices: Mapping[str, Index], namespaces: Sequence[str]
+) -> set[StaleObject]:
     found: set[StaleObject] = set()
     for index, watched in WATCHED.items():
         # First what we have, then what there is: what is created in between is not stale.
@@ -54,6 +56,12 @@ async def _stale_objects(kubernetes: Kubernetes, indices: Mapping[str, Index]) -
         }
         # As the watch asks: without a selector every pod of the cluster would be listed.
         selector = OURS if watched.ours_only else ""
-        there = await kubernetes.list_uids(watched.group, watched.version, watched.plural, selector)
+        there = await kubernetes.list_uids(
+            watched.group,
+            watched.version,
+            watched.plural,
+            selector,
+            namespaces if watched.namespaced else (),
+        )
         found |= {(index, uid) for uid in kept - there}
     return found

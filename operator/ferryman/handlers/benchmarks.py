@@ -180,7 +180,7 @@ class Benchmarks:
             found
             for key, node_type in placed
             if node_type
-            for found in shortage.shortages(node_type, self._cache.pods(key))
+            for found in shortage.shortages(node_type, self._cache.labelled_pods(key))
         ]
 
     async def _give_way(

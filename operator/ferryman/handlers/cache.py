@@ -12,18 +12,24 @@ from pydantic import ValidationError
 from ferryman.api import names, resources
 from ferryman.api.base import ApiType
 from ferryman.api.resources import Key
+from ferryman.clients.bounded.objects import UNREAD
 from ferryman.core.manifests import Manifest
 from ferryman.core.render import ANNOTATION_CONFIG_HASH
+from ferryman.core.render.slots import cap_annotations
+from ferryman.handlers.tenants.owners import Chains, controller_only
 
 T = TypeVar("T", bound=ApiType)
 M = TypeVar("M")
 
 #: Kind of what is reconciled -> its index.
-SUBJECTS: Final[Mapping[str, str]] = {resources.INFERENCE_MODEL.kind: "models"}
+SUBJECTS: Final[Mapping[str, str]] = {
+    resources.INFERENCE_MODEL.kind: "models",
+    resources.INFERENCE_PIPELINE.kind: "pipelines",
+}
 #: Kind of the serving objects that are applied anew when someone deletes them -> its index.
 SERVING: Final[Mapping[str, str]] = {
     kind: resources.PLURALS[kind]
-    for kind in ("ConfigMap", "Deployment", "NetworkPolicy", "Service")
+    for kind in ("ConfigMap", "Deployment", "NetworkPolicy", "PodDisruptionBudget", "Service")
 }
 #: Index key -> the objects under it, as kopf.Index gives them.
 Index = Mapping[Any, Collection[Manifest]]
@@ -37,8 +43,6 @@ _SUBJECT_METADATA = (
     "creationTimestamp",
     "deletionTimestamp",
 )
-#: Of a pod's annotations: its live cap, and which configuration it was made for.
-_POD_ANNOTATIONS = (names.ANNOTATION_MAX_BATCH_SIZE, ANNOTATION_CONFIG_HASH)
 
 
 def version(manifest: Manifest) -> int:
@@ -95,10 +99,9 @@ def trim_node(body: Manifest) -> Manifest:
 
 def trim_deployment(body: Manifest) -> Manifest:
     """Keep of a Deployment how far it is."""
+    fields = ("name", "namespace", "uid", "generation", "resourceVersion")
     return {
-        "metadata": _pick(
-            body["metadata"], ("name", "namespace", "uid", "generation", "resourceVersion")
-        ),
+        "metadata": {**_pick(body["metadata"], fields), "ownerReferences": controller_only(body)},
         "spec": {"replicas": body.get("spec", {}).get("replicas", 1)},
         "status": dict(body.get("status", {})),
     }
@@ -111,7 +114,12 @@ def trim_pod(body: Manifest) -> Manifest:
     return {
         "metadata": {
             **_pick(metadata, ("name", "namespace", "uid", "resourceVersion", "deletionTimestamp")),
-            "annotations": _pick(annotations, _POD_ANNOTATIONS),
+            # Its live caps, and which configuration it was made for.
+            "annotations": {
+                **cap_annotations(annotations),
+                **_pick(annotations, (ANNOTATION_CONFIG_HASH,)),
+            },
+            "ownerReferences": controller_only(body),
         },
         "spec": {
             "nodeName": spec.get("nodeName", ""),
@@ -131,7 +139,8 @@ def trim_pod(body: Manifest) -> Manifest:
 
 def trim_other(body: Manifest) -> Manifest:
     """Keep of any other serving object only which version of it is there."""
-    return {"metadata": _pick(body["metadata"], ("name", "namespace", "uid", "resourceVersion"))}
+    fields = ("name", "namespace", "uid", "generation", "resourceVersion")
+    return {"metadata": _pick(body["metadata"], fields)}
 
 
 def _pick(source: Manifest, fields: Collection[str]) -> dict[str, Any]:
@@ -139,7 +148,9 @@ def _pick(source: Manifest, fields: Collection[str]) -> dict[str, Any]:
 
 
 def _parts(body: Manifest) -> dict[str, Any]:
-    return {part: dict(body[part]) for part in ("spec", "status") if part in body}
+    return {part: dict(body[part]) for part in ("spec", "status") if part in body} | _pick(
+        body, (UNREAD,)
+    )
 
 
 class Cache:
@@ -147,6 +158,7 @@ class Cache:
 
     def __init__(self, indices: Mapping[str, Index]) -> None:
         self._indices = indices
+        self.chains = Chains()
         self._written: dict[tuple[str, object], Manifest] = {}
         self._revision = 0
         self._made: dict[str, tuple[tuple[object, ...], object]] = {}
@@ -189,12 +201,26 @@ class Cache:
         return self._latest("deployments", key)
 
     def pods(self, key: Key) -> tuple[Manifest, ...]:
-        """Return the pods that serve an object."""
+        """Return the pods that serve an object: those that are known to be its Deployment's."""
+        deployment, subject = self.deployment(key), self.subject(key)
+        uid = _uid(subject) if subject is not None else ""
+        return tuple(
+            pod
+            for pod in self.labelled_pods(key)
+            if uid and self.chains.holds(key, pod, deployment, uid)
+        )
+
+    def labelled_pods(self, key: Key) -> tuple[Manifest, ...]:
+        """Return the pods that have an object's label, whoever gave it to them."""
         return tuple(self._latest_pod(pod) for pod in self._indices["pods"].get(key, ()))
 
-    def live(self, kind: str, key: Key) -> Manifest | None:
-        """Return a serving object by its kind."""
-        return self._latest(SERVING[kind], key) if kind in SERVING else None
+    def live(self, kind: str, key: Key, name: str) -> Manifest | None:
+        """Return a serving object by its kind and name."""
+        if kind not in SERVING:
+            return None
+        found = self._indices[SERVING[kind]].get(key, ())
+        own = [each for each in found if each["metadata"]["name"] == name]
+        return self._newer(SERVING[kind], key, max(own, key=version, default=None))
 
     @property
     def revision(self) -> int:

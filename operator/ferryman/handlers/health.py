@@ -1,8 +1,9 @@
 """What Kubernetes and Prometheus ask the operator: /healthz, /readyz and /metrics.
 
 Health is freshness: work is being handled or there is none. A process that merely answers a probe
-may long have lost its workers. An API server that is silent keeps the operator from its work, but
-a new start would wait for it as well, and have forgotten what was learned of the models.
+may long have lost its workers, or hold one session after the other that fails. An API server that
+is silent keeps the operator from its work, but a new start would wait for it as well, and have
+forgotten what was learned of the models.
 """
 
 import asyncio
@@ -26,6 +27,10 @@ _log = logging.getLogger(__name__)
 #: An API server that was silent, or work that lay untouched, for so long is a failure.
 STALE_AFTER_S: Final = 60.0
 CHECK_PERIOD_S: Final = 15.0
+#: So long may the operator not be at work, while the API server answers, before it starts anew.
+UNREADY_AFTER_S: Final = 180.0
+#: A session that lasts less was none: one that fails is ready for a moment before it does.
+STEADY_S: Final = 30.0
 
 
 class Queue(Protocol):
@@ -47,15 +52,39 @@ class Health:
 
     clock: Callable[[], float]
     queue: Queue | None = None
-    """None while the operator waits for its CustomResourceDefinitions: that is no failure."""
-    ready: bool = False
-    """Whether the watches have listed everything and work is taken up."""
+    """None while no session is held."""
+    left_behind: int = 0
+    """Sessions of which something could not be ended."""
+    stands_by: bool = False
+    """Whether another operator leads."""
     answered_at_s: float = field(init=False)
     asked_at_s: float = field(init=False)
     """When it was last asked for a sign of life, answered or not."""
 
+    _ready_at_s: float | None = field(init=False, default=None)
+    """Since when work is taken up; None where it is not."""
+    _well_at_s: float = field(init=False)
+    """When it last was, for long enough, or need not be."""
+
     def __post_init__(self) -> None:
-        self.answered_at_s = self.asked_at_s = self.clock()
+        self.answered_at_s = self.asked_at_s = self._well_at_s = self.clock()
+
+    @property
+    def ready(self) -> bool:
+        """Whether work is taken up."""
+        return self._ready_at_s is not None
+
+    @ready.setter
+    def ready(self, ready: bool) -> None:
+        if ready and self._ready_at_s is None:
+            self._ready_at_s = self.clock()
+        if not ready:
+            self._unready_s()
+            self._ready_at_s = None
+
+    def waits(self) -> None:
+        """Take note that there is nothing to do: the definitions are missing, another one leads."""
+        self._well_at_s = self.clock()
 
     def answered(self) -> None:
         """Take note that the API server answered now."""
@@ -66,6 +95,11 @@ class Health:
         unasked_s = self.clock() - self.asked_at_s
         if unasked_s > STALE_AFTER_S:
             return f"the API server was not asked for {unasked_s:.0f} s"
+        if self.left_behind:
+            return f"of {self.left_behind} sessions with the API server something did not end"
+        unready_s = self._unready_s()
+        if unready_s > UNREADY_AFTER_S and self._silence() is None:
+            return f"the operator has not been at work for {unready_s:.0f} s"
         stuck_s = self.queue.stuck_s() if self.queue else 0.0
         # While the API server is silent, work waits for it.
         if stuck_s > STALE_AFTER_S and self._silence() is None:
@@ -74,8 +108,16 @@ class Health:
 
     def hindrance(self) -> str | None:
         """Return what keeps the operator from its work, or None."""
-        listed = None if self.ready else "waiting for the watches to list everything"
+        at_work = self.ready or self.stands_by
+        listed = None if at_work else "waiting for the watches to list everything"
         return self._silence() or listed or self.problem()
+
+    def _unready_s(self) -> float:
+        """Return for how many seconds no session has lasted."""
+        now_s = self.clock()
+        if self._ready_at_s is not None and now_s - self._ready_at_s >= STEADY_S:
+            self._well_at_s = now_s
+        return now_s - self._well_at_s
 
     def _silence(self) -> str | None:
         silent_s = self.clock() - self.answered_at_s
@@ -134,7 +176,9 @@ def _app(health: Health, metrics: Metrics) -> web.Application:
         return _told(health.hindrance())
 
     async def page(_: web.Request) -> web.Response:
-        metrics.queue_depth.set(health.queue.depth if health.queue else 0)
+        depth = health.queue.depth if health.queue else 0
+        ready = health.hindrance() is None
+        metrics.of_operator(ready=ready, leads=health.ready, queue_depth=depth)
         body = generate_latest(metrics.registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 

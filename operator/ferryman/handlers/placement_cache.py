@@ -4,7 +4,6 @@ When one is, is decided in ``core.placement.validity``.
 """
 
 from ferryman.api.inference_model import InferenceModel
-from ferryman.api.inference_model_status import PlacementStatus
 from ferryman.api.resources import Key
 from ferryman.core.placement.validity import Compared
 
@@ -25,15 +24,14 @@ class PlacementCache:
         """Have every placement compared again."""
         self._epoch += 1
 
-    def note(self, model: InferenceModel, found: PlacementStatus, epoch: int, at_s: float) -> None:
-        """Take note of a placement that was found by comparing the nodes as they were at epoch."""
-        generation = model.metadata.generation
-        self._compared[model.key] = Compared(epoch, generation, found, at_s)
+    def note(self, model: InferenceModel, compared: Compared) -> None:
+        """Take note of a placement that was found by comparing the nodes."""
+        self._compared[model.key] = compared
 
-    def valid(self, model: InferenceModel, now_s: float) -> bool:
+    def valid(self, model: InferenceModel, now_s: float, *, waiting: bool) -> bool:
         """Whether the model's placement would come out as it is."""
         known = self._compared.get(model.key)
-        return known is not None and known.is_valid(model, self._epoch, now_s)
+        return known is not None and known.is_valid(model, self._epoch, now_s, waiting=waiting)
 
     def forget(self, key: Key) -> None:
         """Forget a model that is gone."""

@@ -21,7 +21,7 @@ from ferryman.core.placement.rebalancing import Participant
 from ferryman.core.snapshot import Advice
 from ferryman.handlers.cache import Cache
 from ferryman.handlers.gather import Nodes
-from ferryman.handlers.reconcile import Clocks, RunInExecutor
+from ferryman.handlers.reconciling.common import Clocks, RunInExecutor
 
 _log = logging.getLogger(__name__)
 

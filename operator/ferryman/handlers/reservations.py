@@ -5,11 +5,14 @@ What counts as reserved is decided in ``core.placement.reservations``; here it i
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from math import inf
 
 from ferryman.api.resources import Key
 from ferryman.core.manifests import Manifest
 from ferryman.core.placement.reservations import (
+    GRACE_S,
+    CreatedPods,
     NodeLoad,
     PodReservations,
     Reservation,
@@ -19,6 +22,19 @@ from ferryman.core.placement.reservations import (
 )
 
 _NO_PODS = PodReservations()
+_NONE_EXIST = CreatedPods()
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    reservation: Reservation
+    decided_at_s: float
+    grew_at_s: float
+    """When it was first told of, or last asked for more."""
+
+
+def _replicas(placed: Reservation) -> int:
+    return sum(placed.nodes.values())
 
 
 class Reservations:
@@ -27,7 +43,8 @@ class Reservations:
     def __init__(self) -> None:
         self._pods: dict[Key, PodReservations] = {}
         self._totals: defaultdict[str, ResourceAmount] = defaultdict(ResourceAmount)
-        self._placed: dict[Key, tuple[Reservation, float]] = {}
+        self._placed: dict[Key, _Placed] = {}
+        self._exist: dict[Key, CreatedPods | None] = {}
 
     def update(self, key: Key, pods: Iterable[Manifest]) -> None:
         """Take note of all pods that a model has now."""
@@ -37,13 +54,25 @@ class Reservations:
             self._pods[key] = held
             self._add(held, 1)
 
-    def place(self, key: Key, placed: Reservation, at_s: float | None) -> None:
+    def place(self, key: Key, placed: Reservation, now_s: float, *, is_new: bool) -> None:
         """Take note of a placement: what no pod shows yet is reserved until one does.
 
-        ``at_s`` is when it was decided; None where that is known, or was long ago.
+        ``is_new`` where it was decided now, rather than long ago.
         """
-        _, before_s = self._placed.get(key, (placed, -inf))
-        self._placed[key] = placed, before_s if at_s is None else at_s
+        before = self._placed.get(key)
+        grows = before is None or _replicas(placed) > _replicas(before.reservation)
+        self._placed[key] = _Placed(
+            placed,
+            decided_at_s=now_s if is_new else -inf if before is None else before.decided_at_s,
+            grew_at_s=now_s if before is None or is_new or grows else before.grew_at_s,
+        )
+
+    def exist(self, key: Key, found: CreatedPods | None) -> None:
+        """Take note of the pods that a model's Deployment says that it has, once it says so."""
+        if found == _NONE_EXIST:
+            self._exist.pop(key, None)
+        else:
+            self._exist[key] = found
 
     def forget(self, key: Key) -> None:
         """Forget a placement; pods, if there are any left, are told by ``update``."""
@@ -56,16 +85,21 @@ class Reservations:
             for node, own in self._pods.get(key, _NO_PODS).reserved.items():
                 reserved[node] = reserved.get(node, ResourceAmount()).plus(own.times(-1))
         loads = {node: NodeLoad(held) for node, held in reserved.items()}
-        for other, (placed, at_s) in self._placed.items():
+        for other, placed in self._placed.items():
             if other in apart_from:
                 continue
-            held = self._pods.get(other, _NO_PODS)
-            for node, more in still_to_show(placed, held, now_s - at_s).items():
+            for node, more in self._still_to_show(other, placed, now_s).items():
                 before = loads.get(node, NodeLoad())
                 loads[node] = NodeLoad(
                     before.reserved.plus(more.reserved), before.in_flight.plus(more.in_flight)
                 )
         return loads
+
+    def _still_to_show(self, key: Key, placed: _Placed, now_s: float) -> Mapping[str, NodeLoad]:
+        held, exist = self._pods.get(key, _NO_PODS), self._exist.get(key, _NONE_EXIST)
+        if exist is not None and not exist.fails and now_s - placed.grew_at_s < GRACE_S:
+            exist = None
+        return still_to_show(placed.reservation, held, now_s - placed.decided_at_s, exist)
 
     def _add(self, held: PodReservations, sign: int) -> None:
         for node, own in held.reserved.items():

@@ -1,4 +1,4 @@
-"""Observation: one sampler per serving model, which hands finished windows to the reconcile.
+"""Observation: one sampler per serving object, which hands finished windows to the reconcile.
 
 A sampler reads the counters of all ready pods once a second and adds them up by the pure
 functions of ``core.window``. It decides nothing.
@@ -6,9 +6,10 @@ functions of ``core.window``. It decides nothing.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
 from ferryman.api.batching import WindowSettings
 from ferryman.api.inference_model import InferenceModel
@@ -24,6 +25,12 @@ PERIOD_S: Final = 1.0
 PATIENCE: Final = 5
 
 Read = Callable[[Key, tuple[PodView, ...], str], Awaitable[Mapping[str, Statistics]]]
+
+
+def ready(pods: Iterable[PodView]) -> tuple[PodView, ...]:
+    """Return of the pods those that can be asked, without what changes all the time."""
+    asked = (pod for pod in pods if pod.ready and pod.ip)
+    return tuple(PodView(name=pod.name, ip=pod.ip, ready=True) for pod in asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +50,7 @@ class Subject:
         """Return the ready pods of a model with its window settings and percentile."""
         return cls(
             key=model.key,
-            pods=tuple(
-                PodView(name=pod.name, ip=pod.ip, ready=True)
-                for pod in pods
-                if pod.ready and pod.ip
-            ),
+            pods=ready(pods),
             control_key=control_key,
             settings=model.spec.batching.window,
             hasty=model.spec.batching.algorithm == "Guarded",
@@ -55,33 +58,42 @@ class Subject:
         )
 
 
-class Tuning:
-    """The samplers of all models: started, changed and stopped as models come and go.
+class Observed(Protocol):
+    """What a sampler is told of an object."""
+
+    @property
+    def key(self) -> Key:
+        """Its kind, namespace and name."""
+        ...
+
+    @property
+    def pods(self) -> tuple[PodView, ...]:
+        """Its ready pods."""
+        ...
+
+
+S = TypeVar("S", bound=Observed)
+W = TypeVar("W")
+
+
+class Samplers(ABC, Generic[S, W]):
+    """The samplers of all objects of a kind: started, changed and stopped as these come and go.
 
     ``deliver`` is called with a key whose window has ended, or whose pods have fallen silent;
     ``take`` then returns the window, if any.
     ``clock`` gives seconds and must be that of the statistics' ``now_s``.
     """
 
-    def __init__(
-        self,
-        read: Read,
-        deliver: Callable[[Key], None],
-        *,
-        clock: Callable[[], float],
-        period_s: float = PERIOD_S,
-    ) -> None:
-        self._read = read
+    def __init__(self, deliver: Callable[[Key], None], *, clock: Callable[[], float]) -> None:
         self._deliver = deliver
         self._clock = clock
-        self._period_s = period_s
-        self._subjects: dict[Key, Subject] = {}
+        self._subjects: dict[Key, S] = {}
         self._tasks: dict[Key, asyncio.Task[None]] = {}
-        self._windows: dict[Key, Window] = {}
+        self._windows: dict[Key, W] = {}
         self._changed_at_s: dict[Key, float] = {}
 
-    def watch(self, subject: Subject) -> None:
-        """Observe a model from now on; without ready pods there is nothing to observe."""
+    def watch(self, subject: S) -> None:
+        """Observe an object from now on; without ready pods there is nothing to observe."""
         if not subject.pods:
             self._stop(subject.key)
             return
@@ -92,19 +104,19 @@ class Tuning:
             self._tasks[subject.key] = asyncio.create_task(self._sample(subject.key), name=name)
 
     def changed(self, key: Key, shows_after_s: float = 0.0) -> None:
-        """Take note that the model's configuration changes now: windows with it are void.
+        """Take note that a configuration changes now: windows with it are void.
 
         So are those that begin before the change shows.
         """
         self._changed_at_s[key] = self._clock() + shows_after_s
         self._windows.pop(key, None)
 
-    def take(self, key: Key) -> Window | None:
+    def take(self, key: Key) -> W | None:
         """Return the last finished window, once."""
         return self._windows.pop(key, None)
 
     def forget(self, key: Key) -> None:
-        """Stop observing a model that is gone."""
+        """Stop observing an object that is gone."""
         self._stop(key)
         self._changed_at_s.pop(key, None)
 
@@ -121,6 +133,26 @@ class Tuning:
         task = self._tasks.pop(key, None)
         if task is not None:
             task.cancel()
+
+    @abstractmethod
+    async def _sample(self, key: Key) -> None:
+        """Read the counters of an object again and again, until cancelled."""
+
+
+class Tuning(Samplers[Subject, Window]):
+    """The samplers of all models."""
+
+    def __init__(
+        self,
+        read: Read,
+        deliver: Callable[[Key], None],
+        *,
+        clock: Callable[[], float],
+        period_s: float = PERIOD_S,
+    ) -> None:
+        super().__init__(deliver, clock=clock)
+        self._read = read
+        self._period_s = period_s
 
     async def _sample(self, key: Key) -> None:
         state, missed = WindowState(), 0

@@ -1,4 +1,4 @@
-"""The Triton servers of each model's pods: connections, looks, and counters."""
+"""The Triton servers of each object's pods, model by model: connections, looks, and counters."""
 
 import asyncio
 import logging
@@ -11,6 +11,8 @@ from ferryman.api.statistics import ServerModel, Statistics
 from ferryman.clients.triton import TritonServer, TritonUnavailable
 from ferryman.core.manifests import Manifest, condition
 from ferryman.core.snapshot import PodView
+from ferryman.handlers.tenants.fair_limit import FairLimit
+from ferryman.handlers.work_queue import Backoff
 
 _log = logging.getLogger(__name__)
 
@@ -18,14 +20,20 @@ T = TypeVar("T")
 #: (pod address, model, control key) -> connection
 Connect = Callable[[str, str, str], TritonServer]
 
-#: Questions to Triton servers that are under way at once, over all models.
+#: Questions to Triton servers that are under way at once: over all models, and in one namespace.
 MAX_QUESTIONS: Final = 64
+NAMESPACE_QUESTIONS: Final = 16
+#: A failure that took so long was no answer: one that is quick costs nothing.
+_SLOW_S: Final = 1.0
+#: After so many in a row a pod is left alone for a while: doubled each time, up to a cap.
+_PATIENCE: Final = 3
+_PAUSES: Final = Backoff(first_s=5.0, cap_s=60.0)
 _STARTED: Final = ("Running",)
 
 
 @dataclass(slots=True)
 class _Connection:
-    """A connection to the Triton of one pod, and what was said of it."""
+    """A connection to one model of one pod's Triton, and what was said of it."""
 
     key: Key
     control_key: str
@@ -36,10 +44,22 @@ class _Connection:
     """Whether its Triton did when it was asked last."""
     said: set[tuple[int, str, str]] = field(default_factory=set)
     """Level, question and words of what was logged since the question was answered."""
+    slow: int = 0
+    """Questions in a row that it let time out."""
+    pause_until_s: float = 0.0
+    """It is not asked before that."""
 
-    def failed(self, question: str, error: TritonUnavailable) -> None:
-        """Log why there is no answer, once."""
+    def is_ready(self, ready: bool) -> None:  # noqa: FBT001
+        """Take note whether the pod is ready; what was learned of the other state is void."""
+        if ready != self.ready:
+            self.ready, self.slow, self.pause_until_s = ready, 0, 0.0
+
+    def failed(self, question: str, error: TritonUnavailable, took_s: float, now_s: float) -> None:
+        """Log why there is no answer, once; leave a pod alone that lets one wait and wait."""
         self.answers = False
+        self.slow = self.slow + 1 if took_s >= _SLOW_S else 0
+        if self.slow >= _PATIENCE:
+            self.pause_until_s = now_s + _PAUSES.pause_s(self.slow - _PATIENCE + 1)
         level = logging.WARNING if self.ready else logging.INFO
         words = level, question, str(error)
         if words not in self.said:
@@ -49,49 +69,57 @@ class _Connection:
 
     def answered(self, question: str) -> None:
         """Have the next failure logged again."""
-        self.answers = True
+        self.answers, self.slow = True, 0
         self.said = {words for words in self.said if words[1] != question}
 
 
+#: Address of a pod, and the name of a model in its Triton.
+_Place = tuple[str, str]
+
+
 class Servers:
-    """Keeps one connection per pod address for as long as the model has that pod."""
+    """Keeps a connection for each model of a pod for as long as the object has that pod.
+
+    A server holds one model by default, which is named like the object that it serves.
+    """
 
     def __init__(self, connect: Connect) -> None:
         self._connect = connect
-        self._connections: dict[Key, dict[str, _Connection]] = {}
-        self._questions = asyncio.Semaphore(MAX_QUESTIONS)
+        self._connections: dict[Key, dict[_Place, _Connection]] = {}
+        self._questions: FairLimit[str] = FairLimit(MAX_QUESTIONS, NAMESPACE_QUESTIONS)
 
-    def server(self, key: Key, ip: str, control_key: str) -> TritonServer:
+    def server(self, key: Key, ip: str, control_key: str, model: str | None = None) -> TritonServer:
         """Return the connection to a pod; another control key means another server."""
-        return self._connection(key, ip, control_key).server
+        return self._connection(key, ip, control_key, model).server
 
     async def poll(
-        self, key: Key, pods: Iterable[Manifest], control_key: str
+        self, key: Key, pods: Iterable[Manifest], control_key: str, model: str | None = None
     ) -> dict[str, ServerModel]:
         """Return what the Triton of each running pod says; pods that do not answer are absent."""
         running = {pod["metadata"]["name"]: pod for pod in pods if _runs(pod)}
         await self._close_others(key, {pod["status"]["podIP"] for pod in running.values()})
         connections = {}
         for name, pod in running.items():
-            connections[name] = self._connection(key, pod["status"]["podIP"], control_key)
-            connections[name].ready = condition(pod, "Ready") is not None
+            connections[name] = self._connection(key, pod["status"]["podIP"], control_key, model)
+            connections[name].is_ready(condition(pod, "Ready") is not None)
         return await self._ask("model", connections, lambda server: server.model())
 
     async def statistics(
-        self, key: Key, pods: Iterable[PodView], control_key: str
+        self, key: Key, pods: Iterable[PodView], control_key: str, model: str | None = None
     ) -> dict[str, Statistics]:
         """Return the counters of each ready pod that answers."""
         connections = {
-            pod.name: self._connection(key, pod.ip, control_key)
+            pod.name: self._connection(key, pod.ip, control_key, model)
             for pod in pods
             if pod.ready and pod.ip
         }
         return await self._ask("statistics", connections, lambda server: server.statistics())
 
     def answers(self) -> Iterator[tuple[Key, Mapping[str, bool]]]:
-        """Yield by model which addresses answered when they were asked last."""
+        """Yield by object which addresses answered when they were asked last, by any model."""
         for key, known in self._connections.items():
-            yield key, {ip: connection.answers for ip, connection in known.items()}
+            answering = {ip for (ip, _), connection in known.items() if connection.answers}
+            yield key, {ip: ip in answering for ip, _ in known}
 
     async def close(self, key: Key) -> None:
         """Close all connections of a model."""
@@ -103,18 +131,21 @@ class Servers:
         for key in list(self._connections):
             await self.close(key)
 
-    def _connection(self, key: Key, ip: str, control_key: str) -> _Connection:
-        known = self._connections.setdefault(key, {})
-        present = known.get(ip)
+    def _connection(
+        self, key: Key, ip: str, control_key: str, model: str | None = None
+    ) -> _Connection:
+        known, name = self._connections.setdefault(key, {}), model or key.name
+        present = known.get((ip, name))
         if present is not None and present.control_key == control_key:
             return present
-        known[ip] = _Connection(key, control_key, self._connect(ip, key.name, control_key))
-        return known[ip]
+        made = _Connection(key, control_key, self._connect(ip, name, control_key))
+        known[ip, name] = made
+        return made
 
     async def _close_others(self, key: Key, ips: set[str]) -> None:
         known = self._connections.get(key, {})
-        for ip in known.keys() - ips:
-            await known.pop(ip).server.close()
+        for place in [place for place in known if place[0] not in ips]:
+            await known.pop(place).server.close()
 
     async def _ask(
         self,
@@ -134,12 +165,16 @@ class Servers:
         connection: _Connection,
         ask: Callable[[TritonServer], Awaitable[T]],
     ) -> T | None:
-        async with self._questions:
+        async with self._questions.place(connection.key.namespace):
+            begun_s = asyncio.get_running_loop().time()
+            if begun_s < connection.pause_until_s:
+                return None
             try:
                 answer = await ask(connection.server)
             except TritonUnavailable as error:
                 # The conditions show only that the pod's batching is unknown, not why.
-                connection.failed(question, error)
+                now_s = asyncio.get_running_loop().time()
+                connection.failed(question, error, now_s - begun_s, now_s)
                 return None
             except asyncio.CancelledError:
                 if _is_cancelled():

@@ -10,28 +10,38 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import kopf
 
-from ferryman.api.resources import INFERENCE_MODEL, Key
+from ferryman.api.access import AccessSpec
+from ferryman.api.resources import INFERENCE_MODEL, INFERENCE_PIPELINE, Key
+from ferryman.clients.bounded.objects import Guard
 from ferryman.clients.kubernetes import Kubernetes
 from ferryman.clients.kubernetes_errors import KubernetesError
-from ferryman.clients.kubernetes_transport import Configuration, proxy_of
 from ferryman.core.manifests import Manifest
+from ferryman.core.placement.reservations import created
 from ferryman.core.plan import Environment
 from ferryman.handlers import audit, benchmarks, watch
+from ferryman.handlers.apply import Applied, Writer
 from ferryman.handlers.benchmarks import Benchmarks
 from ferryman.handlers.cache import SERVING, Cache, Index, owner_key
-from ferryman.handlers.execute import Applied, Executor
+from ferryman.handlers.execute import Executor
 from ferryman.handlers.gather import Nodes
 from ferryman.handlers.health import Health
 from ferryman.handlers.metrics import Metrics
 from ferryman.handlers.nodes.silence import Silence
+from ferryman.handlers.pipelines.execute import PipelineExecutor
+from ferryman.handlers.pipelines.gather import PipelineLooks
+from ferryman.handlers.pipelines.reconcile import PipelineParts, PipelineReconciler
+from ferryman.handlers.pipelines.sampling import PipelineTuning
 from ferryman.handlers.placement_cache import PlacementCache
 from ferryman.handlers.rebalance import Rebalancing
-from ferryman.handlers.reconcile import Clocks, Parts, Reconciler, RunInExecutor
+from ferryman.handlers.reconcile import Parts, Reconciler
+from ferryman.handlers.reconciling.common import Clocks, Common, RunInExecutor
 from ferryman.handlers.reservations import Reservations
+from ferryman.handlers.running.connection import connection
+from ferryman.handlers.running.teardown import CutOffError, run_to_end, wait_for_end
 from ferryman.handlers.sampling import Tuning
 from ferryman.handlers.servers import Connect, Servers
 from ferryman.handlers.work_queue import WorkQueue
@@ -46,6 +56,14 @@ IDENTITY: Final[Any] = "ferryman"
 _SERVING: Final = {index: kind for kind, index in SERVING.items()}
 
 
+class Reconciles(Protocol):
+    """Brings objects of one kind to where they should be."""
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Return when to look again, in seconds; raises KubernetesError to be tried again."""
+        ...
+
+
 class StaleError(Exception):
     """kopf's indices hold objects that the cluster does not: only a new session helps."""
 
@@ -56,11 +74,18 @@ class Scope:
 
     operator_namespace: str
     image: str
-    """Ferryman's own image, in which benchmarks run; empty: nothing is measured."""
+    """Ferryman's own image, in which benchmarks run and models' files are fetched; empty: neither
+    is done."""
     namespaces: tuple[str, ...] = ()
     """The namespaces whose models are served; empty for all."""
     prices: Mapping[str, float] = field(default_factory=dict)
     """By node type, per hour; a label on a node comes first."""
+    ipv6: bool = False
+    """Whether pods have IPv6 addresses first."""
+    access: AccessSpec = field(default_factory=AccessSpec)
+    """Who may send requests to every model."""
+    monitoring_namespace: str = ""
+    """Whose pods may read the metrics of serving pods."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +134,12 @@ class Session:
             lambda key: reconcilers[key.kind].reconcile(key),  # made below
             workers=WORKERS,
             on_failure=self._failed,
+            group_of=lambda key: key.namespace,
+            share=WORKERS // 2,
         )
         tuning = Tuning(servers.statistics, queue.add, clock=clocks.seconds)
-        executor = Executor(
-            dependencies.kubernetes, cache, applied, dependencies.metrics, clock=clocks.now
-        )
+        writer = Writer(dependencies.kubernetes, cache, applied)
+        executor = Executor(writer, dependencies.metrics, clock=clocks.now, aside=queue.aside)
         rebalancing = Rebalancing(
             cache,
             nodes,
@@ -121,25 +147,48 @@ class Session:
             run_in_executor=dependencies.run_in_executor,
             wake=queue.add,
         )
+        scope = self.scope
+        environment = Environment(
+            scope.operator_namespace,
+            scope.ipv6,
+            scope.access,
+            scope.monitoring_namespace,
+            scope.image,
+        )
+        common = Common(
+            cache,
+            reservations,
+            placements,
+            servers,
+            writer,
+            applied,
+            dependencies.metrics,
+            queue.aside,
+        )
         models = Reconciler(
-            Parts(
-                cache,
-                nodes,
-                reservations,
-                placements,
-                servers,
-                tuning,
-                executor,
-                applied,
-                dependencies.metrics,
-                rebalancing.advice,
+            Parts(common, nodes, tuning, executor, rebalancing.advice),
+            clocks,
+            master_key=dependencies.master_key,
+            environment=environment,
+            run_in_executor=dependencies.run_in_executor,
+        )
+        observing = PipelineTuning(servers.statistics, queue.add, clock=clocks.seconds)
+        pipelines = PipelineReconciler(
+            PipelineParts(
+                common,
+                PipelineLooks(cache, nodes, servers),
+                observing,
+                PipelineExecutor(writer, dependencies.metrics, clock=clocks.now, aside=queue.aside),
             ),
             clocks,
             master_key=dependencies.master_key,
-            environment=Environment(operator_namespace=self.scope.operator_namespace),
+            environment=environment,
             run_in_executor=dependencies.run_in_executor,
         )
-        reconcilers = {INFERENCE_MODEL.kind: models}
+        reconcilers: Mapping[str, Reconciles] = {
+            INFERENCE_MODEL.kind: models,
+            INFERENCE_PIPELINE.kind: pipelines,
+        }
         measuring = Benchmarks(
             dependencies.kubernetes,
             cache,
@@ -157,12 +206,15 @@ class Session:
         ]
         self._closing.push_async_callback(servers.close_all)
         self._closing.push_async_callback(tuning.close)
+        self._closing.push_async_callback(observing.close)
         dependencies.health.queue, dependencies.health.ready = queue, True
         mapper = watch.EventMapper(cache)
 
         def on_event(index: str, body: Manifest, deleted: bool) -> None:  # noqa: FBT001
             dependencies.health.answered()
             cache.note_event(index)
+            if index == "profiles":
+                dependencies.metrics.show_node(body, deleted=deleted)
             _note(
                 index,
                 body,
@@ -186,14 +238,13 @@ class Session:
         self.dependencies.health.queue, self.dependencies.health.ready = None, False
         for task in self._tasks:
             task.cancel()
-        for outcome in await asyncio.gather(*self._tasks, return_exceptions=True):
-            if isinstance(outcome, Exception):
-                _log.error("a task had ended", exc_info=outcome)
+        await wait_for_end(self._tasks)
         self.dependencies.metrics.forget_all()
         await self._closing.aclose()
 
     async def _audit(self, indices: Mapping[str, Index]) -> None:
-        stale = await audit.wait_for_stale_objects(self.dependencies.kubernetes, indices)
+        kubernetes, namespaces = self.dependencies.kubernetes, self.scope.namespaces
+        stale = await audit.wait_for_stale_objects(kubernetes, indices, namespaces)
         _log.warning("deletions were missed", extra={"objects": sorted(map("/".join, stale))})
         self.missed_deletions = len(stale)
         self.over.set()
@@ -222,8 +273,11 @@ def _note(
     if key is None:
         return
     if index == "pods":
-        reservations.update(key, cache.pods(key))
-    elif deleted and index in _SERVING:
+        # Whosever they are, they hold what they request.
+        reservations.update(key, cache.labelled_pods(key))
+    if index == "deployments":
+        reservations.exist(key, created(cache.deployment(key)))
+    if deleted and index in _SERVING:
         applied.forget(key, _SERVING[index], str(body["metadata"].get("uid", "")))
 
 
@@ -235,6 +289,8 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330
     settings.watching.inactivity_timeout = 70
+    # Each as large as may be, the items of one answer are to fit into the operator's memory.
+    settings.watching.chunk_size = 50
     settings.queueing.idle_timeout = 1
     settings.queueing.exit_timeout = 0.5
     settings.posting.enabled = False
@@ -242,24 +298,6 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.peering.standalone = True
     settings.process.ultimate_exiting_timeout = None
     watch.select(settings)
-
-
-async def connection(configuration: Configuration) -> kopf.ConnectionInfo:
-    """Return kubernetes_asyncio's credentials in kopf's form."""
-    header = await configuration.get_api_key_with_prefix("BearerToken") or ""
-    scheme, _, token = header.rpartition(" ")
-    return kopf.ConnectionInfo(
-        server=configuration.host or "",
-        ca_path=configuration.ssl_ca_cert,
-        insecure=not configuration.verify_ssl,
-        username=configuration.username or None,
-        password=configuration.password or None,
-        scheme=scheme or None,
-        token=token or None,
-        certificate_path=configuration.cert_file,
-        private_key_path=configuration.key_file,
-        proxy_url=proxy_of(configuration),
-    )
 
 
 async def run(
@@ -271,17 +309,19 @@ async def run(
 ) -> None:
     """Run one session until ``stop`` is set or kopf gives up, whose error is then raised.
 
-    Raises StaleError when what kopf keeps is no longer what the cluster has.
+    Raises StaleError when what kopf keeps is no longer what the cluster has, and HungError when
+    something of the session could not be ended.
 
     ``login`` returns the credentials (an awaitable Configuration); ``own_signals`` is called
     after kopf has installed signal handlers that would end the session only.
     """
     registry, session = kopf.OperatorRegistry(), Session(dependencies, scope)
+    guard = Guard(dependencies.metrics.unread)
     handle: Callable[[str, Manifest, bool], None]
 
     @kopf.on.login(registry=registry, retries=3)
-    async def log_in(**_: object) -> kopf.ConnectionInfo:
-        return await connection(await login())
+    async def log_in(**_: object) -> kopf.AiohttpSession:
+        return await connection(await login(), guard)
 
     @kopf.on.startup(registry=registry)
     async def begin(settings: kopf.OperatorSettings, **indices: Any) -> None:  # noqa: ANN401
@@ -316,8 +356,8 @@ async def run(
             registry=registry, stop_flag=session.over, standalone=True, identity=IDENTITY, **where
         )
         own_signals()
-        await kopf.run_tasks(tasks, ignored=others)
-    except asyncio.CancelledError:
+        await run_to_end(tasks, others, session.over)
+    except CutOffError:
         if not stop.is_set():
             raise
     finally:

@@ -14,7 +14,13 @@ import kopf
 
 from ferryman.api import names, resources
 from ferryman.api.crd import Resource
-from ferryman.api.resources import INFERENCE_MODEL, INFERENCE_RUNTIME, NODE_PROFILE, Key
+from ferryman.api.resources import (
+    INFERENCE_MODEL,
+    INFERENCE_PIPELINE,
+    INFERENCE_RUNTIME,
+    NODE_PROFILE,
+    Key,
+)
 from ferryman.core.manifests import Manifest
 from ferryman.handlers import cache
 from ferryman.handlers.cache import Cache
@@ -31,6 +37,7 @@ class Watched:
     kind: str
     trim: Callable[[Manifest], Manifest]
     key: Callable[[Manifest], object | None]
+    namespaced: bool = True
     ours_only: bool = False
     """Whether the API server is asked for the objects with our label only."""
 
@@ -63,14 +70,18 @@ def _serving(group: str, kind: str, trim: Callable[[Manifest], Manifest]) -> Wat
 #: Index name -> kind.
 WATCHED: Final[Mapping[str, Watched]] = {
     "models": Watched(*_OWN, INFERENCE_MODEL.kind, cache.trim_subject, _own_key(INFERENCE_MODEL)),
-    "runtimes": Watched(*_OWN, INFERENCE_RUNTIME.kind, cache.trim_runtime, _name),
-    "profiles": Watched(*_OWN, NODE_PROFILE.kind, cache.trim_profile, _name),
-    "nodes": Watched("", "v1", "Node", cache.trim_node, _name),
+    "pipelines": Watched(
+        *_OWN, INFERENCE_PIPELINE.kind, cache.trim_subject, _own_key(INFERENCE_PIPELINE)
+    ),
+    "runtimes": Watched(*_OWN, INFERENCE_RUNTIME.kind, cache.trim_runtime, _name, namespaced=False),
+    "profiles": Watched(*_OWN, NODE_PROFILE.kind, cache.trim_profile, _name, namespaced=False),
+    "nodes": Watched("", "v1", "Node", cache.trim_node, _name, namespaced=False),
     "deployments": _serving("apps", "Deployment", cache.trim_deployment),
     "pods": _serving("", "Pod", cache.trim_pod),
     "services": _serving("", "Service", cache.trim_other),
     "configmaps": _serving("", "ConfigMap", cache.trim_other),
     "networkpolicies": _serving("networking.k8s.io", "NetworkPolicy", cache.trim_other),
+    "poddisruptionbudgets": _serving("policy", "PodDisruptionBudget", cache.trim_other),
 }
 
 #: (index, object, whether it was deleted) -> None
@@ -143,7 +154,8 @@ class EventMapper:
         self._cache = stored
         self._digests: dict[tuple[str, str], str] = {}
         self._table: Mapping[str, Callable[[_Event], Concern]] = {
-            "models": _itself,
+            "models": self._itself_and_its_readers,
+            "pipelines": _itself,
             "runtimes": self._those_it_serves,
             "profiles": self._everyone,
             "nodes": self._everyone,
@@ -152,6 +164,7 @@ class EventMapper:
             "services": _owner,
             "configmaps": _owner,
             "networkpolicies": _owner,
+            "poddisruptionbudgets": _owner,
         }
 
     def map(self, index: str, body: Manifest, *, deleted: bool) -> Concern:
@@ -162,6 +175,22 @@ class EventMapper:
         runtime = _name(event.body)
         served = [key for key in self._cache.subject_keys() if self._runtime(key) == runtime]
         return Concern(served, benchmarks=True, placements=True)
+
+    def _itself_and_its_readers(self, event: _Event) -> Concern:
+        """Return a model, and the pipelines of which a step takes its files."""
+        found = _itself(event)
+        metadata = event.body["metadata"]
+        readers = [
+            key
+            for key in self._cache.subject_keys(INFERENCE_PIPELINE.kind)
+            if key.namespace == metadata.get("namespace", "")
+            and metadata["name"] in self._referred_to(key)
+        ]
+        return replace(found, keys=[*found.keys, *readers])
+
+    def _referred_to(self, key: Key) -> set[object]:
+        spec = (self._cache.subject(key) or {}).get("spec", {})
+        return {(step.get("modelRef") or {}).get("name") for step in spec.get("steps", ())}
 
     def _runtime(self, key: Key) -> object:
         spec = (self._cache.subject(key) or {}).get("spec", {})

@@ -1,0 +1,1 @@
+"""The shell around ``core.pipelines``: gather a snapshot, let it decide, execute the plan."""

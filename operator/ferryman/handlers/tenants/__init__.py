@@ -1,0 +1,1 @@
+"""What keeps tenants apart: fair shares of what the operator does, and whose a pod really is."""
