@@ -6,7 +6,10 @@ import math
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
+
+from ferryman.cli.output import FORMATS
 
 #: A line of an example: the command, and what it is for.
 _EXAMPLE: Final = re.compile(r"(  \S.*?)\s{2,}(\S.*)")
@@ -104,10 +107,19 @@ def number(
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
-    """Add the choice between a table for people and JSON for programs."""
-    parser.add_argument(
-        "-o", "--output", **one_of(("table", "json")), default="table", help="default: table"
-    )
+    """Add the choice between tables for people, and JSON and YAML for programs."""
+    parser.add_argument("-o", "--output", **one_of(FORMATS), default="table", help="default: table")
+
+
+def svg(text: str) -> Path:
+    """Return where to draw; no other format is written, so that no drawing library is needed."""
+    path = Path(text)
+    if path.suffix.lower() != ".svg" and text != "-":
+        raise argparse.ArgumentTypeError(
+            f"{text}: a plot is written as SVG only: name a file that ends in .svg "
+            "(browsers show it, rsvg-convert and Inkscape make PNG of it)"
+        )
+    return path
 
 
 def statuses(meanings: Mapping[int, str]) -> str:

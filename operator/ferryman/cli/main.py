@@ -34,15 +34,24 @@ class Command:
 
 
 COMMANDS: Final = {
-    "explain": Command("explain", "show where a model went, every candidate, and why"),
-    "nodes": Command("nodes", "show node types: benchmark, utilisation, free capacity"),
+    "explain": Command("explaining.explain", "show where a model went, every candidate, and why"),
+    "doctor": Command("looking.doctor", "find what is wrong with an installation, and what to do"),
+    "top": Command("looking.top", "show what serves, live, the worst first"),
+    "history": Command(
+        "looking.history", "show what was changed of a model, why, and what came of it"
+    ),
+    "nodes": Command("looking.nodes", "show node types: benchmark, utilisation, free capacity"),
     "benchmark": Command(
         "benchmarking.benchmark", "measure a node's type again and show the table"
     ),
     "place": Command("place", "place a whole fleet offline: what fits where, at what cost"),
-    "load": Command("load", "send open-loop load to a model and measure the answers"),
+    "load": Command("sending.load", "send open-loop load to a model and measure the answers"),
+    "trace": Command("sending.trace", "show where the time of a request through a pipeline goes"),
     "tune": Command("tuning.tune", "tune a model on any running Triton, without Kubernetes"),
     "simulate": Command("simulate", "try a batching algorithm on a simulated model"),
+    "split": Command("onnx.split", "cut an ONNX model into the steps of a pipeline"),
+    "compress": Command("onnx.compress", "make a smaller or faster variant of an ONNX model"),
+    "completion": Command("completion", "print the script that has a shell complete commands"),
     "operator": Command("operator", "run the operator (what its Deployment runs)"),
     "agent": Command("agent", "run the node agent, or one of its parts by hand"),
 }
@@ -53,6 +62,9 @@ EPILOG: Final = f"""\
 examples:
   ferryman explain resnet50                 why a model is where it is
   ferryman explain --snapshot FILE -o json  the same decision offline
+  ferryman doctor                           what is wrong with an installation
+  ferryman top                              what serves, live
+  ferryman history resnet50                 what was changed, and why
   ferryman nodes --plot FILE.svg            what each node type can do
   ferryman benchmark NODE --wait            measure a node's type again
   ferryman place --snapshot FILE --add l4=4    what if there were four more nodes
@@ -103,7 +115,7 @@ def _ended(chosen: str, argv: Sequence[str]) -> int:
 
 
 def _run(chosen: str, argv: Sequence[str]) -> int:
-    args = _parser(chosen).parse_args(argv)
+    args = parser_of(chosen).parse_args(argv)
     status: int = COMMANDS[chosen].load().run(args)
     return status
 
@@ -128,7 +140,7 @@ def _fail(chosen: str, message: str, status: int) -> int:
     return status
 
 
-def _parser(chosen: str) -> Parser:
+def parser_of(chosen: str) -> Parser:
     """Build the parser; only the chosen subcommand's module is imported, so that start is quick."""
     prog = "kubectl ferryman" if Path(sys.argv[0]).name == "kubectl-ferryman" else "ferryman"
     parser = Parser(

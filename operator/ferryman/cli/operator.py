@@ -4,9 +4,15 @@ import argparse
 import asyncio
 import logging
 import os
+import socket
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from ferryman.api.access import AccessSpec
 from ferryman.cli import arguments, prices
+from ferryman.core.status import unreadable
 
 HIGHEST_PORT = 65_535
 DEFAULT_NAMESPACE = "ferryman-system"
@@ -41,15 +47,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--image",
         default=os.environ.get("FERRYMAN_IMAGE", ""),
-        help="Ferryman's image for benchmark Jobs (default: $FERRYMAN_IMAGE; empty: none run)",
+        help="Ferryman's image, for benchmark Jobs and to fetch models' files "
+        "(default: $FERRYMAN_IMAGE; empty: neither is done)",
     )
     parser.add_argument(
         "--runtimes", type=Path, metavar="FOLDER", help="InferenceRuntimes to apply at start"
+    )
+    parser.add_argument(
+        "--pod-ip",
+        type=_pod_ip,
+        default=os.environ.get("POD_IP", ""),
+        metavar="ADDRESS",
+        help="the operator's own address: where it is of IPv6, models are served over IPv6 "
+        "(default: $POD_IP; empty: over IPv4)",
+    )
+    parser.add_argument(
+        "--identity",
+        default=os.environ.get("POD_NAME") or f"{socket.gethostname()}-{os.getpid()}",
+        metavar="NAME",
+        help="its name in the Lease ferryman-operator: of several operators one leads, the others "
+        "stand by (default: $POD_NAME, or host and process)",
     )
     prices.add_argument(
         parser,
         words=", for the policy Cheapest (may be repeated; a node's label "
         "serving.ferryman.dev/price-per-hour comes first)",
+    )
+    parser.add_argument(
+        "--access",
+        type=_access,
+        default="{}",
+        metavar="JSON",
+        help="who may send requests to every model, as spec.access of one says it "
+        "(default: the pods of the model's namespace)",
+    )
+    parser.add_argument(
+        "--monitoring-namespace",
+        default="",
+        metavar="NAME",
+        help="whose pods may read the metrics of serving pods (default: the operator's alone)",
     )
     parser.add_argument(
         "--kubeconfig", help="default: in-cluster, or $KUBECONFIG, or ~/.kube/config"
@@ -72,6 +108,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _pod_ip(text: str) -> IPv4Address | IPv6Address | None:
+    """Read an address, or nothing; raises ArgumentTypeError."""
+    try:
+        return ip_address(text) if text else None
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no IP address") from error
+
+
+def _access(text: str) -> AccessSpec:
+    try:
+        return AccessSpec.model_validate_json(text)
+    except ValidationError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no spec.access: {unreadable.words(error)}"
+        ) from error
+
+
 def run(args: argparse.Namespace) -> int:
     """Run the operator until SIGTERM; return the exit status."""
     from ferryman.clients.kubernetes_transport import (  # noqa: PLC0415  slow to import
@@ -82,7 +135,16 @@ def run(args: argparse.Namespace) -> int:
 
     logs.configure(args.log_level)
     options = app.Options(
-        scope=Scope(args.namespace, args.image, tuple(args.namespaced), dict(args.prices)),
+        identity=args.identity,
+        scope=Scope(
+            args.namespace,
+            args.image,
+            tuple(args.namespaced),
+            dict(args.prices),
+            ipv6=isinstance(args.pod_ip, IPv6Address),
+            access=args.access,
+            monitoring_namespace=args.monitoring_namespace,
+        ),
         kubeconfig=args.kubeconfig,
         context=args.context,
         runtimes=args.runtimes,

@@ -1,7 +1,6 @@
 """``ferryman place``: where the models of a whole fleet go, offline."""
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from ferryman.api.inference_model import Policy
-from ferryman.cli import arguments, place_view
+from ferryman.cli import arguments, output, place_view
 from ferryman.cli.files import content, fleet_file
 from ferryman.cli.files.fleet_file import FleetError
 from ferryman.cli.place_view import Answer
@@ -79,9 +78,7 @@ def run(args: argparse.Namespace) -> int:
         answer = place(fleet, args.policy, args.time_limit)
     except ValueError as error:
         raise FleetError(f"{content.name(args.snapshot)}: {error}") from error
-    if args.output == "json":
-        print(json.dumps(place_view.as_json(answer), indent=2))
-    else:
+    if not output.data(args.output, place_view.as_json(answer)):
         place_view.show(answer)
     return EXIT_NOT_ALL if answer.solution.unplaced else 0
 

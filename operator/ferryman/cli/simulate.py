@@ -1,7 +1,6 @@
 """``ferryman simulate``: what a batching algorithm would do to a model, without a cluster."""
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -13,8 +12,8 @@ from typing import Final, get_args
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ferryman.api.batching import Batching, BatchingSpec
-from ferryman.cli import arguments, simulate_view
-from ferryman.cli.files import content, scenario_file
+from ferryman.cli import arguments, output, simulate_view
+from ferryman.cli.files import content, profile_file, scenario_file
 from ferryman.cli.files.scenario_file import ScenarioError
 from ferryman.cli.simulate_view import Comparison
 from ferryman.cli.terminal import console, say
@@ -23,6 +22,7 @@ from ferryman.core.simulator.figures import Floats
 from ferryman.core.simulator.oracle import Static
 from ferryman.core.simulator.scenario import MAX_REPLICAS, MAX_SEED, Scenario
 from ferryman.core.simulator.tuned_run import Tuned
+from ferryman.core.tuners.profile import tuner_state
 from ferryman.core.tuners.select import TunerState, tune
 
 #: Nothing ever changes.
@@ -70,6 +70,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="Triton pods, instead of the scenario's",
     )
+    add(
+        "--profile",
+        type=Path,
+        metavar="FILE",
+        help="let the algorithm begin with the service times in this file (docs/tune.md)",
+    )
     search = parser.add_mutually_exclusive_group()
     search.add_argument(
         "--oracle",
@@ -83,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Simulate. Raises ScenarioError when the scenario cannot be had."""
+    """Simulate. Raises ScenarioError or ProfileError when what is given cannot be had."""
     changes = {"seed": args.seed, "replicas": args.replicas}
     given = {field: value for field, value in changes.items() if value is not None}
     scenario, gaps_s = scenario_file.read(args.scenario)
@@ -95,26 +101,30 @@ def run(args: argparse.Namespace) -> int:
     most = 0 if args.no_oracle else args.oracle
     if most is None:
         most = oracle.affordable(sum(map(len, arrivals_s)))
-    compared = compare(scenario, arrivals_s, args.algorithm, most)
-    if args.output == "json":
-        print(json.dumps(simulate_view.as_json(compared), indent=2))
-    else:
+    known = TunerState() if args.profile is None else tuner_state(profile_file.read(args.profile))
+    compared = compare(scenario, arrivals_s, args.algorithm, most, known)
+    if not output.data(args.output, simulate_view.as_json(compared)):
         simulate_view.show(compared)
     return 0
 
 
 def compare(
-    scenario: Scenario, arrivals_s: Sequence[Floats], algorithm: str | None, most: float
+    scenario: Scenario,
+    arrivals_s: Sequence[Floats],
+    algorithm: str | None,
+    most: float,
+    known: TunerState,
 ) -> Comparison:
     """Run an algorithm (None: the scenario's) and the static contenders.
 
-    The oracle is found among at most so many configurations; 0 does without.
+    The oracle is found among at most so many configurations; 0 does without. ``known`` is what the
+    algorithm remembers in the beginning.
     """
     name = algorithm or _stated(scenario)
     if name != FIXED:
         scenario = scenario.with_(batching=scenario.batching.with_(algorithm=name))
     ours = partial(tune, in_effect=scenario.in_effect)
-    tuned = Tuned(None) if name == FIXED else Tuned(ours, TunerState())
+    tuned = Tuned(None) if name == FIXED else Tuned(ours, known)
     limits = scenario.batching.limits
     largest = Batching(
         max_batch_size=limits.max_batch_size.max,

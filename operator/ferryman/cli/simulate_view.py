@@ -8,9 +8,11 @@ from ferryman.api.batching import Batching
 from ferryman.cli.tables import Column, Listing
 from ferryman.cli.terminal import console
 from ferryman.cli.tuning.lines import needs_words
+from ferryman.core import timestamps
 from ferryman.core.simulator.figures import Figures, windows_to_converge
 from ferryman.core.simulator.oracle import Static
 from ferryman.core.simulator.scenario import Scenario
+from ferryman.core.simulator.simulation import EPOCH
 from ferryman.core.simulator.tuned_run import CapacityShortage, Run
 from ferryman.core.tuners import needs
 from ferryman.core.wording import describe
@@ -73,11 +75,30 @@ def as_json(compared: Comparison) -> dict[str, Any]:
             "changesByActuator": tuned.changes_by_actuator,
             "needsCapacity": _shortage(tuned.shortage),
             "changes": changes,
+            "scaling": _scaling(compared),
         },
         "initial": _contender(compared.first.batching, compared.first.figures),
         "largest": _contender(compared.largest.batching, compared.largest.figures),
         "oracle": _oracle(compared),
     }
+
+
+def _scaling(compared: Comparison) -> dict[str, Any] | None:
+    """Return what own scaling did; None where the scenario has none."""
+    if compared.scenario.scaling is None:
+        return None
+    run = compared.run
+    changes = [
+        {
+            "atSeconds": (timestamps.parse(change.time) - EPOCH).total_seconds(),
+            "before": change.before,
+            "after": change.after,
+            "reason": change.reason,
+            "message": change.message,
+        }
+        for change in run.scaled
+    ]
+    return {"podSeconds": run.pod_seconds, "changes": changes}
 
 
 def _oracle(compared: Comparison) -> dict[str, Any] | None:
@@ -153,8 +174,22 @@ def _story(compared: Comparison) -> str:
     changes = ", ".join(f"{count} {actuator}" for actuator, count in used.items()) or "none"
     short = compared.run.shortage
     lacking = f"; NeedsCapacity: objectives missed, {needs_words(short.needs)}" if short else ""
-    parts = (*_converged(compared), f"changes: {changes}{lacking}")
+    parts = (*_converged(compared), f"changes: {changes}{lacking}", *_scaled(compared))
     return f"{compared.algorithm}: {'; '.join(parts)}"
+
+
+def _scaled(compared: Comparison) -> Iterator[str]:
+    """Yield what own scaling did, in words."""
+    if compared.scenario.scaling is None:
+        return
+    run = compared.run
+    steps = ", ".join(
+        f"{change.before} to {change.after} after "
+        f"{(timestamps.parse(change.time) - EPOCH).total_seconds():.0f} s"
+        for change in run.scaled
+    )
+    mean = run.pod_seconds / compared.scenario.duration_s
+    yield f"replicas: {steps or 'no change'}, {mean:.2f} on average"
 
 
 def _converged(compared: Comparison) -> Iterator[str]:

@@ -16,7 +16,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ferryman.cli.terminal import printable
+from ferryman.api.base import printable
 
 #: Between the parts of a row that stands on lines of its own.
 _GAP: Final = "   "

@@ -5,7 +5,6 @@ cursor, colour the screen or turn the direction of writing is shown as its escap
 """
 
 import os
-import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
@@ -15,34 +14,12 @@ from typing import Any, Final, TextIO
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
+from ferryman.api.base import printable
 from ferryman.cli.errors import Fault, OutputError, ReaderGoneError, why
 
 #: Wide enough for every table, where the output is no terminal and COLUMNS does not say.
 PLAIN_WIDTH: Final = 240
 LEAST_WIDTH: Final = 20
-#: Control characters but tab and line feed, halves of characters, separators of lines, and what
-#: turns the direction of writing or cannot be seen.
-_UNPRINTABLE: Final = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
-    r"\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
-)
-_BASIC_PLANE: Final = 0xFFFF
-
-
-def printable(text: str) -> str:
-    r"""Return the text with what is not printable as JSON writes it, for example ``\u001b``.
-
-    JSON stays the JSON that it was: such characters can stand in its strings only.
-    """
-    return _UNPRINTABLE.sub(_escaped, text)
-
-
-def _escaped(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    if code <= _BASIC_PLANE:
-        return f"\\u{code:04x}"
-    high, low = divmod(code - 0x10000, 0x400)
-    return f"\\u{0xD800 + high:04x}\\u{0xDC00 + low:04x}"
 
 
 class _Stream:

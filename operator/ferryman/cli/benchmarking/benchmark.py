@@ -1,12 +1,11 @@
 """``ferryman benchmark``: have a node's type measured again, and see what comes of it."""
 
 import argparse
-import json
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from ferryman.cli import arguments
+from ferryman.cli import arguments, output
 from ferryman.cli.benchmarking import view as benchmark_view
 from ferryman.cli.benchmarking.follow import Request, follow, request
 from ferryman.cli.errors import Fault, InterruptedFault
@@ -85,10 +84,8 @@ def run(args: argparse.Namespace) -> int:
     if not args.wait:
         return 0
     tables = benchmark_requests.tables_of(_followed(args, cluster, asked), asked.subjects)
-    if args.output == "json":
-        found = {"node": args.node, "benchmarks": [table.as_dict() for table in tables]}
-        print(json.dumps(found, indent=2, ensure_ascii=False))
-    else:
+    found = {"node": args.node, "benchmarks": [table.as_dict() for table in tables]}
+    if not output.data(args.output, found):
         benchmark_view.show(tables, console())
     return EXIT_FAILED if any(table.error for table in tables) else 0
 

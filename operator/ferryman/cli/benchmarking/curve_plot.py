@@ -10,7 +10,7 @@ from math import ceil, floor, log2, log10
 from typing import Final
 
 from ferryman.api.node_profile import BenchmarkPoint
-from ferryman.core.placement.node_types import NodeTypeSummary
+from ferryman.core.placement.nodes.node_types import NodeTypeSummary
 
 WIDTH: Final = 960
 PANEL_WIDTH: Final = 400

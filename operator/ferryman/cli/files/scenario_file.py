@@ -18,10 +18,11 @@ def read(path: Path) -> tuple[Scenario, tuple[float, ...]]:
     """
     scenario = own_file.read(path, Scenario, ScenarioError)
     trace = scenario.arrivals.trace
-    return scenario, () if trace is None else _gaps(path.parent / trace.file)
+    return scenario, () if trace is None else gaps_s(path.parent / trace.file)
 
 
-def _gaps(path: Path) -> tuple[float, ...]:
+def gaps_s(path: Path) -> tuple[float, ...]:
+    """Return the gaps of a trace in seconds. Raises ScenarioError when it cannot be read."""
     lines = [line.strip() for line in content.text(path, ScenarioError).splitlines()]
     numbers = [(i, line) for i, line in enumerate(lines, start=1) if line and line[0] != "#"]
     return tuple(_number(path, i, line) for i, line in numbers)

@@ -44,12 +44,8 @@ def read(path: Path) -> tuple[SnapshotFile, tuple[str, ...]]:
     content = own_file.load(path, SnapshotError)
     try:
         found = SnapshotFile.model_validate(content)
-        # Reading the times now lets a malformed one be reported here.
-        found.now  # noqa: B018
     except ValidationError as error:
         raise SnapshotError(field_errors.describe(contents.name(path), error)) from error
-    except ValueError as error:
-        raise SnapshotError(f"{contents.name(path)}: a time is malformed: {error}") from error
     return found, tuple(
         f"{contents.name(path)}: {field} is unknown" for field in _unknown(found, content)
     )

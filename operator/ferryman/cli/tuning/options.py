@@ -17,8 +17,10 @@ from ferryman.api.objectives import LatencyObjective, Objectives, Percentile
 from ferryman.api.objectives import ThroughputObjective as Throughput
 from ferryman.cli import arguments
 from ferryman.cli.errors import InputError
-from ferryman.cli.files import content, field_errors
+from ferryman.cli.files import content, field_errors, profile_file
 from ferryman.core.triton import config as triton_config
+from ferryman.core.tuners.profile import tuner_state
+from ferryman.core.tuners.select import TunerState
 
 PERCENTILES: Final[tuple[int, ...]] = get_args(Percentile)
 ALGORITHMS: Final[tuple[str, ...]] = get_args(BatchingSpec.model_fields["algorithm"].annotation)
@@ -165,6 +167,13 @@ def _add_run(group: Any) -> None:  # noqa: ANN401
         default=_DEFAULTS.algorithm,
         help="default: %(default)s",
     )
+    add(
+        "--prefer",
+        **arguments.one_of(("Economy", "Latency")),
+        default=_DEFAULTS.prefer,
+        help="of what meets the objectives: less device time, or nothing that waits for a batch "
+        "to fill (default: %(default)s)",
+    )
     add("--recommend", action="store_true", help="change nothing; print what would be better")
     add("--duration", type=duration_s, metavar="TIME", help="end after this, for example 10m")
     add(
@@ -181,6 +190,19 @@ def _add_run(group: Any) -> None:  # noqa: ANN401
         help="give up when Triton has been silent for so long (default: 5m)",
     )
     add("--config", type=Path, metavar="FILE", help="the config.pbtxt that Triton loaded")
+    known = group.add_mutually_exclusive_group()
+    known.add_argument(
+        "--profile",
+        type=Path,
+        metavar="FILE",
+        help="begin with the service times in this file, YAML or JSON (docs/tune.md)",
+    )
+    known.add_argument(
+        "--import-model-analyzer",
+        type=Path,
+        metavar="FILE.csv",
+        help="or with what Model Analyzer's table of inference metrics says of the model",
+    )
     add("--journal", type=Path, metavar="FILE", help="append everything to FILE as JSON lines")
     add(
         "-o",
@@ -223,6 +245,20 @@ def objectives(args: argparse.Namespace) -> Objectives:
         )
 
 
+def known(args: argparse.Namespace) -> TunerState:
+    """Return what the tuner begins with; raises OptionsError and ProfileError."""
+    if args.profile is None and args.import_model_analyzer is None:
+        return TunerState()
+    if args.algorithm != "Guarded":
+        raise OptionsError(
+            f"{args.algorithm} knows no service times: leave --profile and "
+            "--import-model-analyzer out, or use Guarded"
+        )
+    if args.profile is not None:
+        return tuner_state(profile_file.read(args.profile))
+    return tuner_state(profile_file.read_model_analyzer(args.import_model_analyzer, args.model))
+
+
 def spec(
     args: argparse.Namespace, found: Batching, stated: TritonConfig | None = None
 ) -> BatchingSpec:
@@ -238,6 +274,7 @@ def spec(
             {
                 "mode": "Recommend" if args.recommend else "Auto",
                 "algorithm": args.algorithm,
+                "prefer": args.prefer,
                 **_stated(on_overload=args.on_overload),
                 "window": _window(args),
                 "limits": _limits(args, found),

@@ -31,7 +31,7 @@ from ferryman.clients.pbtxt import ConfigInvalid
 from ferryman.clients.triton import ConfigRefused, Ports, TritonUnavailable
 from ferryman.clients.triton_survey import KeyNeeded, Survey, survey
 from ferryman.core.batching import limits
-from ferryman.core.tuners.select import TunerState, tune
+from ferryman.core.tuners.select import tune
 
 EXIT_UNAVAILABLE: Final = 1
 EXIT_NOT_MET: Final = 3
@@ -55,6 +55,7 @@ examples:
   ferryman tune --url gpu-7 --model bert --p95 80ms --min-throughput 300
   ferryman tune --url localhost --model resnet50 --p99 50ms --recommend
   ferryman tune --url localhost --model m --p99 50ms --until-met --journal FILE
+  ferryman tune --url localhost --model m --p99 50ms --profile FILE
 """
 STATUSES: Final = {
     EXIT_UNAVAILABLE: "Triton does not answer, does not serve the model, or was lost",
@@ -119,6 +120,7 @@ class _Goal:
 
 async def _tune(args: argparse.Namespace) -> int:
     objectives, target = tune_options.objectives(args), tune_options.target(args)
+    known = tune_options.known(args)
     found = await _surveyed(target, recommend=args.recommend)
     config_pbtxt = _config(args.config, found)
     server = triton.connect(
@@ -154,7 +156,7 @@ async def _tune(args: argparse.Namespace) -> int:
                 for listener in (goal.see, *listeners):
                     listener(entry)
 
-            session = TuningSession(server, tune, settings, state=TunerState(), tell=tell)
+            session = TuningSession(server, tune, settings, state=known, tell=tell)
             session.algorithm = partial(tune, in_effect=session.in_effect)
             report = await _until_told(session, goal.stop, args.duration)
     finally:

@@ -1,17 +1,17 @@
 """``ferryman nodes``: the node types of a cluster, what they can do, and how busy they are."""
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from ferryman.cli import arguments, nodes_view
+from ferryman.cli import arguments, output
 from ferryman.cli.benchmarking import curve_plot
 from ferryman.cli.errors import Fault
 from ferryman.cli.files import content, snapshot_file
+from ferryman.cli.looking import nodes_view
 from ferryman.cli.terminal import console, say
-from ferryman.core.placement import node_types
-from ferryman.core.placement.node_types import NodeTypeSummary
+from ferryman.core.placement.nodes import node_types
+from ferryman.core.placement.nodes.node_types import NodeTypeSummary
 from ferryman.core.snapshot import NodeView
 
 DESCRIPTION = """\
@@ -40,7 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--context", metavar="NAME", help="a context of the kubeconfig instead of the current one")
     add("--snapshot", type=Path, metavar="FILE", help="of this snapshot, without a cluster")
-    add("--plot", type=_svg, metavar="FILE.svg", help="also draw all load performance tables")
+    add(
+        "--plot",
+        type=arguments.svg,
+        metavar="FILE.svg",
+        help="also draw all load performance tables",
+    )
     arguments.add_output(parser)
 
 
@@ -49,9 +54,7 @@ def run(args: argparse.Namespace) -> int:
     types = node_types.summarise(_nodes(args))
     if args.plot is not None:
         _draw(args.plot, types)
-    if args.output == "json":
-        print(json.dumps(nodes_view.as_json(types), indent=2, ensure_ascii=False))
-    else:
+    if not output.data(args.output, nodes_view.as_json(types)):
         nodes_view.show(types, console())
     return 0
 
@@ -75,14 +78,3 @@ def _draw(path: Path, types: Sequence[NodeTypeSummary]) -> None:
         raise Fault(str(error)) from error
     content.write(path, picture)
     say("nodes", f"wrote {path}")
-
-
-def _svg(text: str) -> Path:
-    """Return where to draw; no other format is written, so that no drawing library is needed."""
-    path = Path(text)
-    if path.suffix.lower() != ".svg" and path != content.STANDARD_INPUT:
-        raise argparse.ArgumentTypeError(
-            f"{text}: a plot is written as SVG only: name a file that ends in .svg "
-            "(browsers show it, rsvg-convert and Inkscape make PNG of it)"
-        )
-    return path

@@ -9,8 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ferryman.api.batching import Batching
+from ferryman.api.conditions import Condition
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import CandidateStatus, ObservedStatus, PlacementStatus
+from ferryman.api.scaling import ScalingStatus
 from ferryman.cli.tables import Column, Listing
 from ferryman.core.wording import describe_more
 
@@ -28,6 +30,8 @@ class Explanation:
     """As the operator reports it; None of a model that goes before it was placed."""
     today: tuple[CandidateStatus, ...]
     """Every candidate as a fresh decision would list it now."""
+    scaling: ScalingStatus | None = None
+    """How many replicas there are to be, and why; None where Ferryman does not scale it."""
 
     @property
     def candidates(self) -> tuple[CandidateStatus, ...]:
@@ -75,6 +79,7 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
         "objectives": model.spec.objectives.as_dict(),
         "observed": observed.as_dict() if observed else None,
         "batching": model.status.batching.as_dict(),
+        "scaling": explanation.scaling.as_dict() if explanation.scaling else None,
         "conditions": [condition.as_dict() for condition in model.status.conditions],
     }
 
@@ -87,23 +92,29 @@ def show(explanation: Explanation, console: Console) -> None:
 
 def _parts(explanation: Explanation) -> Iterator[RenderableType]:
     yield Text(explanation.model.key.qualified_name, style="bold")
-    yield _facts(_placement_facts(explanation))
+    yield from place(explanation)
+    yield facts((*_tuning_facts(explanation.model), *_replica_facts(explanation)))
+    if explanation.model.status.batching.changes:
+        yield _changes(explanation.model)
+    if explanation.model.status.conditions:
+        yield conditions(explanation.model.status.conditions)
+
+
+def place(explanation: Explanation) -> Iterator[RenderableType]:
+    """Yield where it is placed and why, and every candidate."""
+    yield facts(_placement_facts(explanation))
     if explanation.candidates:
         yield _candidates(explanation, explanation.candidates, "Candidates")
     if explanation.today and explanation.today != explanation.candidates:
         yield _candidates(explanation, explanation.today, "Candidates as of now")
-    yield _facts(_tuning_facts(explanation.model))
-    if explanation.model.status.batching.changes:
-        yield _changes(explanation.model)
-    if explanation.model.status.conditions:
-        yield _conditions(explanation.model)
 
 
-def _facts(facts: Iterable[tuple[str, str]]) -> Table:
+def facts(told: Iterable[tuple[str, str]]) -> Table:
+    """Return facts under each other, each with its title."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for title, text in facts:
+    for title, text in told:
         table.add_row(Text(title), Text(text))
     return table
 
@@ -115,7 +126,8 @@ def _placement_facts(explanation: Explanation) -> Iterator[tuple[str, str]]:
         return
     if placement.node_type:
         product = f", {placement.product}" if placement.product else ""
-        yield "Placed on", f"{placement.node_type} ({placement.processor}{product})"
+        further = f", and {', '.join(f)}" if (f := placement.further_node_types) else ""
+        yield "Placed on", f"{placement.node_type} ({placement.processor}{product}){further}"
     else:
         yield "Placed on", "nothing"
     yield "Why", f"{placement.reason}: {placement.message}"
@@ -169,6 +181,15 @@ def _tuning_facts(model: InferenceModel) -> Iterator[tuple[str, str]]:
         yield "Recommended", describe(batching.recommended)
     if batching.reason:
         yield "Why", f"{batching.reason}: {batching.message}"
+
+
+def _replica_facts(explanation: Explanation) -> Iterator[tuple[str, str]]:
+    """Yield how many replicas there are to be, and why not more and not fewer."""
+    spec, scaling = explanation.model.spec.scaling, explanation.scaling
+    if spec is None or scaling is None:
+        return
+    yield "Replicas", f"{scaling.replicas}, of {spec.min_replicas} to {spec.max_replicas}"
+    yield "Why", f"{scaling.reason}: {scaling.message}"
 
 
 def _objectives(model: InferenceModel) -> Iterator[str]:
@@ -226,9 +247,10 @@ def _short(batching: Batching) -> str:
     return ", ".join((*parts, *describe_more(batching)))
 
 
-def _conditions(model: InferenceModel) -> Listing:
+def conditions(told: Iterable[Condition]) -> Listing:
+    """Return conditions as a table."""
     columns = map(Column, ("TYPE", "STATUS", "REASON"))
     table = Listing((*columns, Column("MESSAGE", fold=24, below=True)), title="Conditions")
-    for condition in model.status.conditions:
+    for condition in told:
         table.add(condition.type, condition.status, condition.reason, condition.message)
     return table

@@ -8,17 +8,15 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
-from zipfile import BadZipFile
 
 from rich.live import Live
 
 from ferryman.cli import arguments
-from ferryman.cli.errors import Fault, InputError, InterruptedFault, why
+from ferryman.cli.errors import Fault, InputError, InterruptedFault
 from ferryman.cli.files import content
+from ferryman.cli.sending import requests as sent
 from ferryman.cli.tables import Column, Listing
 from ferryman.cli.terminal import console
-from ferryman.clients import load_inputs
-from ferryman.clients.inference import Request, Signature
 from ferryman.clients.load import generator as load
 from ferryman.clients.load import report as load_report
 from ferryman.clients.load import target as load_target
@@ -46,12 +44,14 @@ examples:
   ferryman load --url http://localhost:8000 --model m --rate 50 --duration 30
   ferryman load --url URL --model M --rate 5 --duration 60 --input FILE.npz
   ferryman load --url URL --model M --rate 5 --duration 60 --output FILE.csv
+  ferryman load --url URL --pipeline P --rate 2 --duration 9 --shape x=96,64,3
+  ferryman load --url URL --pipeline P --rate 2 --duration 9 --input x=FILE.npy
 
 Ctrl-C ends the sending; what was measured until then is shown.
 """
 STATUSES: Final = {
-    0: "it ran to its end, whatever the answers were like",
-    1: "the server does not answer, or does not serve the model",
+    0: "it ran to its end, and no more failed than --max-failed allows",
+    1: "the server does not serve the model, or too many requests failed",
 }
 
 
@@ -60,10 +60,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     positive, count = arguments.number(above=0), arguments.whole(1)
     add = parser.add_argument
     add("--url", required=True, help="http://127.0.0.1:8000, for example, or grpc://127.0.0.1:8001")
-    add("--model", required=True, help="the model's name")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--model", metavar="NAME", help="the model's name")
+    which.add_argument(
+        "--pipeline", dest="model", metavar="NAME", help="an InferencePipeline's, likewise"
+    )
     add("--rate", type=positive, required=True, metavar="N", help="requests per second")
     add("--duration", type=positive, required=True, metavar="S", help="seconds of sending")
-    add("--input", type=Path, metavar="FILE", help=".npz with an array per input, and `labels`")
+    sent.add_arguments(parser)
     add(
         "--arrivals",
         **arguments.one_of(("poisson", "constant")),
@@ -77,19 +81,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="of arrivals and random inputs (default: 0)",
     )
-    add("--batch-size", type=count, default=1, metavar="N", help="rows in a request (default: 1)")
     add("--deadline-ms", type=positive, default=5_000.0, metavar="MS", help="default: 5000")
     add("--clients", type=count, default=1, metavar="N", help="that take turns (default: 1)")
     add("--max-in-flight", type=count, default=1_024, metavar="N", help="default: 1024")
     add("--new-connections", action="store_true", help="one for each request")
+    add(
+        "--keepalive",
+        type=positive,
+        metavar="S",
+        help="over gRPC, ask whether a silent connection is alive after so many seconds, and give "
+        "it up after half as many more (default: never)",
+    )
+    add(
+        "--max-failed",
+        type=arguments.whole(0),
+        metavar="N",
+        help="end with 1 where more requests failed (default: any number may)",
+    )
     add("--json", action="store_true", help="print JSON lines on a terminal too")
     add("--output", type=Path, metavar="FILE", help="write each request to a .csv or .jsonl file")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the load test; return 0 when it ran, whatever the answers were like."""
-    if args.input == content.STANDARD_INPUT:
-        raise InputError("--input: an .npz is read in pieces: name a file instead of `-`")
+    """Run the load test; return 0 when it ran, and no more requests failed than may."""
+    sent.check(args)
     if args.output:
         # The load takes its time: better to know before that its account has no place.
         content.expect_writable(args.output)
@@ -104,6 +119,9 @@ def run(args: argparse.Namespace) -> int:
         _write(args.output, result)
     if stop.is_set():
         raise InterruptedFault("interrupted: the figures are of what was sent until then")
+    failed = result.summary.figures.failed
+    if args.max_failed is not None and failed > args.max_failed:
+        raise Fault(f"{failed} requests failed; --max-failed allows {args.max_failed}")
     return 0
 
 
@@ -116,7 +134,7 @@ def _write(path: Path, result: LoadResult) -> None:
 
 async def _load(args: argparse.Namespace, stop: asyncio.Event) -> LoadResult:
     url = load_target.check(args.url)
-    requests = await _requests(url, args)
+    requests = sent.requests(await load.signature_of(url, args.model), args)
     settings = LoadSettings(
         rate_per_s=args.rate,
         duration_s=args.duration,
@@ -126,6 +144,8 @@ async def _load(args: argparse.Namespace, stop: asyncio.Event) -> LoadResult:
         max_in_flight=args.max_in_flight,
         clients=max(1, args.clients),
         new_connections=args.new_connections,
+        keepalive_s=args.keepalive,
+        compare=args.compare,
     )
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
 
@@ -139,21 +159,6 @@ async def _load(args: argparse.Namespace, stop: asyncio.Event) -> LoadResult:
         _print_json(result.summary.as_dict())
         return result
     return await _show(args, measure)
-
-
-async def _requests(url: str, args: argparse.Namespace) -> Sequence[Request]:
-    signature = await load.signature_of(url, args.model)
-    if args.input:
-        return _from_file(args, signature)
-    return load_inputs.random_requests(signature, args.batch_size, args.seed)
-
-
-def _from_file(args: argparse.Namespace, signature: Signature) -> Sequence[Request]:
-    try:
-        return load_inputs.from_file(args.input, signature, args.batch_size)
-    except (OSError, EOFError, BadZipFile) as error:
-        said = why(error) if isinstance(error, OSError) else f"it is no .npz file: {error}"
-        raise InputError(f"{args.input} cannot be read: {said}") from error
 
 
 async def _show(args: argparse.Namespace, measure: Measure) -> LoadResult:

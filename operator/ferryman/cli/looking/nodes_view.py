@@ -8,7 +8,8 @@ from rich.text import Text
 
 from ferryman.api.node_profile import Benchmark, BenchmarkPoint, Processor
 from ferryman.cli.tables import Column, Listing
-from ferryman.core.placement.node_types import NodeTypeSummary, Spread
+from ferryman.core.placement.nodes.node_types import NodeTypeSummary, Spread
+from ferryman.core.triton import advisories
 
 NOTHING = "-"
 NO_PROFILE = "(no profile)"
@@ -62,6 +63,9 @@ def _table_remarks(where: str, table: Benchmark) -> Iterator[str]:
         yield f"{where}: the last measurement failed ({table.measured_at}): {table.error}"
     if table.note:
         yield f"{where}: {table.note}"
+    vulnerable = advisories.words(table.image)
+    if vulnerable is not None:
+        yield f"{where}: {vulnerable}"
 
 
 def _rows(kind: NodeTypeSummary) -> Iterator[Sequence[str]]:

@@ -4,13 +4,13 @@ It runs the very ``plan`` that the operator runs, from the same snapshot, and ca
 """
 
 import argparse
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ferryman.cli import arguments, explain_view, prices
+from ferryman.cli import arguments, output, prices
 from ferryman.cli.errors import InputError
-from ferryman.cli.explain_view import Explanation
+from ferryman.cli.explaining import explain_pipeline, explain_view
+from ferryman.cli.explaining.explain_view import Explanation
 from ferryman.cli.files import snapshot_file
 from ferryman.cli.terminal import console, say
 from ferryman.clients import pbtxt
@@ -32,6 +32,7 @@ examples:
   ferryman explain resnet50                        why a model is where it is
   ferryman explain resnet50 --save-snapshot FILE   keep what it was decided from
   ferryman explain --snapshot FILE -o json         the same decision offline
+  ferryman explain ocr --pipeline                  what each step does, and which one limits
 """
 
 
@@ -48,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "published, or the file has",
     )
     add("--save-snapshot", type=Path, metavar="FILE", help="write what was read to a YAML file")
+    add("--pipeline", action="store_true", help="MODEL is an InferencePipeline")
     arguments.add_output(parser)
 
 
@@ -55,14 +57,28 @@ def run(args: argparse.Namespace) -> int:
     """Explain one model. Raises Fault when its snapshot cannot be had, or not be saved."""
     if (args.model is None) == (args.snapshot is None):
         raise InputError("name either a MODEL or a --snapshot FILE")
+    if args.pipeline:
+        return _run_pipeline(args)
     snapshot, now = _snapshot(args)
     if args.save_snapshot:
         snapshot_file.write(args.save_snapshot, snapshot, now)
     explanation = explain(snapshot, now)
-    if args.output == "json":
-        print(json.dumps(explain_view.as_json(explanation), indent=2, ensure_ascii=False))
-    else:
+    if not output.data(args.output, explain_view.as_json(explanation)):
         explain_view.show(explanation, console())
+    return 0
+
+
+def _run_pipeline(args: argparse.Namespace) -> int:
+    """Explain one pipeline. Raises Fault when its snapshot cannot be had."""
+    if args.snapshot or args.save_snapshot:
+        raise InputError("snapshot files are of models: leave out --pipeline, or the file")
+    # Imported here: the Kubernetes client takes a second.
+    from ferryman.cli.gather import gather_pipeline  # noqa: PLC0415
+
+    found = gather_pipeline(args.namespace, args.model, args.context, dict(args.prices))
+    explanation, pipeline = explain_pipeline.explain(found, datetime.now(UTC))
+    if not output.data(args.output, explain_pipeline.as_json(explanation, pipeline)):
+        explain_pipeline.show(explanation, pipeline, console())
     return 0
 
 
@@ -76,9 +92,12 @@ def explain(snapshot: Snapshot, now: datetime) -> Explanation:
         now=now,
         encode=pbtxt.encode,
         control_key="",
-        environment=Environment(operator_namespace=""),
+        environment=Environment(operator_namespace="", image="ferryman"),
     )
-    return Explanation(snapshot.model, decided.status.placement, today=score(snapshot, now))
+    status = decided.status
+    return Explanation(
+        snapshot.model, status.placement, today=score(snapshot, now), scaling=status.scaling
+    )
 
 
 def _snapshot(args: argparse.Namespace) -> tuple[Snapshot, datetime]:

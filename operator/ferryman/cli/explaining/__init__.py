@@ -1,0 +1,1 @@
+"""`ferryman explain`: why a model or a pipeline is where it is, and as it is."""

@@ -1,0 +1,139 @@
+"""Service times as files: a profile of our own, or Model Analyzer's table. See docs/tune.md.
+
+Model Analyzer does not say how large the batches were that Triton executed. Where twice as many
+requests wait as all instances take at once, they are full: that is what it does unless told
+otherwise, and only such rows are used. A full batch then takes its size times the instances by the
+throughput.
+"""
+
+import csv
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from ferryman.cli.errors import InputError
+from ferryman.cli.files import content, field_errors, own_file
+from ferryman.core.tuners.profile import Profile
+
+_MODEL: Final = "Model"
+_BATCH: Final = "Batch"
+_CONCURRENCY: Final = "Concurrency"
+_INSTANCES: Final = "Instance Group"
+_BOUND: Final = "Max Batch Size"
+_THROUGHPUT: Final = "Throughput (infer/sec)"
+_COLUMNS: Final = (_MODEL, _BATCH, _CONCURRENCY, _INSTANCES, _BOUND, _THROUGHPUT)
+_GROUP: Final = re.compile(r"(\d+)[/:](?:CPU|GPU)")
+_MS_PER_S: Final = 1e3
+#: So many times what all instances take at once must be asked for at once.
+_SATURATED: Final = 2
+
+Row = Mapping[str, str]
+#: (instances, batch size) -> the shortest time that was found, in ms.
+Found = dict[tuple[int, int], float]
+
+
+class ProfileError(InputError):
+    """A file is no profile; the text names the file and what is wrong with it."""
+
+
+def read(path: Path) -> Profile:
+    """Return the profile in a JSON or YAML file. Raises ProfileError."""
+    return own_file.read(path, Profile, ProfileError)
+
+
+def read_model_analyzer(path: Path, model: str) -> Profile:
+    """Return what Model Analyzer's table of inference metrics (CSV) says of a model.
+
+    Raises ProfileError when there is no such table in the file, or no row of it is of use.
+    """
+    rows = list(_rows(path))
+    own = [(line, row) for line, row in rows if row[_MODEL] == model]
+    if not own:
+        others = ", ".join(sorted({row[_MODEL] for _, row in rows})) or "no model"
+        raise ProfileError(f"{content.name(path)}: there is no row of {model}, but of {others}")
+    found: Found = {}
+    for line, row in own:
+        _take_in(found, path, line, row)
+    if not found:
+        raise ProfileError(
+            f"{content.name(path)}: no row of {model} has {_BATCH} x {_CONCURRENCY} of at least "
+            f"{_SATURATED} x {_BOUND} x instances: only then are batches known to be full"
+        )
+    return _profile(path, found)
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Row]]:
+    """Yield line numbers and rows of every table that has our columns; blank lines end a table."""
+    header: list[str] = []
+    tables = 0
+    lines = content.text(path, ProfileError).splitlines()
+    for line, cells in enumerate(csv.reader(lines), start=1):
+        values = [cell.strip() for cell in cells]
+        if not any(values):
+            header = []
+        elif not header:
+            header = values
+            tables += set(_COLUMNS) <= set(header)
+        elif set(_COLUMNS) <= set(header):
+            if len(values) != len(header):
+                raise ProfileError(
+                    f"{content.name(path)}: line {line} has {len(values)} columns, "
+                    f"its header {len(header)}"
+                )
+            yield line, dict(zip(header, values, strict=True))
+    if not tables:
+        raise ProfileError(
+            f"{content.name(path)}: no table has the columns {', '.join(_COLUMNS)}: "
+            "is it Model Analyzer's metrics-model-inference.csv?"
+        )
+
+
+def _take_in(found: Found, path: Path, line: int, row: Row) -> None:
+    """Note what a row says, if it is of use."""
+    group = _GROUP.fullmatch(row[_INSTANCES])
+    if group is None:
+        return
+    batch, concurrency, bound = (
+        _number(path, line, row, name) for name in (_BATCH, _CONCURRENCY, _BOUND)
+    )
+    throughput, instances = _number(path, line, row, _THROUGHPUT), int(group[1])
+    if batch > bound or batch * concurrency < _SATURATED * bound * instances or not instances:
+        return
+    size = int(bound // batch * batch)
+    took_ms = size * instances / throughput * _MS_PER_S
+    found[instances, size] = min(took_ms, found.get((instances, size), took_ms))
+
+
+def _number(path: Path, line: int, row: Row, column: str) -> float:
+    try:
+        value = float(row[column])
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise ProfileError(
+            f"{content.name(path)}: line {line}: {column} must be a number above 0, "
+            f"not {row[column]!r}"
+        )
+    return value
+
+
+def _profile(path: Path, found: Found) -> Profile:
+    counts = sorted({instances for instances, _ in found})
+    curves = [
+        {
+            "instances": count,
+            "points": [
+                {"batchSize": size, "milliseconds": took_ms}
+                for (instances, size), took_ms in sorted(found.items())
+                if instances == count
+            ],
+        }
+        for count in counts
+    ]
+    try:
+        return Profile.model_validate({"curves": curves})
+    except ValidationError as error:
+        raise ProfileError(field_errors.describe(content.name(path), error)) from error

@@ -1,0 +1,1 @@
+"""Commands that send requests: open-loop load, and one request whose time is accounted for."""
