@@ -97,6 +97,10 @@ class TritonPythonModel:
             batched=self._batched,
             layout=layout or request_batching.ROWS,
         )
+        if not self._decoupled and (faults := request_batching.faults(answers)):
+            # Triton counts as failed what an exception ends, and as a success what is answered
+            # with an error: only a batch of which something succeeds is answered one by one.
+            raise pb_utils.TritonModelException("; ".join(faults))
         return [
             self._respond(request, wanted, answer)
             for request, answer in zip(requests, answers, strict=True)

@@ -87,6 +87,14 @@ def answer(
     return answers
 
 
+def faults(answers: Sequence[Outputs | Exception]) -> list[str]:
+    """Return what went wrong, each fault once, where not one request succeeded; else nothing."""
+    errors = [each for each in answers if isinstance(each, Exception)]
+    if len(errors) < len(answers):
+        return []
+    return list(dict.fromkeys(map(str, errors)))
+
+
 def _problem(feeds: Feeds, *, batched: bool) -> Exception | None:
     """Refuse a request whose inputs do not count the same number of rows."""
     if not batched:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal
+from typing import Final, Literal
 
 from ferryman.api.batching import Batching
 from ferryman.clients.kubernetes_errors import NotFoundError, PermanentError, TemporaryError
@@ -17,6 +17,8 @@ from ferryman.core.snapshot import PodView
 _log = logging.getLogger(__name__)
 
 Outcome = Literal["Applied", "Refused", "Interrupted"]
+#: A load that never returns takes minutes: of hundreds of such pods, days.
+MOST_SILENT: Final = 3
 #: Writes a pod's live cap into its annotation. Raises KubernetesError.
 Annotate = Callable[[PodView, int], Awaitable[None]]
 
@@ -57,11 +59,14 @@ async def actuate(
     """Change all pods in turn, so that of several replicas only one is busy loading.
 
     If one refuses, those already changed are put back. A pod that does not answer is left to
-    be converged later; if none answers, the change did not happen. A pod that is gone counts for
-    nothing: its successor starts with what is applied.
+    be converged later, and after a few of them so are the rest; if none answers, the change did not
+    happen. A pod that is gone counts for nothing: its successor starts with what is applied.
     """
     means, tally = _Means(server, annotate), _Tally()
-    for pod in actuation.pods:
+    for number, pod in enumerate(actuation.pods):
+        if len(tally.silent) >= MOST_SILENT:
+            tally.silent.append(f"{len(actuation.pods) - number} further pods were left for later")
+            break
         try:
             await _change(pod, actuation, means)
         except (ConfigRefused, ConfigInvalid, _Forbidden) as refusal:

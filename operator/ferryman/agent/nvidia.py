@@ -11,8 +11,8 @@ from ferryman.agent.gpu_labels import GpuLabels
 from ferryman.agent.pci import PciDevice
 from ferryman.agent.processors import Discovery, Host, Sample, Utilisation
 from ferryman.api.node_profile import Partition, Processor
-from ferryman.clients import nvml as nvml_client
-from ferryman.clients.nvml import Gpu, Nvml, NvmlUnavailableError
+from ferryman.clients.nvidia import nvml as nvml_client
+from ferryman.clients.nvidia.nvml import Gpu, Nvml, NvmlUnavailableError
 
 CLASS: Final = "gpu"
 UNKNOWN_PRODUCT: Final = "NVIDIA GPU (unknown)"
