@@ -1,5 +1,9 @@
+{{- define "ferryman.registry" -}}
+{{ .Values.global.imageRegistry | default .Values.registry }}
+{{- end -}}
+
 {{- define "ferryman.image" -}}
-{{- $repository := .Values.image.repository | default (printf "%s/ferryman" .Values.registry) -}}
+{{- $repository := .Values.image.repository | default (printf "%s/ferryman" (include "ferryman.registry" .)) -}}
 {{- if .Values.image.digest -}}
 {{ $repository }}@{{ .Values.image.digest }}
 {{- else -}}
@@ -17,6 +21,16 @@ app.kubernetes.io/part-of: ferryman
 {{- define "ferryman.selector" -}}
 app.kubernetes.io/name: ferryman
 app.kubernetes.io/component: {{ . }}
+{{- end -}}
+
+{{/* The user's labels, but for those that are the chart's own. */}}
+{{- define "ferryman.besides" -}}
+{{- $ours := fromYaml .ours }}
+{{- range $name, $value := .theirs }}
+{{- if not (hasKey $ours $name) }}
+{{ $name }}: {{ $value | quote }}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{- define "ferryman.containerSecurity" -}}
@@ -48,3 +62,28 @@ Kubernetes' own default is five minutes. */}}
 {{- end }}
 {{- end }}
 {{- end }}
+
+{{/* Whether a request is made with the token of a ServiceAccount of this name. */}}
+{{- define "ferryman.isAccount" -}}
+- name: by-{{ . }}
+  expression: request.userInfo.username.matches('^system:serviceaccount:[^:]+:{{ . }}$')
+{{- end -}}
+
+{{- define "ferryman.policyBinding" -}}
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata:
+  name: {{ . }}
+  labels: {{- include "ferryman.labels" "policy" | nindent 4 }}
+spec:
+  policyName: {{ . }}
+  validationActions: [Deny]
+{{- end -}}
+
+{{/* CEL: that fields of a profile's status are as they were, absent ones too. */}}
+{{- define "ferryman.sameStatusFields" -}}
+{{- range $index, $field := . }}
+{{- if $index }} && {{ end -}}
+(has(object.status) && has(object.status.{{ $field }}) ? [object.status.{{ $field }}] : []) == (has(oldObject.status) && has(oldObject.status.{{ $field }}) ? [oldObject.status.{{ $field }}] : [])
+{{- end }}
+{{- end -}}

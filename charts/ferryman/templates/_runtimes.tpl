@@ -15,7 +15,7 @@ benchmark:
 
 {{- define "ferryman.runtimes" -}}
 {{- $runtimes := .Values.runtimes -}}
-{{- $registry := .Values.registry -}}
+{{- $registry := include "ferryman.registry" . -}}
 {{- if (index $runtimes "triton").enabled }}
 {{- with index $runtimes "triton" }}
 triton.yaml: |
@@ -39,6 +39,9 @@ triton.yaml: |
         tolerations: {{- toYaml . | nindent 10 }}
         {{- end }}
         resources: {{- toYaml .gpu | nindent 10 }}
+        {{- if not (kindIs "invalid" .allowCode) }}
+        allowCode: {{ .allowCode }}
+        {{- end }}
         {{- with .liveCap }}
         liveCap: {{- toYaml . | nindent 10 }}
         {{- end }}
@@ -50,6 +53,9 @@ triton.yaml: |
         backends: {onnx: onnxruntime, pytorch: pytorch, openvino: openvino, python: python}
         instanceKind: KIND_CPU
         resources: {{- toYaml .cpu | nindent 10 }}
+        {{- if not (kindIs "invalid" .allowCode) }}
+        allowCode: {{ .allowCode }}
+        {{- end }}
         {{- with .liveCap }}
         liveCap: {{- toYaml . | nindent 10 }}
         {{- end }}
@@ -78,6 +84,9 @@ triton-cpu.yaml: |
         backends: {onnx: onnxruntime, python: python}
         instanceKind: KIND_CPU
         resources: {{- toYaml .cpu | nindent 10 }}
+        {{- if not (kindIs "invalid" .allowCode) }}
+        allowCode: {{ .allowCode }}
+        {{- end }}
         {{- with .liveCap }}
         liveCap: {{- toYaml . | nindent 10 }}
         {{- end }}
@@ -86,5 +95,14 @@ triton-cpu.yaml: |
         {{- end }}
     {{- include "ferryman.runtimeBenchmark" (dict "benchmark" .benchmark "registry" $registry) | nindent 4 }}
 {{- end }}
+{{- end }}
+{{- range $name, $spec := .Values.extraRuntimes }}
+{{ $name }}.yaml: |
+  apiVersion: serving.ferryman.dev/v1alpha1
+  kind: InferenceRuntime
+  metadata:
+    name: {{ $name }}
+    labels: {app.kubernetes.io/part-of: ferryman}
+  spec: {{- toYaml $spec | nindent 4 }}
 {{- end }}
 {{- end -}}
