@@ -16,11 +16,14 @@ from hack.cluster.shell import run
 
 #: Until new pods serve and all that end are gone.
 TIMEOUT_S = 300
-#: The node type that is fastest, whatever else runs there, and room for three pods and one more.
+#: The node type that is fastest, whatever else runs there. Three pods fit on the slow node, too.
 PLACED = {
     "placement": {"weights": {"benchmark": 100, "memory": 0, "utilisation": 0}},
-    "resources": {"requests": {"cpu": "150m", "memory": "256Mi"}},
+    "resources": {"requests": {"cpu": "75m", "memory": "256Mi"}},
 }
+DRAIN_TIMEOUT_S = 240
+#: Replicas that there are after pods ended.
+AFTER = 2
 EXIT_COLUMNS = (
     "NAME:.metadata.name,EXIT:.status.containerStatuses[?(@.name=='triton')]"
     ".state.terminated.exitCode"
@@ -94,6 +97,21 @@ class Model:
         command = (program, f"--kubeconfig={self.cluster.kubeconfig}", "create", "--raw", path)
         run(*command, "-f", "-", stdin=json.dumps(eviction))
 
+    def drain(self) -> None:
+        """Drain the node of the first pod as its owner would, and give it back."""
+        node = self.nodes()[0]
+        keep = ("--ignore-daemonsets", "--delete-emptydir-data")
+        try:
+            self.cluster.kubectl(
+                "drain",
+                node,
+                *keep,
+                f"--timeout={DRAIN_TIMEOUT_S}s",
+                timeout_s=DRAIN_TIMEOUT_S + 30,
+            )
+        finally:
+            self.cluster.kubectl("uncordon", node)
+
     def restore(self, replicas: int) -> None:
         """State how many replicas there are to be."""
         self._patch({"spec": {"replicas": replicas}})
@@ -101,6 +119,10 @@ class Model:
     def pods(self) -> list[str]:
         """Return the names of the pods that are there, those that end included."""
         return sorted(pod["metadata"]["name"] for pod in self._pods())
+
+    def nodes(self) -> list[str]:
+        """Return the nodes that pods are on."""
+        return sorted({pod["spec"].get("nodeName", "") for pod in self._pods()})
 
     def settle(self, replicas: int, without: frozenset[str] = frozenset()) -> None:
         """Wait until so many pods are ready, none that ends is left, nor any of these."""
@@ -134,35 +156,43 @@ class Model:
         return self.cluster.kubectl(*arguments, f"--namespace={self.namespace}")
 
 
-#: Way -> what is done, and how many replicas there are before and after it.
-WAYS: dict[str, tuple[Callable[[Model], None], int, int]] = {
-    "rollout": (Model.roll_out, 2, 2),
-    "scale-down": (Model.scale_down, 3, 2),
-    "eviction": (Model.evict, 2, 2),
-    "deletion": (Model.delete, 2, 2),
+@dataclass(frozen=True)
+class Way:
+    """What is done, how many replicas there are before it, and whether it ends each of them."""
+
+    act: Callable[[Model], None]
+    before: int = AFTER
+    ends_all: bool = False
+
+
+WAYS = {
+    "rollout": Way(Model.roll_out, ends_all=True),
+    "scale-down": Way(Model.scale_down, before=AFTER + 1),
+    "eviction": Way(Model.evict),
+    "deletion": Way(Model.delete),
+    "drain": Way(Model.drain, ends_all=True),
 }
 
 
 def end(model: Model, way: str) -> list[str]:
     """End pods in one way and wait until it is over; return those that are gone."""
-    act, before, after = WAYS[way]
-    model.restore(before)
-    model.settle(before)
+    how = WAYS[way]
+    model.restore(how.before)
+    model.settle(how.before)
     there = set(model.pods())
-    act(model)
-    must_go = frozenset(there) if way == "rollout" else frozenset()
-    _await_change(model, there, must_go, after)
+    how.act(model)
+    _await_change(model, there, frozenset(there) if how.ends_all else frozenset())
     return sorted(there - set(model.pods()))
 
 
-def _await_change(model: Model, there: set[str], must_go: frozenset[str], after: int) -> None:
+def _await_change(model: Model, there: set[str], must_go: frozenset[str]) -> None:
     installation.wait_for(
         f"a pod of {model.name} to end",
         lambda: there - set(model.pods()),
         timeout_s=TIMEOUT_S,
         explain=lambda: f"all of {sorted(there)} are there",
     )
-    model.settle(after, must_go)
+    model.settle(AFTER, must_go)
 
 
 def _is_ready(pod: dict[str, Any]) -> bool:

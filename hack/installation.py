@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 RELEASE = "ferryman"
 _OPERATOR = "ferryman-operator"
-#: What the README has people type after `helm install`; a test compares them.
+#: What README and quick start have people type after `helm install`; a test compares them.
 CHART_ARGUMENTS = f"{RELEASE} charts/ferryman --namespace {NAMESPACE} --create-namespace"
 #: What it adds for a cluster on this machine.
 LOCAL_VALUES = "--values charts/ferryman/values-local.yaml"
@@ -34,16 +34,19 @@ def model_uri(name: str) -> str:
     return f"{os.environ.get('FERRYMAN_MODELS', 'oci://ferryman.dev/models')}/{name}:1"
 
 
-def load_images(cluster: Cluster) -> None:
-    """Build every image and load it into the cluster's nodes; given contexts pull theirs."""
+def load_images(cluster: Cluster, *names: str) -> None:
+    """Build images and load them into the cluster's nodes; given contexts pull theirs.
+
+    Without names (or groups of them) those that every use of the cluster needs.
+    """
     if not cluster.kind:
         return
-    for archive in images.build("all").values():
+    for archive in images.build(*(names or ("cluster",))).values():
         cluster.load_archive(archive)
 
 
 def install(cluster: Cluster, *values: str) -> None:
-    """Install the chart by the README's command (or upgrade by its like) and wait until it runs.
+    """Install the chart by the pages' command (or upgrade by its like) and wait until it runs.
 
     A given context takes its images from ``FERRYMAN_VALUES`` (a Helm values file).
     Raises ClusterError with Helm's or kubectl's words when that does not succeed in time.
@@ -102,11 +105,6 @@ def delete(cluster: Cluster, *objects: dict[str, Any]) -> None:
     how = ["delete", "--ignore-not-found", "--wait", "-f", "-"]
     text = yaml.safe_dump_all(objects)
     run(kubectl, f"--kubeconfig={cluster.kubeconfig}", *how, stdin=text, timeout_s=180)
-
-
-def parse(text: str) -> list[dict[str, Any]]:
-    """Return the objects of a YAML stream."""
-    return [item for item in yaml.safe_load_all(text) if item]
 
 
 def get(

@@ -38,12 +38,17 @@ class LoadSpec:
     """How it travels: http, or grpc."""
     clients: int = 1
     new_connections: bool = False
+    keepalive_s: float | None = None
+    service: str = ""
+    """Where it is sent to; empty: to the Service of the model."""
+    compare: str = "labels"
+    """What counts as right: a whole label, or of a text the share of its characters."""
 
     def arguments(self) -> list[str]:
         """Return the command line of `ferryman load`."""
         return [
             "load",
-            f"--url={self.scheme}://{self.model}-triton.{self.namespace}.svc:{PORTS[self.scheme]}",
+            f"--url={self.scheme}://{self._host()}:{PORTS[self.scheme]}",
             f"--model={self.model}",
             f"--rate={self.rate_per_s}",
             f"--duration={self.duration_s}",
@@ -52,9 +57,14 @@ class LoadSpec:
             f"--seed={self.seed}",
             f"--clients={self.clients}",
             f"--input=/data/{INPUT}",
+            f"--compare={self.compare}",
             *(["--new-connections"] if self.new_connections else []),
+            *([f"--keepalive={self.keepalive_s}"] if self.keepalive_s else []),
             "--json",
         ]
+
+    def _host(self) -> str:
+        return f"{self.service or f'{self.model}-triton'}.{self.namespace}.svc"
 
 
 @dataclass
@@ -70,7 +80,7 @@ class LoadJob:
     _follower: threading.Thread | None = None
 
     def start(self) -> None:
-        """Create the Job, wait until its pod runs, and follow its output in the background."""
+        """Create the Job, follow its output in the background, and wait until it sends."""
         installation.apply(self.cluster, *self._objects())
         installation.wait_for(
             f"load Job {self.name} to start",
@@ -80,6 +90,13 @@ class LoadJob:
         )
         self._follower = threading.Thread(target=self._follow, daemon=True)
         self._follower.start()
+        installation.wait_for(
+            f"load Job {self.name} to send",
+            lambda: bool(self.seconds) or self.finished,
+            timeout_s=START_TIMEOUT_S,
+            period_s=0.1,
+            explain=self._describe,
+        )
 
     def wait(self) -> dict[str, Any]:
         """Return the summary at the end of the load; RuntimeError when it did not end well."""
@@ -94,9 +111,13 @@ class LoadJob:
         """Have the load end now, and return its summary; RuntimeError if it had ended before."""
         if self.finished:
             raise RuntimeError(f"load Job {self.name} ended before it was to:\n{self._describe()}")
+        self.interrupt()
+        return self.wait()
+
+    def interrupt(self) -> None:
+        """Have no more be sent; what is under way is still answered, and counted."""
         where = f"--namespace={self.spec.namespace}"
         self.cluster.kubectl("exec", f"job/{self.name}", where, "--", "python", "-c", INTERRUPT)
-        return self.wait()
 
     @property
     def finished(self) -> bool:

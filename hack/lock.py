@@ -19,7 +19,11 @@ OPTIONS = (
 SOURCES = {
     "requirements/operator.in": ("--universal",),
     "requirements/dev.in": ("--universal",),
+    "requirements/docs.in": ("--universal",),
+    "requirements/fuzz.in": ("--no-deps",),
+    "requirements/sbom.in": ("--universal",),
     "requirements/triton-cpu.in": ("--no-deps",),
+    "requirements/ocr.in": ("--no-deps",),
     "hack/images/installer.in": (),
 }
 

@@ -26,7 +26,13 @@ def render_chart(*arguments: str) -> list[dict[str, Any]]:
     """
     helm = binaries.ensure("helm")["helm"]
     rendered = run(helm, "template", "ferryman", CHART, "--namespace", NAMESPACE, *arguments)
-    return [document for document in yaml.safe_load_all(rendered) if document]
+    return load_all(rendered)
+
+
+def load_all(text: str) -> list[dict[str, Any]]:
+    """Return the objects of a stream of YAML documents, by libyaml: the CRDs are a megabyte."""
+    documents = yaml.load_all(text, Loader=yaml.CSafeLoader)
+    return [document for document in documents if document]
 
 
 def versioned() -> dict[Path, str]:
@@ -39,7 +45,16 @@ def _with_version(text: str) -> str:
     return re.sub(lines, rf"\g<1>\g<2>{VERSION}\g<2>", text, flags=re.MULTILINE)
 
 
+def light_runtime() -> str:
+    """Return the text of a patch that has the light runtime installed instead of NVIDIA's."""
+    runtimes = "runtimes.triton.enabled=false,runtimes.triton-cpu.enabled=true"
+    [patch] = render_chart("--show-only", "templates/runtimes.yaml", "--set", runtimes)
+    del patch["metadata"]["labels"]
+    patch["data"]["triton.yaml"] = None
+    return HEADER + yaml.safe_dump(patch, sort_keys=False, explicit_start=True, width=100)
+
+
 def base() -> str:
-    """Return the text of the kustomize base: the chart's defaults without the CRDs."""
-    objects = render_chart("--set", "crds.enabled=false")
+    """Return the text of the kustomize base: the chart's defaults without CRDs and `helm test`."""
+    objects = render_chart("--set", "crds.enabled=false", "--skip-tests")
     return HEADER + yaml.safe_dump_all(objects, sort_keys=False, explicit_start=True, width=100)

@@ -64,6 +64,11 @@ def parser() -> argparse.ArgumentParser:
     commands["binaries"].add_argument(
         "names", nargs="*", metavar="NAME", help=f"of {', '.join(binaries.SOURCES)}; default: all"
     )
+    commands["up"].add_argument(
+        "--replace",
+        action="store_true",
+        help="remove a cluster that does not become healthy, with all that it holds",
+    )
     commands["load"].add_argument("archives", nargs="+", type=Path, metavar="ARCHIVE")
     return top
 
@@ -78,7 +83,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {fault}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted: run the same command again to go on", file=sys.stderr)
+        print(
+            "interrupted: run it again to go on (with --replace, if a half-made cluster is left)",
+            file=sys.stderr,
+        )
         return 130
     return 0
 
@@ -87,7 +95,7 @@ def carry_out(options: argparse.Namespace) -> None:
     """Call what the command names."""
     match options.command:
         case "up":
-            print(lifecycle.ensure_up(options.context).how_to_use())
+            print(lifecycle.ensure_up(options.context, replace=options.replace).how_to_use())
         case "down":
             lifecycle.down(options.context)
         case "status":

@@ -94,6 +94,13 @@ SOURCES: dict[str, Source] = {
     "kwok": Source("sigs.k8s.io/kwok/cmd/kwok", "v0.8.0"),
     "kind": Source("sigs.k8s.io/kind", "v0.33.0", on_path=("version",)),
     "helm": Source("helm.sh/helm/v4/cmd/helm", "v4.3.1", on_path=("version", "--short")),
+    # An S3 server that keeps its objects in a folder: tests fetch models from it.
+    "versitygw": Source("github.com/versity/versitygw/cmd/versitygw", "v1.8.0"),
+    # 3.16: its module counts as 0.316. Without the clouds' service discoveries, which are most of
+    # its compile time, and without its web page, which is no part of the module.
+    "prometheus": Source(
+        "github.com/prometheus/prometheus/cmd/prometheus", "v0.316.0", tags="remove_all_sd"
+    ),
 }
 
 

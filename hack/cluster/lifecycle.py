@@ -73,8 +73,14 @@ class Cluster:
         return "\n".join(lines)
 
 
-def ensure_up(context: str | None = None, progress: Progress = to_stderr) -> Cluster:
-    """Return a running cluster: the given context's, else kind, started if need be."""
+def ensure_up(
+    context: str | None = None, progress: Progress = to_stderr, *, replace: bool = False
+) -> Cluster:
+    """Return a running cluster: the given context's, else kind, started if need be.
+
+    Raises `ClusterError` for a cluster that is there and does not become healthy: whatever it
+    holds is somebody's, unless the caller says to `replace` it.
+    """
     if context:
         progress(f"using context {context}, because it was given")
         return _given(context, progress)
@@ -86,6 +92,8 @@ def ensure_up(context: str | None = None, progress: Progress = to_stderr) -> Clu
             cluster.verify_services()
             progress("the cluster runs and is healthy")
         else:
+            if not replace and (left := cluster.containers()):
+                raise ClusterError(_not_healthy(left))
             cluster.create(progress)
             cluster.verify_services()
             progress("the cluster is up")
@@ -124,8 +132,20 @@ def status(context: str | None = None) -> str:
     lines = [f"engine: {found.docker_host} ({whose})"]
     if not cluster.containers():
         return "\n".join([*lines, "cluster: none: `python -m hack.cluster up`"])
-    state = "healthy" if cluster.healthy() else "not healthy: `python -m hack.cluster up` renews it"
+    state = (
+        "healthy"
+        if cluster.healthy()
+        else "not healthy: `python -m hack.cluster up --replace` renews it"
+    )
     return "\n".join([*lines, f"cluster: {NAME}, {state}", f"kubeconfig: {KUBECONFIG}"])
+
+
+def _not_healthy(containers: list[str]) -> str:
+    return (
+        f"The cluster {NAME} is there ({', '.join(containers)}) but not healthy, and is left as it "
+        "is: `python -m hack.cluster status` and `docker logs` on its nodes tell more; `python -m "
+        "hack.cluster up --replace` removes it, with all that it holds, and makes it anew."
+    )
 
 
 def _kind(progress: Progress = to_stderr) -> Kind:

@@ -1,1 +1,1 @@
-"""The demo: from nothing to two models placed, served and tuned, on real input."""
+"""The demo: from nothing to models placed, served and tuned, in three acts on real input."""

@@ -1,31 +1,26 @@
 """Run the demo: ``python -m hack.demo`` (or ``make demo``).
 
 Everything comes from nothing: the cluster, the images, the models. It takes some minutes; the
-first time, without a registry, considerably longer. The exit status is 0 only when both models
-were served by the faster node, answered every request, and digits stayed accurate while its
-batching was changed.
+first time, without a registry, considerably longer. Three acts follow each other, each with a
+table and a picture of what was recorded in it. The exit status is 0 unless something is broken:
+requests failed, answers became wrong, or the operator changed nothing. How much came of it on a
+busy machine is told, and fails nothing.
 """
 
 import argparse
 import os
 import sys
-import tempfile
-import time
-from pathlib import Path
+from collections.abc import Sequence
 
 from rich.console import Console
 
 from hack import installation
 from hack.cluster import Cluster, ensure_up
 from hack.cluster.shell import ClusterError
-from hack.demo import report, scenario
-from hack.demo.recorder import Recording
-from hack.load_job import LoadJob, LoadSpec
-from hack.manifests import ROOT
+from hack.demo import acts, report, scenario, watching
+from hack.demo.report import Outcome
+from hack.demo.stage import Stage
 
-LOAD_S = 75
-READY_TIMEOUT_S = 240
-REPORT_EVERY_S = 5
 REDIRECTED_WIDTH = 140
 
 
@@ -33,122 +28,89 @@ def main() -> int:
     """Run the demo and return its exit status."""
     arguments = _parser().parse_args()
     console = _console()
+    chosen = [arguments.act] if arguments.act else range(1, len(acts.ACTS) + 1)
     try:
-        return run(console, arguments.context or os.environ.get("CONTEXT"), arguments.seconds)
-    except (ClusterError, TimeoutError, RuntimeError) as fault:
+        return run(console, arguments.context or os.environ.get("CONTEXT"), list(chosen))
+    except (ClusterError, TimeoutError, RuntimeError, watching.NotSeen) as fault:
         console.print(f"[red]The demo stopped:[/red] {fault}", highlight=False)
         return 1
 
 
-def run(console: Console, context: str | None, load_s: int) -> int:
-    """Bring everything up, serve and load both models, and report."""
+def run(console: Console, context: str | None, chosen: Sequence[int]) -> int:
+    """Bring everything up, play the acts, and report."""
     cluster = ensure_up(context)
-    step(console, "building and loading the images")
-    installation.load_images(cluster)
-    step(console, "installing Ferryman with Helm")
-    installation.install(cluster)
-    peaks = measure_nodes(console, cluster)
-    acts = [scenario.digits_act(), scenario.resnet50_act(max(peaks.values()))]
-    serve(console, cluster, acts)
-    recordings = drive(console, cluster, acts, load_s)
-    picture = report.draw(recordings, ROOT / "build" / "demo.png")
-    report.print_table(console, recordings)
-    report.print_next_steps(console, cluster, picture)
-    verdict = report.judge(recordings, peaks)
-    for fault in verdict.faults:
-        console.print(f"[red]not as promised:[/red] {fault}")
-    return 1 if verdict.faults else 0
+    with watching.opened(cluster, scenario.NAMESPACE) as api:
+        at = Stage(console, cluster, api)
+        prepare(at)
+        outcomes = [play(at, number) for number in chosen]
+    print_next_steps(console, cluster, outcomes)
+    return 1 if any(outcome.faults for outcome in outcomes) else 0
 
 
-def measure_nodes(console: Console, cluster: Cluster) -> dict[str, float]:
-    """Wait until every worker's benchmark is there; return images per second by node."""
-    step(console, "waiting for each node type's ResNet50 benchmark")
-    peaks = installation.wait_for_benchmarks(cluster)
-    for node, peak in sorted(peaks.items()):
-        console.print(f"  {node}: {peak:.1f} images/s")
-    return peaks
+def prepare(at: Stage) -> None:
+    """Install Ferryman, have the nodes measured, and make room."""
+    at.tell("building and loading the images")
+    installation.load_images(at.cluster, "cluster", "demo")
+    at.tell("installing Ferryman with Helm")
+    installation.install(at.cluster)
+    at.tell("waiting for each node type's ResNet50 benchmark")
+    for node, peak in sorted(installation.wait_for_benchmarks(at.cluster).items()):
+        at.console.print(f"  {node}: {peak:.1f} images/s")
+    where = f"--namespace={scenario.NAMESPACE}"
+    namespace = ("delete", "namespace", scenario.NAMESPACE, "--ignore-not-found")
+    at.cluster.kubectl(*namespace, "--wait=false")
+    at.cluster.kubectl("delete", "pods", "--all", where, "--grace-period=0", "--force")
+    at.cluster.kubectl(*namespace, timeout_s=180)
+    installation.apply(
+        at.cluster,
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": scenario.NAMESPACE}},
+    )
 
 
-def serve(console: Console, cluster: Cluster, acts: list[scenario.Act]) -> None:
-    """Apply the models afresh and wait until both are Ready."""
-    step(console, f"applying {' and '.join(act.name for act in acts)}")
-    cluster.kubectl("delete", "namespace", scenario.NAMESPACE, "--ignore-not-found", timeout_s=180)
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": scenario.NAMESPACE}}
-    installation.apply(cluster, namespace)
-    installation.apply(cluster, *(act.manifest() for act in acts))
-    for act in acts:
-        wait_ready(cluster, act.name)
+def play(at: Stage, number: int) -> Outcome:
+    """Play one act, and show what came of it."""
+    at.console.rule(f"act {number}")
+    outcome = acts.ACTS[number - 1](at)
+    at.console.print(report.table(outcome))
+    for word in outcome.reached:
+        at.console.print(f"[yellow]this time:[/yellow] {word}", highlight=False)
+    for fault in outcome.faults:
+        at.console.print(f"[red]broken:[/red] {fault}", highlight=False)
+    at.console.print(f"picture: {outcome.picture}", highlight=False, soft_wrap=True)
+    return outcome
 
 
-def wait_ready(cluster: Cluster, name: str) -> None:
-    """Wait until a model is Ready; the fault tells what its condition says."""
+def print_next_steps(console: Console, cluster: Cluster, outcomes: Sequence[Outcome]) -> None:
+    """Say where the pictures are, how to look further, and how to tear down."""
+    drawn = "\n".join(f"  {outcome.picture}  {outcome.title}" for outcome in outcomes)
+    console.print(
+        f"""
+What happened, act by act:
+{drawn}
 
-    def ready() -> bool:
-        model = installation.get(cluster, "inferencemodel", name, scenario.NAMESPACE)
-        return (installation.condition(model, "Ready") or {}).get("status") == "True"
-
-    def story() -> str:
-        return cluster.kubectl(
-            "describe", "inferencemodel", name, f"--namespace={scenario.NAMESPACE}"
-        )
-
-    installation.wait_for(f"{name} to be Ready", ready, timeout_s=READY_TIMEOUT_S, explain=story)
-
-
-def drive(
-    console: Console, cluster: Cluster, acts: list[scenario.Act], load_s: int
-) -> list[Recording]:
-    """Send open-loop load to all models at once, and record what happens."""
-    step(console, f"sending load for {load_s} s, open loop")
-    with tempfile.TemporaryDirectory() as folder:
-        recordings = [_start(cluster, act, Path(folder), load_s) for act in acts]
-    while not all(seen.job.finished for seen in recordings):
-        for seen in recordings:
-            seen.look(cluster)
-        console.print("  " + "   ".join(map(_line, recordings)), highlight=False)
-        time.sleep(REPORT_EVERY_S)
-    for seen in recordings:
-        seen.job.wait()
-        seen.look(cluster)
-    return recordings
-
-
-def _start(cluster: Cluster, act: scenario.Act, folder: Path, load_s: int) -> Recording:
-    write = scenario.write_digits_input if act.name == "digits" else scenario.write_photo_input
-    inputs = write(folder / f"{act.name}.npz")
-    spec = LoadSpec(act.name, scenario.NAMESPACE, act.rate_per_s, load_s, inputs)
-    job = LoadJob(cluster, spec, f"load-{act.name}")
-    seen = Recording(act, job)
-    seen.look(cluster)
-    job.start()
-    return seen
-
-
-def _line(seen: Recording) -> str:
-    latest = seen.job.seconds[-1] if seen.job.seconds else None
-    if latest is None:
-        return f"{seen.act.name}: starting"
-    return (
-        f"{seen.act.name}: batch ≤ {seen.batch}, p99 {latest['p99_ms'] or 0:.0f} ms, "
-        f"{latest['ok']}/s answered, {sum(s['failed'] for s in seen.job.seconds)} failed"
+Look further:
+  export KUBECONFIG={cluster.kubeconfig}
+  kubectl get imodel,ipipe -o wide --namespace {scenario.NAMESPACE}
+  kubectl describe imodel {scenario.RUSH} --namespace {scenario.NAMESPACE}
+  .venv/bin/ferryman explain {scenario.RUSH} --namespace {scenario.NAMESPACE}
+Tear down:
+  make cluster-down""",
+        highlight=False,
+        soft_wrap=True,
     )
 
 
 def _console() -> Console:
-    """Return a console that is wide enough for the table where output is no terminal."""
+    """Return a console that is wide enough for the tables where output is no terminal."""
     width = None if sys.stdout.isatty() else REDIRECTED_WIDTH
     return Console(width=width)
-
-
-def step(console: Console, what: str) -> None:
-    """Say what happens next."""
-    console.print(f"[bold]==>[/bold] {what}")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--context", help="a kubeconfig context to use instead of kind")
-    parser.add_argument("--seconds", type=int, default=LOAD_S, help="how long to send load")
+    numbers = range(1, len(acts.ACTS) + 1)
+    parser.add_argument("--act", type=int, choices=numbers, help="one act alone (default: all)")
     return parser
 
 

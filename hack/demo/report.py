@@ -1,155 +1,155 @@
-"""What the demo ends with: a table, a picture, a verdict, and where to look further."""
+"""What each act ends with: a table, and whether anything was broken. Made of stories alone."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
 
-from rich.console import Console
 from rich.table import Table
 
-from hack.cluster import Cluster
-from hack.demo.recorder import Recording, typical_p99_ms
-from hack.demo.scenario import NAMESPACE
+from hack.demo.story import SETTLED_S, Second, Story, accuracy, chance, per_s, typical_p99_ms
 
 MIN_ACCURACY = 0.95
-COLUMNS: Final = (
-    "model",
-    "placed on",
-    "max_batch_size, delay",
-    "p50 / p99",
-    "p99 at start → end",
-    "throughput",
-    "target",
-    "sent / failed",
-)
+#: The balance of two rates is called even from here on.
+_EVEN = 0.95
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Everything that did not come out as the demo promises."""
+class Outcome:
+    """One act: its figures as rows of a table, what was broken, and its picture."""
 
+    title: str
+    rows: tuple[tuple[str, str], ...]
     faults: tuple[str, ...]
+    picture: Path | None = None
+    reached: tuple[str, ...] = field(default=())
+    """What a busy machine did not let come about, or is worth saying."""
 
 
-def judge(recordings: list[Recording], peaks: dict[str, float]) -> Verdict:
-    """Hold what was seen against what the demo promises."""
-    fastest = max(peaks, key=lambda node: peaks[node])
-    faults = []
-    for seen in recordings:
-        summary = seen.job.summary or {}
-        if summary.get("failed", 1):
-            faults.append(f"{seen.act.name}: {summary.get('failed')} requests failed")
-        if (node := _node(seen)) != fastest:
-            faults.append(f"{seen.act.name}: placed on {node}, but {fastest} is the faster node")
-    digits = next(seen for seen in recordings if seen.act.name == "digits")
-    if not digits.change_times:
-        faults.append("digits: its batching was never changed")
-    for phase, share in digits.accuracies().items():
-        if not share >= MIN_ACCURACY:
-            faults.append(f"digits: accuracy {share:.3f} {phase} the change, below {MIN_ACCURACY}")
-    return Verdict(tuple(faults))
+def table(outcome: Outcome) -> Table:
+    """Return the table of an act."""
+    shown = Table("", "", title=outcome.title, show_header=False, title_justify="left")
+    for row in outcome.rows:
+        shown.add_row(*row)
+    return shown
 
 
-def print_table(console: Console, recordings: list[Recording]) -> None:
-    """Print where each model went, its batching, and what the load saw; then why."""
-    table = Table(title="Ferryman: placed, served, tuned")
-    for column in COLUMNS:
-        table.add_column(column, overflow="fold")
-    for seen in recordings:
-        table.add_row(*_row(seen))
-    console.print(table)
-    for seen in recordings:
-        _print_why(console, seen)
+def faults(story: Story) -> tuple[str, ...]:
+    """Return what is broken, however slow the machine: lost answers, wrong ones, nothing done."""
+    found = []
+    if story.failed:
+        found.append(f"{story.failed} requests failed")
+    if not any(second.ok for second in story.seconds):
+        found.append("nothing was answered")
+    if not story.changes:
+        found.append("the operator changed nothing")
+    return (*found, *_wrong(story))
 
 
-def _row(seen: Recording) -> tuple[str, ...]:
-    summary = seen.job.summary or {}
-    start, end = typical_p99_ms(seen.job.seconds[:5]), typical_p99_ms(seen.settled())
+def _wrong(story: Story) -> Iterator[str]:
+    """Yield where answers are more often wrong than chance can explain."""
+    seen = {phase: _scored(seconds) for phase, seconds in story.phases().items()}
+    for phase, (share, off) in seen.items():
+        if share + off < MIN_ACCURACY:
+            yield f"accuracy {share:.3f} {phase}, below {MIN_ACCURACY}"
+    if "before" in seen and "after" in seen:
+        (before, off_before), (after, off_after) = seen["before"], seen["after"]
+        if before - after > off_before + off_after:
+            yield f"accuracy fell from {before:.3f} to {after:.3f}"
+
+
+def _scored(seconds: Sequence[Second]) -> tuple[float, float]:
+    """Return the share of right answers, and by how much it may be off by chance."""
+    share, answers = accuracy(seconds), sum(each.ok for each in seconds)
+    return (1.0, math.inf) if math.isnan(share) else (share, chance(share, answers))
+
+
+def rescue(story: Story, target_ms: float, where: str, bounds: Sequence[int]) -> Outcome:
+    """Sum up act 1."""
+    within = story.back_in_time_s(target_ms)
+    rows = (
+        *_common(story, where),
+        ("max_batch_size", " → ".join(map(str, bounds))),
+        ("p99, target", f"{_worst(story)}, {target_ms:g} ms"),
+        ("answers/s", _rates(story)),
+        ("first change within", _after(story, story.first_change_s)),
+        ("in time again within", _after(story, within)),
+    )
+    reached = () if within is not None else ("not in time at the end: the machine was busy",)
+    return Outcome("Act 1: drowning, rescued live", rows, faults(story), reached=reached)
+
+
+def economy(story: Story, target_ms: float, where: str, delays_ms: Sequence[float]) -> Outcome:
+    """Sum up act 2."""
+    before, after = story.busy_before_and_after()
+    rows = (
+        *_common(story, where),
+        ("queue delay", " → ".join(f"{each:g}" for each in delays_ms) + " ms"),
+        ("device busy", f"{before:.0%} → {after:.0%}"),
+        ("device time spared", f"{1 - after / before:.0%}" if before else "unknown"),
+        ("p99, target", f"{_late(story)}, {target_ms:g} ms"),
+        ("answers/s", _rates(story)),
+    )
+    reached = () if after < before else ("no device time was spared",)
+    return Outcome("Act 2: slack becomes spared device time", rows, faults(story), reached=reached)
+
+
+def workers(story: Story, where: str, steps: Mapping[str, float | None]) -> Outcome:
+    """Sum up act 3; ``steps`` are the milliseconds that an execution of each takes."""
+    first, last = story.looks[0].setting, story.looks[-1].setting
+    asked = sum(each.asked for each in story.seconds) / max(1, len(story.seconds))
+    rows = (
+        *_common(story, where),
+        *(
+            (step, f"{_ms(steps.get(step))} a page, workers {first[step]} → {last[step]}")
+            for step in last
+        ),
+        ("pages/s", _rates(story)),
+        ("first change within", _after(story, story.first_change_s)),
+    )
+    short = per_s(story.settled()) < _EVEN * asked and bool(story.settled()[-1].waiting > asked)
+    reached = (
+        ("more is asked than this machine reads, with any number of workers",) if short else ()
+    )
+    return Outcome("Act 3: the slow step gets its workers", rows, faults(story), reached=reached)
+
+
+def _common(story: Story, where: str) -> tuple[tuple[str, str], ...]:
+    sent = sum(second.asked for second in story.seconds)
+    known = {phase: accuracy(seconds) for phase, seconds in story.phases().items()}
+    shares = ", ".join(f"{each:.3f} {phase}" for phase, each in known.items())
+    why = ", ".join(f"{each.why} ({each.how})" if each.how else each.why for each in story.changes)
     return (
-        seen.act.name,
-        _node(seen),
-        f"{brief(seen.act.spec['batching']['initial'])} → {brief(seen.applied)}",
-        f"{summary['p50_ms']:.0f} / {summary['p99_ms']:.0f} ms",
-        f"{start:.0f} → {end:.0f} ms",
-        f"{summary['answers_per_s']:.1f}/s",
-        f"{seen.status['target']}: {seen.verdict}",
-        f"{summary['sent']} / {summary['failed']}",
+        ("placed on", where),
+        ("sent, failed", f"{sent}, {story.failed}"),
+        ("accuracy relative to the changes", shares or "unknown"),
+        ("changes", why or "none"),
     )
 
 
-def brief(batching: dict[str, Any]) -> str:
-    """Return a batching's bound and queue delay."""
-    delay_ms = batching.get("maxQueueDelayMicroseconds", 0) / 1000
-    return f"{batching.get('maxBatchSize')}, {delay_ms:g} ms"
+def _late(story: Story) -> str:
+    before, after = typical_p99_ms(story.watched()[-SETTLED_S:]), typical_p99_ms(story.settled())
+    return f"{before:,.0f} → {after:,.0f} ms"
 
 
-def _print_why(console: Console, seen: Recording) -> None:
-    console.print(f"[bold]{seen.act.name}[/bold]: the candidates when it was placed")
-    for candidate in seen.status["placement"]["candidates"]:
-        mark = "→" if candidate["chosen"] else " "
-        where = f"{candidate['nodeType']} ({candidate['processor']})"
-        console.print(f"  {mark} {where}: {candidate['message']}", soft_wrap=True, highlight=False)
-    phases = {phase: share for phase, share in seen.accuracies().items() if not math.isnan(share)}
-    if phases:
-        shares = ", ".join(f"{share:.3f} {phase}" for phase, share in phases.items())
-        console.print(f"    accuracy relative to the live changes: {shares}", highlight=False)
-
-
-def _node(seen: Recording) -> str:
-    return str(seen.status.get("placement", {}).get("preferredNode"))
-
-
-def draw(recordings: list[Recording], path: Path) -> Path:
-    """Draw batch size and latency over time, one row a model; return the picture's path."""
-    import matplotlib as mpl  # noqa: PLC0415  slow to import, and only needed at the end
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415
-
-    figure, axes = plt.subplots(
-        len(recordings), 1, figsize=(9, 3.2 * len(recordings)), squeeze=False
+def _worst(story: Story) -> str:
+    worst = max(
+        (each.p99_ms for each in story.seconds if each.p99_ms is not None), default=math.nan
     )
-    for axis, seen in zip(axes[:, 0], recordings, strict=True):
-        _draw_one(axis, seen)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-    return path
+    return f"{worst:,.0f} at worst → {typical_p99_ms(story.settled()):,.0f} ms"
 
 
-def _draw_one(axis: Any, seen: Recording) -> None:  # noqa: ANN401  matplotlib ships no types
-    start = seen.batches[0][0]
-    times = [second["time"] - start for second in seen.job.seconds]
-    for key, style in (("p50_ms", "-"), ("p99_ms", "--")):
-        axis.plot(times, [second[key] for second in seen.job.seconds], style, label=key[:3])
-    target = seen.act.spec["objectives"]["latency"]["targetMilliseconds"]
-    axis.axhline(target, color="grey", linewidth=0.8, label="target")
-    axis.set(title=seen.act.name, xlabel="seconds", ylabel="latency, ms", yscale="log")
-    axis.legend(loc="upper right")
-    bound = axis.twinx()
-    bound.step(
-        [t - start for t, _ in seen.batches], [b for _, b in seen.batches], "C3", where="post"
-    )
-    bound.set(ylabel="batch size bound", ylim=(0, None))
-    bound.yaxis.get_major_locator().set_params(integer=True)
-    bound.yaxis.label.set_color("C3")
+def _rates(story: Story) -> str:
+    before, after = per_s(story.watched()[-SETTLED_S:]), per_s(story.settled())
+    return f"{before:.1f} → {after:.1f}"
 
 
-def print_next_steps(console: Console, cluster: Cluster, picture: Path) -> None:
-    """Say how to look further and how to tear down."""
-    console.print(
-        f"""
-Batch size and latency over time: {picture}
+def _after(story: Story, at_s: float | None) -> str:
+    if at_s is None:
+        return "never"
+    # The journal has whole seconds, rounded down.
+    return f"{math.ceil(max(0.0, at_s - story.allowed_at_s)) + 1} s of being allowed to"
 
-Look further:
-  export KUBECONFIG={cluster.kubeconfig}
-  kubectl get imodel -o wide --namespace {NAMESPACE}
-  kubectl describe imodel digits --namespace {NAMESPACE}
-  kubectl get nodeprofiles
-  .venv/bin/ferryman explain resnet50 --namespace {NAMESPACE}
-Tear down:
-  make cluster-down""",
-        highlight=False,
-        soft_wrap=True,
-    )
+
+def _ms(value: float | None) -> str:
+    return "?" if value is None or math.isnan(value) else f"{value:.0f} ms"

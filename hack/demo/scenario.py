@@ -1,22 +1,22 @@
-"""What the demo serves and sends: two models, their objectives, and real input for both."""
+"""What the demo serves and sends: two models and a pipeline, and real input for all of them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
-from PIL import Image
-from sklearn.datasets import load_sample_images
 
 from ferryman.api.names import API_VERSION
 from hack.installation import model_uri
-from hack.models import digits
+from hack.models import digits, strips
+from hack.models.ocr import pages, pipeline
 
 NAMESPACE = "ferryman-demo"
-PHOTO_PIXELS = 224
-#: Mean and deviation per channel of the photographs that ResNets are trained on (ImageNet).
-CHANNEL_MEAN = (0.485, 0.456, 0.406)
-CHANNEL_DEVIATION = (0.229, 0.224, 0.225)
+RUSH, SLACK, OCR = "rush", "slack", pipeline.NAME
+
+#: The operator watches first, and says what it would do; then it may do it.
+WATCHES: Final[Mapping[str, str]] = {"inferencemodel": "Recommend", "inferencepipeline": "Observe"}
+ACTS: Final = "Auto"
 
 #: Windows, intervals and budgets are shortened, so that the tuning can be watched in a minute.
 QUICK = {
@@ -35,47 +35,58 @@ TOO_LARGE = {
     },
 }
 
-
-@dataclass(frozen=True)
-class Act:
-    """One model of the demo and the load on it."""
-
-    name: str
-    spec: dict[str, Any]
-    rate_per_s: float
-
-    def manifest(self) -> dict[str, Any]:
-        """Return the InferenceModel."""
-        return {
-            "apiVersion": API_VERSION,
-            "kind": "InferenceModel",
-            "metadata": {"name": self.name, "namespace": NAMESPACE},
-            "spec": self.spec,
-        }
-
-
-def digits_act() -> Act:
-    """Return digits: it starts with batches far too large for its target, and is tuned."""
-    batching = {**QUICK, **TOO_LARGE}
-    return Act("digits", _spec("digits", target_ms=60, batching=batching), rate_per_s=100)
-
-
-def resnet50_act(peak_per_s: float) -> Act:
-    """Return ResNet50, sent a third of what the faster node measured at its peak."""
+#: Act 1 starts with batches of two, where many more would do.
+TOO_SMALL = {
+    "initial": {"maxBatchSize": 2, "instances": 1},
+    "limits": {
+        "maxBatchSize": {"min": 1, "max": 32},
+        "maxQueueDelayMicroseconds": {"min": 0, "max": 0},
+        "instances": {"min": 1, "max": 1},
+    },
+}
+#: Act 2 starts without a queue delay: nearly every request is a batch of its own.
+TOO_EAGER = {
+    "initial": {"maxBatchSize": 32, "maxQueueDelayMicroseconds": 0, "instances": 1},
+    "limits": {
+        "maxBatchSize": {"min": 1, "max": 32},
+        "maxQueueDelayMicroseconds": {"min": 0, "max": 500_000},
+        "instances": {"min": 1, "max": 1},
+    },
     # A few requests a second need longer windows to say anything about a percentile.
-    window = {"maxRequests": 1000, "maxSeconds": 10, "minSeconds": 5}
-    batching = {**QUICK, "window": window, "initial": {"maxBatchSize": 4, "instances": 1}}
-    spec = _spec("resnet50", target_ms=1_000, batching=batching)
-    return Act("resnet50", spec, rate_per_s=max(1.0, round(peak_per_s / 3, 1)))
+    "window": {"maxRequests": 1000, "maxSeconds": 4, "minSeconds": 2},
+}
+BALANCING = {
+    "limits": {"instances": {"min": 1, "max": 4}},
+    "window": {"minSeconds": 3, "maxSeconds": 5, "maxRequests": 100_000},
+}
+#: As many as fit into a ConfigMap; the load begins again with the first.
+PAGES: Final = 24
+_FIRST_PAGE: Final = 100
 
 
-def _spec(model: str, target_ms: int, batching: dict[str, Any]) -> dict[str, Any]:
+def model(name: str, mode: str, target_ms: int, batching: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an InferenceModel that reads digits strip by strip."""
+    # One thread: what is shown is what batches bring, on a node with any number of processors.
+    config = {"parameters": {"intra_op_thread_count": {"string_value": "1"}}}
+    source = {"storageUri": model_uri("strips"), "modelFormat": {"name": "onnx"}, "config": config}
     return {
-        "model": {"storageUri": model_uri(model), "modelFormat": {"name": "onnx"}},
-        "runtimeRef": {"name": "triton-cpu"},
-        "objectives": {"latency": {"percentile": 99, "targetMilliseconds": target_ms}},
-        "batching": batching,
+        "apiVersion": API_VERSION,
+        "kind": "InferenceModel",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {
+            "model": source,
+            "runtimeRef": {"name": "triton-cpu"},
+            "objectives": {"latency": {"percentile": 99, "targetMilliseconds": target_ms}},
+            "batching": {**QUICK, **batching, "mode": mode},
+        },
     }
+
+
+def reader(mode: str, rate_per_s: float, namespace: str = NAMESPACE) -> dict[str, Any]:
+    """Return the InferencePipeline that reads pages, asked for so many a second."""
+    objectives = {"throughput": {"minPerSecond": max(1, int(rate_per_s))}}
+    spec = pipeline.spec(model_uri, objectives)
+    return pipeline.manifest(namespace, {**spec, "balancing": {**BALANCING, "mode": mode}})
 
 
 def write_digits_input(path: Path) -> Path:
@@ -85,19 +96,22 @@ def write_digits_input(path: Path) -> Path:
     return path
 
 
-def write_photo_input(path: Path) -> Path:
-    """Write scikit-learn's sample photographs as ResNet50 wants them: [n,3,224,224] float32."""
-    photos = [_prepare(photo) for photo in load_sample_images().images]
-    np.savez_compressed(path, input=np.stack(photos))
+def write_strips_input(path: Path) -> Path:
+    """Write the held-out digits as strips, and their labels."""
+    split = digits.data()
+    images = strips.as_strips(split.held_out_images)
+    np.savez_compressed(path, input=images, labels=split.held_out_labels)
     return path
 
 
-def _prepare(photo: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Cut the middle square, resize it, and normalise each channel."""
-    image = Image.fromarray(photo)
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    square = image.crop((left, top, left + side, top + side)).resize((PHOTO_PIXELS, PHOTO_PIXELS))
-    pixels = np.asarray(square, dtype=np.float32) / 255
-    normalised = (pixels - np.array(CHANNEL_MEAN)) / np.array(CHANNEL_DEVIATION)
-    return np.asarray(normalised.transpose(2, 0, 1), dtype=np.float32)
+def known_pages() -> list[pages.Page]:
+    """Return the pages that are sent."""
+    return pages.pages(PAGES, _FIRST_PAGE)
+
+
+def write_pages_input(path: Path, texts: list[str] | None = None) -> Path:
+    """Write the pages, and what is on them (or what else is to be read)."""
+    known = known_pages()
+    labels = np.array(texts or [page.text for page in known])
+    np.savez_compressed(path, page=np.stack([page.image for page in known]), labels=labels)
+    return path

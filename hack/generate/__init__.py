@@ -1,4 +1,4 @@
-"""Generates what the API types decide: ``crds/`` and ``docs/api.md``.
+"""Generates what types and tables decide: ``crds/``, ``docs/api.md``, ``docs/reference``.
 
-It must not know any field by name: whatever is particular to a field is said at its type.
+It must not know any field, metric or reason by name: whatever is particular to one is said there.
 """

@@ -6,10 +6,14 @@ import sys
 from pathlib import Path
 
 from hack.cluster.shell import ClusterError
-from hack.generate import argocd
+from hack.generate import argocd, monitoring
+from hack.generate.chart_readme import chart_readme
 from hack.generate.crds import crd_documents, kustomization, to_yaml
+from hack.generate.metrics import metrics_reference
+from hack.generate.permissions import permissions_reference
+from hack.generate.reasons import reasons_reference
 from hack.generate.reference import api_reference
-from hack.manifests import BASE, CHART, base, versioned
+from hack.manifests import BASE, CHART, base, light_runtime, versioned
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,15 +28,24 @@ def from_types() -> dict[Path, str]:
         # Twice, because Helm reads no file outside the chart.
         **{folder / name: text for folder in FOLDERS for name, text in crds.items()},
         Path("crds/Kustomization"): kustomization(),
+        CHART.relative_to(ROOT) / "README.md": chart_readme(),
         Path("docs/api.md"): api_reference(),
+        Path("docs/reference/metrics.md"): metrics_reference(),
+        Path("docs/reference/reasons.md"): reasons_reference(),
         argocd.PATCH: argocd.patch(ROOT),
+        **monitoring.files(),
         **versioned(),
     }
 
 
 def from_chart() -> dict[Path, str]:
     """Return the text of every file that Helm renders from the chart, by its path."""
-    return {BASE.relative_to(ROOT): base()}
+    overlay = Path("manifests/overlays/dev/runtimes.yaml")
+    return {
+        BASE.relative_to(ROOT): base(),
+        overlay: light_runtime(),
+        Path("docs/reference/permissions.md"): permissions_reference(),
+    }
 
 
 def differences(root: Path, files: dict[Path, str]) -> str:
@@ -50,9 +63,11 @@ def differences(root: Path, files: dict[Path, str]) -> str:
 
 
 def unexpected(root: Path, files: dict[Path, str]) -> list[Path]:
-    """Return the files among the CRDs that no type stands for any more."""
+    """Return the files among those generated that nothing stands for any more."""
     present = {
-        path.relative_to(root) for folder in FOLDERS for path in (root / folder).glob("*.yaml")
+        path.relative_to(root)
+        for folder in (*FOLDERS, monitoring.RUNBOOKS)
+        for path in (root / folder).glob("*.*")
     }
     return sorted(present - files.keys())
 

@@ -5,11 +5,15 @@ from typing import Any, Final
 
 import yaml
 
+from ferryman.api import names
+
 FOLDER: Final = Path("manifests/argocd")
 PATCH: Final = FOLDER / "argocd-cm.yaml"
 HEADER: Final = (
     "# Generated from the health.lua beside it by `python -m hack.generate`: docs/gitops.md.\n"
 )
+#: Kinds whose conditions say the same as those of the kind whose script they share.
+SHARED: Final = {"InferencePipeline": "InferenceModel"}
 
 
 class _Blocks(yaml.SafeDumper):
@@ -26,16 +30,21 @@ _Blocks.add_representer(str, _text)
 
 def patch(root: Path) -> str:
     """Return the patch: each GROUP/KIND/health.lua under the key where Argo CD looks for it."""
-    scripts = sorted((root / FOLDER).glob("*/*/health.lua"))
+    scripts = {_key(path): path for path in (root / FOLDER).glob("*/*/health.lua")}
+    for kind, other in SHARED.items():
+        scripts[_key_of(names.GROUP, kind)] = scripts[_key_of(names.GROUP, other)]
     document: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": "argocd-cm"},
-        "data": {_key(script): script.read_text(encoding="utf-8") for script in scripts},
+        "data": {key: scripts[key].read_text(encoding="utf-8") for key in sorted(scripts)},
     }
     return HEADER + yaml.dump(document, Dumper=_Blocks, sort_keys=False)
 
 
 def _key(script: Path) -> str:
-    group, kind = script.parts[-3:-1]
+    return _key_of(*script.parts[-3:-1])
+
+
+def _key_of(group: str, kind: str) -> str:
     return f"resource.customizations.health.{group}_{kind}"

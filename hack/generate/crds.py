@@ -1,4 +1,4 @@
-"""The three CustomResourceDefinitions as documents and as YAML."""
+"""The CustomResourceDefinitions as documents and as YAML."""
 
 from typing import Any, Final
 
@@ -11,10 +11,17 @@ from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import UNSEEN
 from ferryman.api.inference_runtime import InferenceRuntime
 from ferryman.api.node_profile import NodeProfile
+from ferryman.api.pipelines.inference_pipeline import InferencePipeline
+from hack.generate.messages import Leaf, expand
 from hack.generate.schema import Schema, structural_schema
 
-Kind = type[InferenceModel] | type[InferenceRuntime] | type[NodeProfile]
-KINDS: Final[tuple[Kind, ...]] = (InferenceModel, InferenceRuntime, NodeProfile)
+Kind = type[InferenceModel] | type[InferencePipeline] | type[InferenceRuntime] | type[NodeProfile]
+KINDS: Final[tuple[Kind, ...]] = (
+    InferenceModel,
+    InferencePipeline,
+    InferenceRuntime,
+    NodeProfile,
+)
 
 HEADER: Final = (
     "# Generated from operator/ferryman/api by `python -m hack.generate`; do not edit.\n"
@@ -131,7 +138,7 @@ def _version(kind: Kind) -> dict[str, Any]:
     subresources = _subresources(kind.resource)
     if subresources:
         version["subresources"] = subresources
-    return version | {"schema": {"openAPIV3Schema": root_schema(kind)}}
+    return version | {"schema": {"openAPIV3Schema": expand(root_schema(kind))}}
 
 
 def _subresources(resource: Resource) -> dict[str, Any]:
@@ -153,3 +160,10 @@ class _Indented(yaml.SafeDumper):
 
     def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
         return True
+
+
+def _on_one_line(dumper: yaml.SafeDumper, leaf: Leaf) -> yaml.MappingNode:
+    return dumper.represent_mapping("tag:yaml.org,2002:map", leaf.items(), flow_style=True)
+
+
+_Indented.add_representer(Leaf, _on_one_line)

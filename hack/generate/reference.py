@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from ferryman.api import names
-from ferryman.api.crd import RULES
+from ferryman.api.crd import MESSAGE, RULES
 from hack.generate.crds import KINDS, Kind, root_schema
 from hack.generate.schema import Schema
 
@@ -100,6 +100,8 @@ def _nodes(schema: Schema, path: str) -> Iterator[tuple[str, Schema]]:
 def _type(node: Schema) -> str:
     if "x-kubernetes-int-or-string" in node:
         return "quantity"
+    if MESSAGE in node:
+        return f"Triton's {node[MESSAGE]}"
     if node["type"] == "array":
         return f"list of {_type(node['items'])}"
     if "additionalProperties" in node:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from ferryman.api.crd import RULES, Rule
+from ferryman.api.crd import MESSAGE, RULES, Rule
 
 Schema = dict[str, Any]
 
@@ -118,8 +118,10 @@ def _children(
     further = source.get("additionalProperties")
     if isinstance(further, dict):
         node["additionalProperties"] = _node(further, definitions, defaults=defaults)
-    elif further:
-        node["x-kubernetes-preserve-unknown-fields"] = True
+    elif further and MESSAGE not in source:
+        raise ValueError(f"nothing bounds how deep this is: {source}")
+    if MESSAGE in source:
+        node[MESSAGE] = source[MESSAGE]
 
 
 def _rules(source: Schema, node: Schema) -> None:

@@ -12,7 +12,13 @@ images:
   operator     {RECIPES["operator"].tag:34} operator, agent and CLI
   triton-cpu   {RECIPES["triton-cpu"].tag:34} Triton with ONNX Runtime on the CPU
   models       {RECIPES["resnet50"].tag:34} the reference benchmark's model
-               {RECIPES["digits"].tag:34} the demo's model, trained on the spot
+               {RECIPES["digits"].tag:34} the tests' model, trained on the spot
+               {RECIPES["strips"].tag:34} the demo's model, a recurrent one, likewise
+  ocr          {RECIPES["ocr-steps"].tag:34} the demo's pipeline: its Python steps
+               {RECIPES["ocr-detect"].tag:34} … its detector
+               {RECIPES["ocr-classify"].tag:34} … its classifier
+               {RECIPES["ocr-recognise"].tag:34} … its recogniser
+  tests        {RECIPES["sleeper"].tag:34} a step that sleeps, for tests of pipelines
   all          all of these
 
 Archives for `kind load image-archive` are written to build/images/NAME.tar. What has not

@@ -11,12 +11,14 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
 from hack import livecap
 from hack.images import cache
 from hack.images.wheels import INSTALLER_LOCK, REPOSITORY, wheelhouse
+from hack.models import sleeper
 from hack.version import VERSION
 
 WHEEL_TIMEOUT_S = 300
@@ -74,16 +76,19 @@ class PythonImage(Recipe):
 class ModelImage(Recipe):
     """A model's version folder and nothing else, to be mounted as an image volume."""
 
-    writer: Callable[[], Callable[[Path], Path]]
+    writer: Callable[[], Callable[[Path], object]]
+    lock: str = ""
+    """Of wheels that it is made of."""
 
     def digest(self) -> str:
         """Cover the scripts, and the packages whose versions decide their bytes."""
         packages = ("numpy", "onnx", "scikit-learn")
         versions = [f"{package} {metadata.version(package)}" for package in packages]
-        return cache.digest([REPOSITORY / "hack" / "models"], self.tag, *versions)
+        sources = ("hack/models", *filter(None, (self.lock,)))
+        return cache.digest([REPOSITORY / part for part in sources], self.tag, *versions)
 
     def fill(self, context: Path) -> Path:
-        """Write /1/model.onnx and a Dockerfile beside the context's root folder."""
+        """Write the version folder and a Dockerfile beside the context's root folder."""
         self.writer()(context / "root")
         for extra in (p for p in (context / "root").iterdir() if p.name != "1"):
             extra.unlink()
@@ -126,6 +131,32 @@ def _digits() -> Callable[[Path], Path]:
     return digits.write
 
 
+def _strips() -> Callable[[Path], Path]:
+    from hack.models import strips  # noqa: PLC0415  needs onnxruntime, other images do not
+
+    return strips.write
+
+
+def _sleeper() -> Callable[[Path], Path]:
+    return sleeper.write
+
+
+def _ocr_code() -> Callable[[Path], Path]:
+    from hack.models.ocr import parts  # noqa: PLC0415  needs onnx, other images do not
+
+    return parts.write_code
+
+
+def _ocr_network(step: str) -> Callable[[Path], Path]:
+    from hack.models.ocr import parts  # noqa: PLC0415  needs onnx, other images do not
+
+    return partial(parts.write_network, step)
+
+
+def _ocr_image(name: str, writer: Callable[[], Callable[[Path], object]]) -> ModelImage:
+    return ModelImage(name, f"ferryman.dev/models/{name}:1", writer, lock="requirements/ocr.lock")
+
+
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
@@ -145,8 +176,25 @@ RECIPES: dict[str, Recipe] = {
         ),
         ModelImage("resnet50", "ferryman.dev/models/resnet50:1", _resnet50),
         ModelImage("digits", "ferryman.dev/models/digits:1", _digits),
+        ModelImage("strips", "ferryman.dev/models/strips:1", _strips),
+        ModelImage("sleeper", "ferryman.dev/models/sleeper:1", _sleeper),
+        _ocr_image("ocr-steps", _ocr_code),
+        _ocr_image("ocr-detect", partial(_ocr_network, "detect")),
+        _ocr_image("ocr-classify", partial(_ocr_network, "classify")),
+        _ocr_image("ocr-recognise", partial(_ocr_network, "recognise")),
     )
 }
 
+#: The models of the OCR pipeline.
+OCR = ("ocr-steps", "ocr-detect", "ocr-classify", "ocr-recognise")
 #: Names that stand for several images.
-GROUPS = {"models": ("resnet50", "digits"), "all": tuple(RECIPES)}
+GROUPS = {
+    "models": ("resnet50", "digits", "strips", *OCR),
+    "ocr": OCR,
+    # What the demo serves, beside what the test cluster has.
+    "demo": ("strips", *OCR),
+    "tests": ("sleeper",),
+    # What the test cluster serves.
+    "cluster": ("operator", "triton-cpu", "resnet50", "digits", "sleeper"),
+    "all": tuple(RECIPES),
+}

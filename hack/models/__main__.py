@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from hack.models import digits, resnet50, sleeper
+from hack.models import digits, resnet50, sleeper, strips
+from hack.models.ocr import pipeline
+from hack.models.ocr.parts import NETWORKS, write_code, write_network
 
-WRITERS = {"resnet50": resnet50.write, "digits": digits.write, "sleeper": sleeper.write}
+WRITERS: dict[str, Callable[[Path], Path]] = {
+    "resnet50": resnet50.write,
+    "digits": digits.write,
+    "strips": strips.write,
+    "sleeper": sleeper.write,
+    pipeline.CODE: write_code,
+    **{pipeline.IMAGES[step]: partial(write_network, step) for step in NETWORKS},
+}
 
 
 def main() -> None:

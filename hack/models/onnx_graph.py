@@ -33,10 +33,16 @@ class GraphWriter:
 
     def node(self, operator: str, inputs: list[str], output: str, **attributes: Attribute) -> str:
         """Add an operator with one output."""
-        node = helper.make_node(operator, inputs, [output], name=output)
+        return self.nodes(operator, inputs, [output], **attributes)[0]
+
+    def nodes(
+        self, operator: str, inputs: list[str], outputs: list[str], **attributes: Attribute
+    ) -> list[str]:
+        """Add an operator with several outputs; it is called as the first of them."""
+        node = helper.make_node(operator, inputs, outputs, name=outputs[0])
         node.attribute.extend(helper.make_attribute(key, attributes[key]) for key in attributes)
         self._nodes.append(node)
-        return output
+        return outputs
 
     def model(
         self, inputs: dict[str, Dims], outputs: dict[str, tuple[int, Dims]]

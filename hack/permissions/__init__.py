@@ -1,0 +1,1 @@
+"""What the installation's roles grant, and what of it tests used by the audit logs."""
