@@ -13,8 +13,8 @@ Found = dict[str, Any]
 def section(report: Found) -> str:
     """Return the figures as a section in Markdown."""
     cases, host = report["cases"], report["machine"]
-    serving = [case for case in cases if not _rejects(case)]
-    rejecting = [case for case in cases if _rejects(case)]
+    serving = [case for case in cases if not rejects(case)]
+    rejecting = [case for case in cases if rejects(case)]
     worst = sorted(serving, key=lambda c: -abs(c["error"]["p99_ms"]))[:WORST_SHOWN]
     return f"""## The digital twin against Triton
 
@@ -58,7 +58,8 @@ def _groups(serving: Sequence[Found]) -> Iterator[tuple[str, Sequence[Found]]]:
     return ((name, group) for name, group in groups.items() if group)
 
 
-def _rejects(case: Found) -> bool:
+def rejects(case: Found) -> bool:
+    """Say whether a configuration has a queue policy, which turns requests away."""
     return bool({"default_timeout_microseconds", "max_queue_size"} & case["batching"].keys())
 
 

@@ -15,11 +15,21 @@ from benchmarks.common import ROOT
 
 #: Top-level package -> the folder that holds it.
 _SOURCES: Final = {"ferryman": ROOT / "operator", "benchmarks": ROOT}
-#: What bears on no figure must not void hours of results: names of reasons, how a scenario's text
-#: is read (its bytes are hashed themselves), and where results are kept.
+#: What bears on no figure must not void hours of results: names of reasons, how resources are
+#: declared to Kubernetes, what they say of pods and nodes (there are none in a simulation), how a
+#: scenario's text is read (its bytes are hashed themselves), and where results are kept.
 _ASIDE: Final = frozenset(
     {
         "ferryman.api.conditions",
+        "ferryman.api.crd",
+        "ferryman.api.inference_runtime",
+        "ferryman.api.names",
+        "ferryman.api.node_profile",
+        "ferryman.api.pods.pod_settings",
+        "ferryman.api.resources",
+        "ferryman.api.rules",
+        "ferryman.api.scalars",
+        "ferryman.api.pods.scheduling",
         "ferryman.cli.files.own_file",
         "benchmarks.common",
         "benchmarks.arena.store",

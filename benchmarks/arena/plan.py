@@ -68,6 +68,20 @@ def inputs(scenario: str, contender: str) -> str:
     return fingerprint.of(frozenset(modules), *contents)
 
 
+def confirmations(scenarios: Sequence[str], contenders: Sequence[str], seed: int) -> Iterator[Job]:
+    """Yield what is to run again with one seed, as the code changed since all seeds ran."""
+    for scenario in scenarios:
+        outdated = [
+            name
+            for name in (ORACLE, *contenders)
+            if seed in store.read_outdated(scenario, name, inputs(scenario, name))
+        ]
+        best = store.read(scenario, ORACLE, inputs(scenario, ORACLE)).get(seed)
+        names = tuple(name for name in outdated if name != ORACLE)
+        if outdated and (best is not None or ORACLE in outdated):
+            yield Job(scenario, seed, names, best)
+
+
 def jobs(scenarios: Sequence[str], contenders: Sequence[str], seed: int) -> Iterator[Job]:
     """Yield what is to run with one seed."""
     for scenario in scenarios:

@@ -7,17 +7,19 @@ run can be interrupted and goes on where it stopped. Figures do not depend on th
 """
 
 import argparse
+import json
 import multiprocessing
 import signal
 import sys
 import time
-from collections.abc import Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import Final
 
 from benchmarks.arena import job as runner
 from benchmarks.arena import plan, report, store
 from benchmarks.arena.plan import Job
+from benchmarks.arena.store import Result
 from benchmarks.contenders.registry import BY_NAME, CONTENDERS
 
 SEEDS: Final = 10
@@ -26,12 +28,17 @@ QUICK_SEEDS: Final = 2
 ABLATION_SEEDS: Final = 3
 WORKERS: Final = 2
 
+Keep = Callable[[Job, Mapping[str, Result]], None]
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what is missing, write the report; return 0."""
     args = _parser().parse_args(argv)
     try:
-        _run(_jobs(args), args.workers)
+        if args.confirm:
+            _run(list(plan.confirmations(args.scenario, list(BY_NAME), 0)), args.workers, _confirm)
+        else:
+            _run(_jobs(args), args.workers, _store)
     except KeyboardInterrupt:
         print("interrupted: what is done is kept, the same command goes on", file=sys.stderr)
         return 130
@@ -48,6 +55,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--scenario", nargs="+", default=plan.names(), choices=plan.names(), metavar="NAME")
     add("--contender", nargs="+", choices=list(BY_NAME), metavar="NAME")
     add("--workers", type=int, default=WORKERS, metavar="N", help=f"default: {WORKERS}")
+    add(
+        "--confirm",
+        action="store_true",
+        help="after a change of the code, run one seed again, and keep the results of all seeds "
+        "where that comes out as it did, to the last bit",
+    )
     add("--no-report", action="store_true", help="leave docs/benchmarks.md as it is")
     return parser
 
@@ -64,8 +77,8 @@ def _jobs(args: argparse.Namespace) -> list[Job]:
     ]
 
 
-def _run(jobs: list[Job], workers: int) -> None:
-    """Run jobs side by side; write the results of each when it is done."""
+def _run(jobs: list[Job], workers: int, keep: Keep) -> None:
+    """Run jobs side by side; keep the results of each when it is done."""
     if not jobs:
         print("every result is there")
         return
@@ -75,7 +88,7 @@ def _run(jobs: list[Job], workers: int) -> None:
         try:
             for number, future in enumerate(as_completed(futures), start=1):
                 job = futures[future]
-                _store(job, future)
+                keep(job, future.result())
                 done += job.cost
                 left_s = (time.monotonic() - began_s) * (whole - done) / done
                 told = f"{number} of {len(jobs)}: {job.scenario}, seed {job.seed}"
@@ -92,11 +105,22 @@ def _leave_interrupts_to_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _store(job: Job, future: "Future[dict[str, dict[str, Any]]]") -> None:
-    for contender, result in future.result().items():
+def _store(job: Job, results: Mapping[str, Result]) -> None:
+    for contender, result in results.items():
         inputs = plan.inputs(job.scenario, contender)
         store.add(job.scenario, contender, inputs, {job.seed: result})
     store.note_origin()
+
+
+def _confirm(job: Job, results: Mapping[str, Result]) -> None:
+    """Have all seeds count for the present code where one of them comes out as it did."""
+    for contender, result in results.items():
+        inputs = plan.inputs(job.scenario, contender)
+        kept = store.read_outdated(job.scenario, contender, inputs)[job.seed]
+        if json.loads(json.dumps(result)) == kept:
+            store.renew(job.scenario, contender, inputs)
+        else:
+            print(f"{job.scenario}: {contender} comes out differently, and is to run again")
 
 
 if __name__ == "__main__":

@@ -21,13 +21,16 @@ Result = dict[str, Any]
 
 def read(scenario: str, contender: str, inputs: str, folder: Path = FOLDER) -> dict[int, Result]:
     """Return the results by seed, as far as they depend on these inputs."""
-    path = _path(scenario, contender, folder)
-    if not path.exists():
-        return {}
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if content["inputs"] != inputs:
-        return {}
-    return {int(seed): result for seed, result in content["seeds"].items()}
+    kept, seeds = _content(scenario, contender, folder)
+    return seeds if kept == inputs else {}
+
+
+def read_outdated(
+    scenario: str, contender: str, inputs: str, folder: Path = FOLDER
+) -> dict[int, Result]:
+    """Return the results by seed, if they depend on other inputs than these."""
+    kept, seeds = _content(scenario, contender, folder)
+    return {} if kept == inputs else seeds
 
 
 def add(
@@ -38,7 +41,27 @@ def add(
     folder: Path = FOLDER,
 ) -> None:
     """Add results by seed to those of the same inputs; whole files or none are written."""
-    seeds = {**read(scenario, contender, inputs, folder), **found}
+    _write(
+        scenario, contender, inputs, {**read(scenario, contender, inputs, folder), **found}, folder
+    )
+
+
+def renew(scenario: str, contender: str, inputs: str, folder: Path = FOLDER) -> None:
+    """Have results of other inputs count for these."""
+    _write(scenario, contender, inputs, _content(scenario, contender, folder)[1], folder)
+
+
+def _content(scenario: str, contender: str, folder: Path) -> tuple[str, dict[int, Result]]:
+    path = _path(scenario, contender, folder)
+    if not path.exists():
+        return "", {}
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return content["inputs"], {int(seed): result for seed, result in content["seeds"].items()}
+
+
+def _write(
+    scenario: str, contender: str, inputs: str, seeds: Mapping[int, Result], folder: Path
+) -> None:
     lines = ",\n".join(
         f'  "{seed}": {json.dumps(seeds[seed], separators=(",", ":"))}' for seed in sorted(seeds)
     )

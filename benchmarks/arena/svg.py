@@ -17,8 +17,18 @@ _TICKS: Final = 4
 _LINE_PX: Final = 15
 
 
-def chart(title: str, lines: Mapping[str, Sequence[float]], unit: str) -> str:
-    """Return a chart of series of equal length over windows; what is named last lies on top."""
+def chart(
+    title: str,
+    lines: Mapping[str, Sequence[float]],
+    unit: str,
+    *,
+    over: str = "window",
+    at: Sequence[object] = (),
+) -> str:
+    """Return a chart of series of equal length over windows; what is named last lies on top.
+
+    Points that are no windows are ``over`` something else, and ``at`` names each of them.
+    """
     count = max((len(values) for values in lines.values()), default=0)
     most = max((max(values, default=0.0) for values in lines.values()), default=0.0) or 1.0
     box = f'viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="11"'
@@ -26,8 +36,9 @@ def chart(title: str, lines: Mapping[str, Sequence[float]], unit: str) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" {box}>',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
         _text(LEFT, 16, title),
-        *_axes(count, most),
-        _text(LEFT, HEIGHT - 3, f"window; {unit}"),
+        *_axes(most),
+        *_across(at or _windows(count)),
+        _text(LEFT, HEIGHT - 3, f"{over}; {unit}"),
     ]
     for number, (name, values) in enumerate(lines.items()):
         colour = COLOURS[number % len(COLOURS)]
@@ -37,18 +48,28 @@ def chart(title: str, lines: Mapping[str, Sequence[float]], unit: str) -> str:
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def _axes(count: int, most: float) -> list[str]:
+def _axes(most: float) -> list[str]:
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
     parts = []
     for tick in range(_TICKS + 1):
         y = bottom - (bottom - TOP) * tick // _TICKS
-        x = LEFT + (right - LEFT) * tick // _TICKS
         parts += [
             f'<line x1="{LEFT}" y1="{y}" x2="{right}" y2="{y}" stroke="#dddddd"/>',
             _text(LEFT - 4, y + 4, f"{most * tick / _TICKS:.3g}", anchor="end"),
-            _text(x, bottom + 14, f"{count * tick // _TICKS}", anchor="middle"),
         ]
     return parts
+
+
+def _windows(count: int) -> list[object]:
+    return [count * tick // _TICKS for tick in range(_TICKS + 1)]
+
+
+def _across(names: Sequence[object]) -> list[str]:
+    width, spaces = WIDTH - RIGHT - LEFT, max(1, len(names) - 1)
+    return [
+        _text(LEFT + width * i // spaces, HEIGHT - BOTTOM + 14, f"{name}", anchor="middle")
+        for i, name in enumerate(names)
+    ]
 
 
 def _text(x: int, y: int, words: str, *, anchor: str = "start", fill: str = "#222222") -> str:

@@ -1,7 +1,8 @@
 """The oracle of a scenario, found with few runs: the best configuration that never changes.
 
 The same rule as ``core.simulator.oracle``: the highest goodput, and the least device time among
-those with 99.9 % of it. Of its grid only what can win is run: every bound without a delay; where
+those with 99.9 % of it. Of its grid only what can win is run: every bound without a delay, on the
+fewest and on the most instances; what lies between for bounds that are not far from the best; where
 requests may be rejected and some come too late, bounds that are near the best with each timeout;
 then, for those that attain as much as the best, the longest delay that still does, by bisection:
 longer ones cost less device time. A bound is left out once even batches of its most efficient
@@ -22,6 +23,8 @@ from ferryman.core.simulator.scenario import Scenario
 NEAR: Final = 0.995
 #: Likewise where a timeout is still to be added, which may gain much.
 NEAR_WITHOUT_TIMEOUT: Final = 0.5
+#: And where another number of instances is still to be tried.
+NEAR_WITH_OTHERS: Final = 0.9
 #: Where so many are in time, a timeout has nothing to gain.
 IN_TIME: Final = 0.999
 _US_PER_MS: Final = 1e3
@@ -33,7 +36,12 @@ def find(scenario: Scenario, loads: Sequence[Floats]) -> Static:
     shortest_us = scenario.batching.limits.max_queue_delay_microseconds.min
     undelayed = [each for each in grid if each.max_queue_delay_microseconds == shortest_us]
     plain = [each for each in undelayed if not each.default_timeout_microseconds]
-    tried = [oracle.serve(scenario, loads, each) for each in plain]
+    counts = scenario.batching.limits.instances
+    ends = [each for each in plain if each.instances in {counts.min, counts.max}]
+    tried = [oracle.serve(scenario, loads, each) for each in ends]
+    likely = {each.batching.max_batch_size for each in _near(tried, NEAR_WITH_OTHERS)}
+    between = [each for each in plain if each not in ends and each.max_batch_size in likely]
+    tried += [oracle.serve(scenario, loads, each) for each in between]
     best = max(tried, key=lambda each: each.figures.goodput_per_s).figures
     if len(plain) < len(undelayed) and best.attainment < IN_TIME:
         near = _near(tried, NEAR_WITHOUT_TIMEOUT)
@@ -63,7 +71,7 @@ def _least_busy_s(scenario: Scenario, static: Static) -> float:
     """Return the device time if all batches had the most efficient size within the bound."""
     bound = static.batching.max_batch_size
     times = np.array(scenario.service_time.curve_s(bound))
-    factors = [1.0, *(drift.factor for drift in scenario.service_time.drift)]
+    factors = [1.0, *scenario.service_time.factors.values()]
     per_request = float((times / np.arange(1, bound + 1)).min()) * min(factors)
     return per_request * static.figures.goodput_per_s * scenario.duration_s
 

@@ -85,7 +85,31 @@ def mixture(sizes: Floats, largest: int, generator: Generator) -> Floats:
     return part * first + (1 - part) * second
 
 
-SHAPES: Final[Mapping[str, Shape]] = {**PURE, "mixture": mixture}
+#: What real models took on a real Triton, in milliseconds, by batch size: the digits classifier
+#: (results/real/digits-service-time.json) and ResNet50 on two cores and on half a core
+#: (results/reference-2026-11-22.json: images by images per second).
+MEASURED: Final[Mapping[str, Mapping[int, float]]] = {
+    "digits": {1: 0.344, 2: 0.413, 4: 0.402, 8: 0.334, 16: 0.42, 32: 0.423},
+    "resnet50": {1: 57.2, 2: 101.6, 4: 215.1, 8: 389.1, 16: 755.1},
+    "resnet50 on half a core": {1: 203.7, 2: 404.8, 4: 821.2, 8: 1647.4, 16: 3185.3},
+}
+
+
+def measured(sizes: Floats, largest: int, generator: Generator) -> Floats:
+    """Return what one of a few real models took, straight between the sizes that were measured.
+
+    Larger ones take what requests took on average between the first and the last of them.
+    """
+    del largest
+    points = MEASURED[str(generator.choice(sorted(MEASURED)))]
+    known, times = np.array(list(points)), np.maximum.accumulate(list(points.values()))
+    slope = (times[-1] - times[0]) / (known[-1] - known[0])
+    beyond = np.maximum(sizes - known[-1], 0) * slope
+    found: Floats = np.interp(sizes, known, times) + beyond
+    return found
+
+
+SHAPES: Final[Mapping[str, Shape]] = {**PURE, "mixture": mixture, "measured": measured}
 
 
 def draw(shape: str, largest: int, generator: Generator) -> Floats:

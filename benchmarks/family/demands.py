@@ -1,7 +1,8 @@
 """How the requests of a scenario come, at random: the patterns of the family.
 
 All have the mean rate that they are given, as far as chance allows. Where a rate changes, the
-highest level stays within ``PEAK`` of what the target allows.
+highest level stays within ``PEAK`` of what the target allows; the recorded trace and its bursts
+alone are what they are.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,6 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.random import Generator
+
+from benchmarks import traces
 
 Arrivals = dict[str, Any]
 Pattern = Callable[[float, float, float, Generator], Arrivals]
@@ -18,6 +21,8 @@ PEAK: Final = 0.95
 #: The share of ramps that go up.
 UPWARD: Final = 0.7
 _RAMP_STEPS: Final = 12
+#: The share of scenarios in which somebody else uses the processor, too.
+TENANTS: Final = 0.15
 
 
 def poisson(rate_per_s: float, load: float, duration_s: float, generator: Generator) -> Arrivals:
@@ -71,6 +76,13 @@ def silence(rate_per_s: float, load: float, duration_s: float, generator: Genera
     }
 
 
+def recorded(rate_per_s: float, load: float, duration_s: float, generator: Generator) -> Arrivals:
+    """Replay a recorded hour of requests, from anywhere in it, faster or slower."""
+    del load, duration_s
+    skip = int(generator.integers(len(traces.gaps_s(traces.AZURE))))
+    return {"trace": {"file": traces.AZURE, "ratePerSecond": rate_per_s, "skip": skip}}
+
+
 def drifting(rate_per_s: float, load: float, duration_s: float, generator: Generator) -> Arrivals:
     """One rate, while the service time changes (``drift``)."""
     return poisson(rate_per_s, load, duration_s, generator)
@@ -83,6 +95,7 @@ PATTERNS: Final[Mapping[str, Pattern]] = {
     "steps": steps,
     "silence": silence,
     "drift": drifting,
+    "trace": recorded,
 }
 
 
@@ -98,6 +111,20 @@ def drift(pattern: str, duration_s: float, generator: Generator) -> list[dict[st
             "factor": float(1 + (factor - 1) * (step + 1) / steps),
         }
         for step in range(steps)
+    ]
+
+
+def tenant(load: float, duration_s: float, generator: Generator) -> list[dict[str, Any]]:
+    """Return when somebody else uses the processor: once or twice, for a tenth to a third."""
+    if generator.random() >= TENANTS:
+        return []
+    begins = np.sort(generator.uniform(0.1, 0.9, size=int(generator.integers(1, 3))))
+    ends = np.minimum(begins + generator.uniform(0.1, 0.33, begins.size), [*begins[1:], 1.0])
+    factor = max(1.1, min(generator.uniform(1.2, 1.8), PEAK / load))
+    return [
+        {"fromSeconds": left, "untilSeconds": right, "factor": float(factor)}
+        for begin, end in zip(begins, ends, strict=True)
+        if (left := round(begin * duration_s)) < (right := round(end * duration_s))
     ]
 
 

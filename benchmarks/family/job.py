@@ -6,6 +6,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import traces
 from benchmarks.arena import measures
 from benchmarks.contenders.base import Contender
 from benchmarks.contenders.ceiling import ceiling
@@ -22,7 +23,7 @@ MAX_CHANGES: Final = 12
 
 def best(scenario: Scenario) -> dict[str, Any]:
     """Return the figures of the best configuration that never changes."""
-    arrivals_s = loads.draw(scenario)
+    arrivals_s = loads.draw(scenario, traces.gaps_of(scenario))
     batching = best_static.find(scenario, arrivals_s).batching
     kept = simulate(scenario, arrivals_s, Tuned(None, start=batching))
     asked = employ(scenario, arrivals_s, ceiling(batching))
@@ -32,7 +33,7 @@ def best(scenario: Scenario) -> dict[str, Any]:
 
 def contend(scenario: Scenario, contenders: Sequence[Contender]) -> dict[str, dict[str, Any]]:
     """Return the figures of each contender."""
-    arrivals_s = loads.draw(scenario)
+    arrivals_s = loads.draw(scenario, traces.gaps_of(scenario))
     return {each.name: figures(scenario, employ(scenario, arrivals_s, each)) for each in contenders}
 
 
@@ -51,7 +52,7 @@ def figures(scenario: Scenario, run: Run) -> dict[str, Any]:
         "busy": [round(first_s, 2), round(second_s, 2)],
         "attainment": round(run.figures.attainment, 4),
         "byActuator": run.changes_by_actuator,
-        "changes": [_change(change) for change in run.changes[:MAX_CHANGES]],
+        "changes": [told(change) for change in run.changes[:MAX_CHANGES]],
         "final": measures.brief(run.batching),
     }
 
@@ -71,5 +72,6 @@ def _busy(starts_s: Floats, ends_s: Floats, sizes: NDArray[np.int64]) -> Floats:
     return busy
 
 
-def _change(change: Change) -> str:
+def told(change: Change) -> str:
+    """Return a change in a line."""
     return f"{change.at_s:.0f} s {change.actuator} {change.reason}: {measures.brief(change.after)}"

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from benchmarks import traces
 from benchmarks.arena import fingerprint
 from benchmarks.common import ROOT
 from benchmarks.contenders.base import Contender
@@ -57,11 +58,12 @@ def seeds(half: str, count: int, measured: str) -> Iterator[int]:
 
 def inputs(contender: str) -> str:
     """Return the hash of all that results depend on, apart from the scenario."""
+    recorded = traces.path_of(traces.AZURE).read_bytes()
     if contender == ORACLE:
-        return fingerprint.of(_HARNESS)
+        return fingerprint.of(_HARNESS, recorded)
     entry = BY_NAME[contender]
     parts = fingerprint.modules_of(entry.algorithm, entry.start, entry.spec)
-    return fingerprint.of(_HARNESS | parts, contender.encode())
+    return fingerprint.of(_HARNESS | parts, recorded, contender.encode())
 
 
 def jobs(half: str, chosen: Sequence[int], contenders: Sequence[Contender]) -> Iterator[Job]:

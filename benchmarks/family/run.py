@@ -7,8 +7,9 @@ that a run can be interrupted and goes on where it stopped. Figures do not depen
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from math import inf
 from typing import Any, Final
 
 from benchmarks.contenders.registry import BY_NAME, CONTENDERS
@@ -19,6 +20,7 @@ from benchmarks.family.plan import HALVES, LARGEST, ORACLE, Job
 SCENARIOS: Final = 200
 QUICK_SCENARIOS: Final = 20
 WORKERS: Final = 2
+_S_PER_MINUTE: Final = 60.0
 _ALL: Final = tuple(contender.name for contender in CONTENDERS)
 
 
@@ -35,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for each in plan.jobs(half, chosen[half], [BY_NAME[name] for name in wanted])
     ]
     try:
-        _run(jobs, args.workers)
+        _run(jobs, args.workers, args.minutes)
     except KeyboardInterrupt:
         print("interrupted: what is done is kept, the same command goes on", file=sys.stderr)
         return 130
@@ -55,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--half", nargs="+", choices=HALVES, default=list(HALVES))
     add("--commit", help="whose validation half; default: the one that is checked out")
     add("--contender", nargs="+", choices=list(BY_NAME), metavar="NAME")
+    add("--minutes", type=float, default=inf, metavar="N", help="begin nothing after so long")
     add("--workers", type=int, default=WORKERS, metavar="N", help=f"default: {WORKERS}")
     add("--worst", type=int, default=0, metavar="N", help="show the worst scenarios of Guarded")
     add("--report", action="store_true", help="write the section of docs/benchmarks.md")
@@ -68,18 +71,23 @@ def _seeds(args: argparse.Namespace, half: str, measured: str) -> list[int]:
     return list(plan.seeds(half, count, measured))
 
 
-def _run(jobs: list[Job], workers: int) -> None:
+def _run(jobs: list[Job], workers: int, minutes: float) -> None:
+    """Run jobs and keep what comes of each; those that were not begun in time are left out."""
     began_s = time.monotonic()
-    for number, (job, results) in enumerate(_carried_out(jobs, workers), start=1):
+    done = _carried_out(jobs, workers)
+    for number, (job, results) in enumerate(done, start=1):
         for contender, result in results.items():
             key = store.key(job.drawn.scenario)
             store.add(job.half, contender, plan.inputs(contender), {key: result})
         left_s = (time.monotonic() - began_s) / number * (len(jobs) - number)
         told = f"{number} of {len(jobs)}: {job.half} {job.seed}; about {left_s / 60:.0f} min left"
         print(told, file=sys.stderr, flush=True)
+        if time.monotonic() - began_s > minutes * _S_PER_MINUTE:
+            done.close()
+            return
 
 
-def _carried_out(jobs: list[Job], workers: int) -> Iterator[tuple[Job, store.Results]]:
+def _carried_out(jobs: list[Job], workers: int) -> Generator[tuple[Job, store.Results], None, None]:
     if workers == 1:
         yield from ((job, carry_out(job)) for job in jobs)
         return

@@ -1,0 +1,1 @@
+"""Pipelines on a real Triton: what the founding documents promise of them, and what data costs."""
