@@ -41,6 +41,14 @@ from ferryman.api.node_profile import (
     Processor,
 )
 from ferryman.api.objectives import LatencyObjective, Objectives, ThroughputObjective
+from ferryman.api.pipelines.inference_pipeline import (
+    InferencePipeline,
+    InferencePipelineSpec,
+    PipelineInput,
+    PipelineOutput,
+)
+from ferryman.api.pipelines.inference_pipeline_status import InferencePipelineStatus
+from ferryman.api.pipelines.step import PipelineStep
 from ferryman.api.statistics import Statistics
 from ferryman.core.observation.window import Window
 from ferryman.core.snapshot import LiveCapView, NodeView, PodView, ServingState, Snapshot
@@ -376,4 +384,44 @@ def window_settings(
     """Return when windows end."""
     return WindowSettings(
         max_requests=max_requests, max_seconds=max_seconds, min_seconds=min_seconds
+    )
+
+
+def pipeline_step(name: str, reads: str, **fields: object) -> PipelineStep:
+    """Return a step that echoes what it reads; further keywords are fields of the step."""
+    values = {
+        "model": source(f"oci://registry.example/{name}:1", "python"),
+        "input_map": {"input": reads},
+        **fields,
+    }
+    return PipelineStep(name=name, **values)
+
+
+def pipeline(
+    name: str = "chain",
+    *,
+    steps: Iterable[PipelineStep] | None = None,
+    namespace: str = "default",
+    generation: int = 1,
+    status: InferencePipelineStatus | None = None,
+    **spec: object,
+) -> InferencePipeline:
+    """Return a pipeline of three steps in a chain; further keywords are spec fields."""
+    chosen = tuple(steps or ()) or (
+        pipeline_step("prepare", "image"),
+        pipeline_step("detect", "prepare.output"),
+        pipeline_step("read", "detect.output"),
+    )
+    fields = {
+        "inputs": (PipelineInput(name="image", datatype="FP32", shape=(-1, 1)),),
+        "steps": chosen,
+        "outputs": (PipelineOutput(name="text", source=f"{chosen[-1].name}.output"),),
+        "runtime_ref": RuntimeRef(name="triton"),
+        "objectives": objectives(None, throughput=20),
+        **spec,
+    }
+    return InferencePipeline(
+        metadata=metadata(name, namespace, generation=generation),
+        spec=InferencePipelineSpec(**fields),
+        status=status or InferencePipelineStatus(),
     )

@@ -15,8 +15,9 @@ from ferryman.api import names
 from ferryman.api.batching import Batching
 from ferryman.api.statistics import ServerModel
 from ferryman.clients.kubernetes import ObjectReference
-from ferryman.clients.kubernetes_errors import ConflictError, NotFoundError
+from ferryman.clients.kubernetes_errors import ConflictError, NotFoundError, NotOwnedError
 from ferryman.clients.triton import TritonUnavailable
+from ferryman.handlers.cache import SUBJECTS
 from ferryman.handlers.watch import WATCHED
 from tests.factories import NOW, statistics
 
@@ -69,6 +70,7 @@ _INDEX_OF_KIND = {
     "Deployment": "deployments",
     "InferenceRuntime": "runtimes",
     "NetworkPolicy": "networkpolicies",
+    "PodDisruptionBudget": "poddisruptionbudgets",
     "Service": "services",
 }
 
@@ -185,21 +187,36 @@ class FakeKubernetes:
             self._show(index, body)
         return copy.deepcopy(body)
 
+    async def write_secret(self, manifest):
+        metadata = manifest["metadata"]
+        there = self.objects.get(("Secret", metadata["namespace"], metadata["name"]))
+        owners = [{}] if there is None else there["metadata"].get("ownerReferences", [{}])
+        if there is not None and owners[0].get("name") != metadata["ownerReferences"][0]["name"]:
+            raise NotOwnedError("a step failed", status=422)
+        return await self.apply(manifest)
+
     async def find(self, manifest):
         kind, metadata = manifest["kind"], manifest["metadata"]
         self.looked_for.append(kind)
         body = self.objects.get((_INDEX_OF_KIND[kind], metadata["namespace"], metadata["name"]))
         return None if body is None else {"metadata": copy.deepcopy(body["metadata"])}
 
+    async def replica_set(self, namespace, name):
+        owner = self.objects.get(("deployments", namespace, name.rpartition("-")[0]))
+        uid = "" if owner is None else owner["metadata"]["uid"]
+        references = [{"kind": "Deployment", "uid": uid, "controller": True}]
+        return {"metadata": {"uid": f"uid-of-{name}", "ownerReferences": references}}
+
     async def apply_status(self, about: ObjectReference, status):
-        self._written("apply", "InferenceModel/status")
-        body = self.objects.get(("models", about.namespace, about.name))
+        self._written("apply", f"{about.kind}/status")
+        index = SUBJECTS[about.kind]
+        body = self.objects.get((index, about.namespace, about.name))
         if body is None:
             raise NotFoundError("not found", status=404)
         if body["metadata"]["uid"] != about.uid:
             raise ConflictError("uid mismatch", status=409)
         self.statuses.append(copy.deepcopy(dict(status)))
-        return copy.deepcopy(self.put("models", {**body, "status": copy.deepcopy(dict(status))}))
+        return copy.deepcopy(self.put(index, {**body, "status": copy.deepcopy(dict(status))}))
 
     async def apply_benchmarks(self, profile, benchmarks, price_per_hour):
         self._written("apply", "NodeProfile/status")
@@ -256,7 +273,7 @@ class FakeKubernetes:
     async def list_pods(self, namespace, selector):
         return list(self.pods)
 
-    async def list_uids(self, group, version, plural, selector=""):
+    async def list_uids(self, group, version, plural, selector="", namespaces=()):
         self._maybe_fail()
         return {
             body["metadata"]["uid"]
@@ -317,10 +334,14 @@ class FakeTriton:
 
 
 class FakeTritons:
-    """Triton servers by pod address; unknown addresses do not answer."""
+    """Triton servers by pod address; unknown addresses do not answer.
+
+    ``holding`` has those that hold several models: address -> model -> its stand-in.
+    """
 
     def __init__(self):
         self.servers = {}
+        self.holding = {}
         self.connections = 0
 
     def at(self, ip, **fields):
@@ -329,7 +350,7 @@ class FakeTritons:
 
     def connect(self, ip, model, control_key):
         self.connections += 1
-        server = self.servers.get(ip)
+        server = self.holding.get(ip, {}).get(model, self.servers.get(ip))
         if server is None:
             server = FakeTriton()
             server.silent = True
@@ -355,6 +376,9 @@ def node_object(name="node-1", *, ready=True, uid=None, **spec):
     }
 
 
+_BOUND = {"name": names.VOLUME_LIVE_CAP, "downwardAPI": {"items": [{"path": "max-batch-size"}]}}
+
+
 def pod_object(
     name="resnet50-triton-1",
     model="resnet50",
@@ -373,11 +397,23 @@ def pod_object(
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": labels,
+            "ownerReferences": [
+                {
+                    "kind": "ReplicaSet",
+                    "name": f"{model}-triton-1",
+                    "uid": f"uid-of-{model}-triton-1",
+                    "controller": True,
+                }
+            ],
+        },
         "spec": {
             "nodeName": node,
             "containers": [{"name": "triton", "resources": resources}],
-            "volumes": [{"name": names.VOLUME_LIVE_CAP}] if live_cap else [],
+            "volumes": [_BOUND] if live_cap else [],
         },
         "status": {
             "phase": "Running",

@@ -23,7 +23,7 @@ ORDER = (
     "test_live_changes",
     "test_live_cap",
 )
-LAST = ("test_faults", "test_reinstall", "test_cluster_removal")
+LAST = ("test_faults", "test_chart", "test_reinstall", "test_cluster_removal")
 
 
 def pytest_collection_modifyitems(items):

@@ -6,7 +6,7 @@ from hack import endings, installation
 from hack.load_job import LoadJob, LoadSpec
 from tests.e2e import loads, models
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(600)]
 
 NAME = "ending"
 RATE_PER_S = 100.0

@@ -1,7 +1,10 @@
 """After `helm install`: operator and agents run, every node type is known and measured."""
 
+import json
+
 import pytest
 
+from ferryman.cli import main
 from hack import installation
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
@@ -58,3 +61,17 @@ def test_operator_and_agents_run_unprivileged(ferryman):
         for container in pod["spec"]["containers"]:
             assert container["securityContext"]["capabilities"]["drop"] == ["ALL"]
             assert container["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+def test_the_doctor_finds_nothing_but_the_published_faults_of_the_light_runtime(
+    ferryman, monkeypatch, capsys
+):
+    if not ferryman.kind:
+        pytest.skip("what is wrong with a given cluster is not known")
+    monkeypatch.setenv("KUBECONFIG", str(ferryman.kubeconfig))
+    main.main(["doctor", "-o", "json"])
+    found = json.loads(capsys.readouterr().out)
+
+    assert len(found) > 20
+    wrong = [each for each in found if each["verdict"] != "ok"]
+    assert [each["check"] for each in wrong] == ["advisories"], wrong

@@ -3,7 +3,7 @@
 import pytest
 
 from hack import installation
-from hack.manifests import ROOT
+from hack.manifests import ROOT, load_all
 from tests.e2e import models
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -36,7 +36,7 @@ def test_installing_with_helm_again_works(ferryman, namespace):
     overlay = str(ROOT / "manifests" / "overlays" / "dev")
     rendered = ferryman.kubectl("kustomize", overlay)
     kept = ("CustomResourceDefinition", "Namespace")
-    objects = [item for item in installation.parse(rendered) if item["kind"] not in kept]
+    objects = [item for item in load_all(rendered) if item["kind"] not in kept]
     installation.delete(ferryman, *objects)
     installation.install(ferryman)
     installation.apply(ferryman, models.model("lasting", batching=models.fixed(4)))

@@ -72,7 +72,7 @@ def test_kubectl_tells_its_story(ferryman, served):
 
 
 def test_everything_it_runs_is_owned_and_locked_down(ferryman, served):
-    kinds = "deployment,service,configmap,secret,networkpolicy"
+    kinds = "deployment,service,configmap,secret,networkpolicy,poddisruptionbudget"
     where = f"--namespace={models.NAMESPACE}"
     objects = json.loads(
         ferryman.kubectl(
@@ -86,6 +86,7 @@ def test_everything_it_runs_is_owned_and_locked_down(ferryman, served):
         "ConfigMap",
         "Secret",
         "NetworkPolicy",
+        "PodDisruptionBudget",
     }
     for item in objects:
         owner = item["metadata"]["ownerReferences"][0]

@@ -120,7 +120,8 @@ def test_the_oracle_agrees_with_the_costs_that_decide():
         resources=ResourceRequirements(requests={"cpu": "2", "memory": "1Gi"}),
     )
     shown = factories.snapshot(model=model, nodes=fleet, runtime=RUNTIME)
-    from ferryman.core.placement import candidates, unschedulable  # noqa: PLC0415
+    from ferryman.core.placement import candidates  # noqa: PLC0415
+    from ferryman.core.placement.departures import unschedulable  # noqa: PLC0415
 
     question = unschedulable.question(model, RUNTIME, factories.NOW)
     (found,) = candidates.find(question, shown.nodes)

@@ -133,6 +133,7 @@ def placements(draw):
     return PlacementStatus(
         node_type=kind,
         processor=None if kind is None else draw(st.sampled_from(CLASSES)),
+        further_node_types=() if kind is None else draw(st.sampled_from(((), (), ("b", "z")))),
         preferred_node=draw(st.none() | st.sampled_from(("n0", "n9"))),
         since=None if kind is None else draw(MOMENTS),
         reason=draw(REASONS),
@@ -263,7 +264,8 @@ def snapshots(draw):
         model=factories.source(config=draw(st.sampled_from(CONFIGS))),
         objectives=wanted,
         placement=PlacementSpec(
-            policy=draw(st.sampled_from(("LeastWorkload", "BestFit", "Cheapest")))
+            policy=draw(st.sampled_from(("LeastWorkload", "BestFit", "Cheapest"))),
+            spread=draw(st.sampled_from(("Nodes", "Nodes", "NodeTypes"))),
         ),
         batching=draw(specs()),
         replicas=draw(st.integers(0, 3)),

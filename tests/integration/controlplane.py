@@ -3,12 +3,14 @@
     with ControlPlane.start() as cluster:
         cluster.kubectl("apply", "-f", "crds/")
 
-It is ready in a few seconds, holds everything in a temporary folder, and leaves nothing.
+It is ready in a few seconds, holds everything in a temporary folder, and leaves nothing but a
+record of the permissions that our programs used (`hack/permissions`), where a test started it.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import ssl
 import subprocess
@@ -16,6 +18,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,16 +29,18 @@ from typing import Self
 import pytest
 
 from hack.cluster import binaries
+from hack.permissions import uses
 from tests.integration.ports import PortLease
 
-READY_TIMEOUT_S = 60
+READY_TIMEOUT_S = 180  # seconds, where nothing else runs
 STOP_TIMEOUT_S = 10
-KUBECTL_TIMEOUT_S = 60
+KUBECTL_TIMEOUT_S = 180
 TOKEN = "loopback-administrator"  # noqa: S105  # opens a throw-away server on loopback only
 SERVICES = "10.96.0.0/16"
 KWOK_STAGES = Path(__file__).with_name("kwok.yaml")
 #: Of simulated nodes: a thousand real ones would keep an API server busy that shares two cores.
 LEASE_DURATION_S = 200
+_planes_of: Counter[str] = Counter()
 
 
 @dataclass
@@ -47,16 +53,26 @@ class ControlPlane:
     url: str
     _etcd_url: str
     _programs: dict[str, Path]
+    admission: Sequence[str] = ()
+    module: str = ""
+    """That of the test that started it, if one did."""
     _exit: ExitStack = field(default_factory=ExitStack)
 
     @classmethod
-    def start(cls, *, controllers: bool = False, simulated_nodes: bool = False) -> Self:
+    def start(
+        cls,
+        *,
+        controllers: bool = False,
+        simulated_nodes: bool = False,
+        admission: Sequence[str] = (),
+    ) -> Self:
         """Start the processes and wait until the API server says it is ready.
 
         Without `controllers` no garbage collection, namespaces' deletion, rollouts or
         default service accounts happen; pods can be created, and stay pending. With
         `simulated_nodes` kube-scheduler binds pods, and kwok plays the kubelet of every Node:
-        its pods run, at loopback addresses on which nothing listens.
+        its pods run, at loopback addresses on which nothing listens. ``admission``: plugins
+        beside those that are on by default.
         """
         names = ["etcd", "kube-apiserver", "kubectl"]
         names += ["kube-controller-manager"] if controllers else []
@@ -67,7 +83,10 @@ class ControlPlane:
         folder = Path(tempfile.mkdtemp(prefix="controlplane-"))
         etcd_url = f"http://127.0.0.1:{client}"
         url = f"https://127.0.0.1:{secure}"
-        plane = cls(folder, controllers, simulated_nodes, url, etcd_url, programs)
+        module = os.environ.get("PYTEST_CURRENT_TEST", "").partition("::")[0]
+        plane = cls(
+            folder, controllers, simulated_nodes, url, etcd_url, programs, admission, module
+        )
         plane._exit.callback(lease.release)
         try:
             plane._start_all(peer)
@@ -105,10 +124,10 @@ class ControlPlane:
         monkeypatch.setenv("KUBECONFIG", path)
         monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", path)
 
-    def kubeconfig_for(self, token: str, name: str) -> Path:
-        """Write a kubeconfig for another bearer token (`kubectl create token …`)."""
+    def kubeconfig_for(self, token: str, name: str, url: str = "") -> Path:
+        """Write a kubeconfig for another token (`kubectl create token …`), or another way."""
         path = self.folder / f"kubeconfig-{name}"
-        path.write_text(json.dumps(self._config(token)))  # JSON is YAML
+        path.write_text(json.dumps(self._config(token, url)))  # JSON is YAML
         return path
 
     def log(self, program: str) -> str:
@@ -116,8 +135,9 @@ class ControlPlane:
         return (self.folder / f"{program}.log").read_text(errors="replace")
 
     def stop(self) -> None:
-        """End the processes, last started first, and remove the folder."""
+        """End the processes, last started first, keep what was used, and remove the folder."""
         self._exit.close()
+        self._keep_record()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
@@ -145,6 +165,14 @@ class ControlPlane:
         if self.simulated_nodes:
             self._spawn("kube-scheduler", self._scheduler_options())
             self._spawn("kwok", self._kwok_options())
+
+    def _keep_record(self) -> None:
+        if not self.module:
+            return
+        if not _planes_of[self.module]:
+            uses.forget(self.module)
+        _planes_of[self.module] += 1
+        uses.write(self.module, _planes_of[self.module], self.folder)
 
     def _make_service_account_key(self) -> None:
         key = self.folder / "sa.key"
@@ -178,6 +206,10 @@ class ControlPlane:
             "service-account-key-file": key,
             "service-account-signing-key-file": key,
         }
+        if self.module:
+            options.update(uses.options(self.folder))
+        if self.admission:
+            options["enable-admission-plugins"] = ",".join(self.admission)
         if not self.controllers:  # nobody makes the default service accounts it would demand
             options["disable-admission-plugins"] = "ServiceAccount"
         return options
@@ -190,8 +222,13 @@ class ControlPlane:
             "use-service-account-credentials": "true",
             "bind-address": "127.0.0.1",
             "secure-port": "0",
-            **(self._at_scale() if self.simulated_nodes else {}),
+            **(self._at_scale() if self.simulated_nodes else self._nodes_as_told()),
         }
+
+    @staticmethod
+    def _nodes_as_told() -> dict[str, object]:
+        """Nobody reports for the nodes of a test: they stay Ready without a heartbeat."""
+        return {"controllers": "*,-node-lifecycle-controller"}
 
     @staticmethod
     def _at_scale() -> dict[str, object]:
@@ -219,7 +256,7 @@ class ControlPlane:
             "config": KWOK_STAGES,
         }
 
-    def _config(self, token: str) -> dict[str, object]:
+    def _config(self, token: str, url: str = "") -> dict[str, object]:
         authority = self.folder / "certificates" / "apiserver.crt"
         return {
             "apiVersion": "v1",
@@ -227,7 +264,7 @@ class ControlPlane:
             "clusters": [
                 {
                     "name": "loopback",
-                    "cluster": {"server": self.url, "certificate-authority": str(authority)},
+                    "cluster": {"server": url or self.url, "certificate-authority": str(authority)},
                 }
             ],
             "users": [{"name": "user", "user": {"token": token}}],

@@ -5,6 +5,7 @@ must contain the field's path and the words that tell a person what to do.
 """
 
 import copy
+import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -81,6 +82,28 @@ RUNTIME: Final = _object(
                 "resourceName": "nvidia.com/gpu",
             }
         ]
+    },
+)
+
+PIPELINE: Final = _object(
+    "InferencePipeline",
+    "ocr",
+    spec={
+        "inputs": [{"name": "image", "datatype": "UINT8", "shape": [-1, -1, 3]}],
+        "steps": [
+            {
+                "name": "detect",
+                "model": {
+                    "storageUri": "oci://registry.example/models/detect:1",
+                    "modelFormat": {"name": "onnx"},
+                },
+                "inputMap": {"x": "image"},
+            },
+            {"name": "read", "modelRef": {"name": "reader"}, "inputMap": {"x": "detect.y.0"}},
+        ],
+        "outputs": [{"name": "text", "from": "read.text"}],
+        "runtimeRef": {"name": "triton"},
+        "objectives": {"latency": {"targetMilliseconds": 800}},
     },
 )
 
@@ -247,22 +270,160 @@ def _bound(path: str, value: object, words: str) -> Case:
     return _model(f"{dotted} of {value} is out of bounds", {path: value}, dotted, words)
 
 
+def _parallel(title: str, change: dict[str, Any], path: str, words: str) -> Case:
+    return _model(title, {"spec/parallelism": {"devices": 4}, **change}, path, words)
+
+
 _DIGEST = "sha256:" + "0" * 64
 _BATCH = "spec/batching/limits/maxBatchSize"
 _VARIANT = {"processor": "cpu", "storageUri": "pvc://models/resnet50-int8"}
-_USE = "use oci://IMAGE or pvc://CLAIM/PATH"
+_USE = "storageUri must begin with oci:// (an image), pvc:// (a volume claim), s3://"
 
+_PARALLEL: Final = (
+    _model(
+        "no device", {"spec/parallelism": {"devices": 0}}, "spec.parallelism.devices", "equal to 1"
+    ),
+    _model(
+        "devices without a number", {"spec/parallelism": {}}, "spec.parallelism.devices", "Required"
+    ),
+    _parallel(
+        "two instances at least on several devices",
+        {"spec/batching/limits/instances/min": 2},
+        "spec.batching.limits.instances.min",
+        "set batching.limits.instances.min to 1, and add replicas instead",
+    ),
+    _parallel(
+        "two instances to begin with on several devices",
+        {"spec/batching/initial": {"maxBatchSize": 8, "instances": 2}},
+        "spec.batching.initial.instances",
+        "set batching.initial.instances to 1, and add replicas instead",
+    ),
+    _parallel(
+        "devices stated twice",
+        {"spec/resources": {"limits": {"cpu": "2", "nvidia.com/gpu": 2}}},
+        "spec.resources.limits",
+        "remove the device from resources.limits",
+    ),
+    _parallel(
+        "devices requested twice",
+        {"spec/resources": {"requests": {"nvidia.com/gpu": 4}}},
+        "spec.resources.requests",
+        "remove the device from resources.requests",
+    ),
+    _model(
+        "an interconnect without values",
+        {
+            "spec/parallelism": {
+                "devices": 4,
+                "interconnect": [{"key": "nvidia.com/gpu.product", "operator": "In"}],
+            }
+        },
+        "spec.parallelism.interconnect[0].values",
+        "values go with In and NotIn",
+    ),
+)
+_SCALED: Final = (
+    _model(
+        "scaling without a largest number",
+        {"spec/scaling": {"minReplicas": 1}},
+        "spec.scaling.maxReplicas",
+        "Required",
+    ),
+    _model(
+        "scaling to fewer at most than at least",
+        {"spec/scaling": {"minReplicas": 3, "maxReplicas": 2}},
+        "spec.scaling.minReplicas",
+        "scaling.minReplicas must not exceed scaling.maxReplicas: lower minReplicas or raise",
+    ),
+    _model(
+        "scaling to none",
+        {"spec/scaling": {"minReplicas": 0, "maxReplicas": 2}},
+        "spec.scaling.minReplicas",
+        "greater than or equal to 1",
+    ),
+    _model(
+        "scaling to more than are ever asked for",
+        {"spec/scaling": {"maxReplicas": 101}},
+        "spec.scaling.maxReplicas",
+        "less than or equal to 100",
+    ),
+    _model(
+        "scaling down without a wait",
+        {"spec/scaling": {"maxReplicas": 2, "scaleDownStabilizationSeconds": 0}},
+        "spec.scaling.scaleDownStabilizationSeconds",
+        "greater than or equal to 30",
+    ),
+    _model(
+        "scaling of what is only recommended",
+        {"spec/scaling": {"maxReplicas": 2}, "spec/batching/mode": "Recommend"},
+        "spec.scaling",
+        "scaling needs batching.mode Auto, because batching comes first",
+    ),
+    _model(
+        "scaling by what says no number",
+        {"spec/scaling": {"maxReplicas": 2}, "spec/batching/algorithm": "Trend"},
+        "spec.scaling",
+        "scaling needs batching.algorithm Guarded",
+    ),
+)
+
+
+def _fetch(title: str, uri: str, fetch: dict[str, Any], path: str, words: str) -> Case:
+    change = {"spec/model/storageUri": uri, "spec/model/fetch": fetch}
+    return _model(title, change, f"spec.model.fetch{path}", words)
+
+
+_S3: Final = "s3://bucket/x"
+_FETCHES: Final = (
+    _fetch("fetching an image", "oci://a/b", {}, "", "fetch is for s3://"),
+    _fetch("any Secret", _S3, {"secretName": "db"}, ".secretName", "begin with model-source-"),
+    _fetch("a pin too short", _S3, {"sha256": "00"}, ".sha256", "64 hexadecimal digits"),
+    _fetch("no size", _S3, {"sizeLimit": 0}, ".sizeLimit", "bytes above 0"),
+    _fetch("half a size", _S3, {"sizeLimit": "500m"}, ".sizeLimit", "bytes above 0"),
+    _fetch("no time", _S3, {"deadlineSeconds": 1}, ".deadlineSeconds", "equal to 10"),
+    _fetch(
+        "an endpoint with a path", _S3, {"endpoint": "https://a/b"}, ".endpoint", "without a path"
+    ),
+    _fetch(
+        "an endpoint of a file",
+        "https://host/x",
+        {"endpoint": "https://a"},
+        ".endpoint",
+        "is for s3://",
+    ),
+    _fetch(
+        "a hub without TLS",
+        "hf://org/repo",
+        {"endpoint": "http://a"},
+        ".endpoint",
+        "with https:// alone",
+    ),
+    _model(
+        "a variant that fetches nothing of its own",
+        {"spec/model/variants": [{"processor": "cpu", "config": {}, "fetch": {}}]},
+        "spec.model.variants[0].fetch",
+        "state one, or remove fetch",
+    ),
+)
 MODELS: Final = (
+    *_PARALLEL,
+    *_SCALED,
     _name("a name of 51 characters", "a" * 51),
     _name("a name of 1,000 characters", LONG, "no more than"),
     _name("a name that begins with a digit", "3d-unet", "because a Service is named after it"),
     _name("a name with dots", "resnet.50", "lower-case letters, digits and '-'"),
     _name("a name that ends with a hyphen", "resnet-", "alphanumeric character"),
     _name("a name in another alphabet", "мodel", "lower case alphanumeric characters"),
-    _uri("weights in S3", "s3://bucket/resnet50", f"not yet supported: {_USE}"),
-    _uri("weights in Google's storage", "gs://bucket/resnet50", f"not yet supported: {_USE}"),
-    _uri("weights on a hub", "hf://org/resnet50", f"not yet supported: {_USE}"),
-    _uri("weights behind HTTP", "https://host/model.onnx", _USE),
+    _uri("weights behind plain HTTP", "http://host/model.onnx", _USE),
+    _uri("weights without a bucket", "s3:///resnet50", "followed by a bucket"),
+    _uri("a bucket in capitals", "gs://Bucket/resnet50", "followed by a bucket"),
+    _uri("a prefix that climbs out", "s3://bucket/a/../b", "must not contain . or .."),
+    _uri("a repository without an organisation", "hf://resnet50", "followed by ORG/REPO"),
+    _uri("a revision that is a path", "hf://org/repo@a/../b", "must not contain . or .."),
+    _uri("an address with a password", "https://me:secret@host/m.onnx", "no place for a secret"),
+    _uri("an address with a query", "https://host/m.onnx?token=x", "no place for a secret"),
+    _uri("an address without a file", "https://host", "the path of a file"),
+    *_FETCHES,
     _uri("weights in a host's file", "file:///etc/shadow", _USE),
     _uri("weights without a scheme", "/models/resnet50", _USE),
     _uri("a scheme in capitals", "OCI://registry.example/resnet50", _USE),
@@ -297,10 +458,10 @@ MODELS: Final = (
         "must be of type object",
     ),
     _model(
-        "an overlay with too many fields",
-        {"spec/model/config": {f"field{i}": i for i in range(65)}},
+        "an overlay with an unknown field",
+        {"spec/model/config": {"no_such_field": 0}},
         "spec.model.config",
-        "must have at most 64 items",
+        'unknown field "spec.model.config.no_such_field"',
     ),
     _model(
         "a variant's overlay that renames the model",
@@ -321,8 +482,8 @@ MODELS: Final = (
         "set storageUri, modelFormat or config, or remove the variant",
     ),
     _model(
-        "a variant in S3",
-        {"spec/model/variants": [{"processor": "cpu", "storageUri": "s3://bucket/x"}]},
+        "a variant on an FTP server",
+        {"spec/model/variants": [{"processor": "cpu", "storageUri": "ftp://bucket/x"}]},
         "spec.model.variants[0].storageUri",
         _USE,
     ),
@@ -375,6 +536,16 @@ MODELS: Final = (
         {"spec/placement/rebalance": {"mode": "Auto"}},
         "spec.placement",
         "rebalance.mode Auto needs the policy BestFit or Cheapest",
+    ),
+    _model(
+        "rebalancing of a model on several node types",
+        {
+            "spec/placement/policy": "BestFit",
+            "spec/placement/rebalance": {"mode": "Auto"},
+            "spec/placement/spread": "NodeTypes",
+        },
+        "spec.placement",
+        "rebalance.mode Auto needs spread Nodes",
     ),
     _bound("spec/placement/rebalance/minImprovementPercent", 0, "greater than or equal to 1"),
     _bound("spec/placement/rebalance/minImprovementPercent", 101, "less than or equal to 100"),
@@ -587,6 +758,12 @@ MODELS: Final = (
         "spec.batching.onOverload",
         'supported values: "Queue", "Reject"',
     ),
+    _model(
+        "an unknown preference",
+        {"spec/batching/prefer": "Speed"},
+        "spec.batching.prefer",
+        'supported values: "Economy", "Latency"',
+    ),
     _bound("spec/batching/initial", {"maxBatchSize": 0}, "greater than or equal to 1"),
     _bound("spec/batching/step", 0, "greater than or equal to 1"),
     _bound("spec/batching/trend/samples", 2, "greater than or equal to 3"),
@@ -647,7 +824,7 @@ RUNTIMES: Final = (
         "a reference model in S3",
         {"spec/benchmark": {"model": {**MODEL["spec"]["model"], "storageUri": "s3://bucket/x"}}},
         "spec.benchmark.model.storageUri",
-        _USE,
+        "it is mounted, not fetched",
         RUNTIME,
     ),
     _runtime("no image", {"image": ""}, ".image", "at least 1"),
@@ -727,6 +904,206 @@ RUNTIMES: Final = (
         ".resources.limits[memory]",
         "for example 500m, 2 or 4Gi",
     ),
+)
+
+
+def _pipeline(title: str, path: str, value: object, words: str, at: str = "") -> Case:
+    dotted = re.sub(r"/([0-9]+)", r"[\1]", path).replace("/", ".")
+    return Case(title, {f"spec/{path}": value}, f"spec.{at or dotted}", words, PIPELINE)
+
+
+def _wire(title: str, wire: str, words: str = "must be STEP.TENSOR") -> Case:
+    return _pipeline(title, "steps/1/inputMap", {"x": wire}, words, "steps[1].inputMap[x]")
+
+
+def _accuracy(title: str, figure: object, words: str = "a decimal from 0 to 1 in quotes") -> Case:
+    return _pipeline(title, "accuracyFloor", figure, words)
+
+
+def _step(title: str, change: dict[str, Any], at: str, words: str) -> Case:
+    changes = {f"spec/steps/0/{path}": value for path, value in change.items()}
+    return Case(title, changes, f"spec.steps[0]{at}", words, PIPELINE)
+
+
+_INPUT = PIPELINE["spec"]["inputs"][0]
+_STEP = PIPELINE["spec"]["steps"][0]
+_INT8 = {"name": "int8", "storageUri": "pvc://models/int8", "accuracy": "0.97"}
+PIPELINES: Final = (
+    Case(
+        "a pipeline's name that begins with a digit",
+        {"metadata/name": "3d"},
+        "metadata.name",
+        "because a Service is named after it",
+        PIPELINE,
+    ),
+    _step(
+        "a step of two models",
+        {"modelRef": {"name": "other"}},
+        "",
+        "exactly one of model (its files) and modelRef",
+    ),
+    _step("a step without a model", {"model": ABSENT}, "", "add one or remove the other"),
+    _step("a step in capitals", {"name": "Detect"}, ".name", "must be a step's name"),
+    _step("a step with a dot", {"name": "de.tect"}, ".name", "must be a step's name"),
+    _step("a step of 41 characters", {"name": "a" * 41}, ".name", "may not be more than 40"),
+    _step("a step that reads nothing", {"inputMap": {}}, ".inputMap", "at least 1"),
+    _step("a step without a map", {"inputMap": ABSENT}, ".inputMap", "Required value"),
+    _step(
+        "a step's overlay that renames its model",
+        {"model/config": {"name": "other"}},
+        ".model.config",
+        "config must not set name",
+    ),
+    _step(
+        "a variant twice", {"variants": [_INT8, _INT8]}, ".variants[1]", 'value: {"name":"int8"}'
+    ),
+    _step(
+        "a variant of no known accuracy",
+        {"variants": [{key: _INT8[key] for key in ("name", "storageUri")}]},
+        ".variants[0].accuracy",
+        "Required value",
+    ),
+    _step(
+        "a variant in per cent",
+        {"variants": [_INT8 | {"accuracy": "97%"}]},
+        ".variants[0].accuracy",
+        "must be a decimal from 0 to 1 in quotes",
+    ),
+    _step(
+        "a variant's speed in words",
+        {"variants": [_INT8 | {"speeds": [{"processor": "cpu", "speedup": "fast"}]}]},
+        ".variants[0].speeds[0].speedup",
+        "must be a decimal in quotes",
+    ),
+    _step(
+        "a variant's speed on one class twice",
+        {"variants": [_INT8 | {"speeds": [{"processor": "cpu", "speedup": "2"}] * 2}]},
+        ".variants[0].speeds[1]",
+        'value: {"processor":"cpu"}',
+    ),
+    _step(
+        "a variant on an FTP server",
+        {"variants": [_INT8 | {"storageUri": "ftp://bucket/x"}]},
+        ".variants[0].storageUri",
+        _USE,
+    ),
+    _step(
+        "a step on several devices with two instances at least",
+        {"parallelism": {"devices": 4}, "limits": {"instances": {"min": 2, "max": 4}}},
+        ".limits.instances.min",
+        "with several devices a step has one instance in each pod: set limits.instances.min to 1",
+    ),
+    _step(
+        "a step on several devices that begins with two instances",
+        {"parallelism": {"devices": 4}, "initial": {"instances": 2}},
+        ".initial.instances",
+        "with several devices a step has one instance in each pod: set initial.instances to 1",
+    ),
+    _step("no instances", {"initial": {"instances": 0}}, ".initial.instances", "equal to 1"),
+    _step("65 instances", {"initial": {"instances": 65}}, ".initial.instances", "equal to 64"),
+    _step(
+        "a step's limits in the wrong order",
+        {"limits": {"instances": {"min": 5, "max": 2}}},
+        ".limits.instances.min",
+        "limits.instances.min must not exceed limits.instances.max",
+    ),
+    _step(
+        "more instances than the step's limits",
+        {"initial": {"instances": 5}, "limits": {"instances": {"max": 2}}},
+        ".initial.instances",
+        "within the step's limits.instances: change initial or widen",
+    ),
+    _step(
+        "larger batches than the step's limits",
+        {"initial": {"maxBatchSize": 5}, "limits": {"maxBatchSize": {"max": 2}}},
+        ".initial.maxBatchSize",
+        "within the step's limits.maxBatchSize: change initial or widen",
+    ),
+    Case(
+        "more instances than the pipeline's limits",
+        {"spec/steps/0/initial": {"instances": 5}},
+        "spec.steps",
+        "initial.instances must lie within balancing.limits.instances",
+        PIPELINE,
+    ),
+    Case(
+        "larger batches than the pipeline's limits",
+        {"spec/steps/0/initial": {"maxBatchSize": 65}},
+        "spec.steps",
+        "initial.maxBatchSize must lie within balancing.limits.maxBatchSize",
+        PIPELINE,
+    ),
+    _step(
+        "a processor class in capitals",
+        {"placement": {"processors": ["GPU"]}},
+        ".placement.processors[0]",
+        "must be a processor class",
+    ),
+    _pipeline(
+        "two steps of one name", "steps", [_STEP, _STEP], 'value: {"name":"detect"}', "steps[1]"
+    ),
+    _pipeline("no steps", "steps", [], "at least 1"),
+    _pipeline(
+        "33 steps", "steps", [_STEP | {"name": f"s{n}"} for n in range(33)], "at most 32 items"
+    ),
+    _pipeline("an input twice", "inputs", [_INPUT, _INPUT], 'value: {"name":"image"}', "inputs[1]"),
+    _pipeline("no inputs", "inputs", [], "at least 1"),
+    _pipeline("an input with a dot", "inputs/0/name", "a.b", "must be a tensor's name"),
+    _pipeline("an input of Triton's type", "inputs/0/datatype", "TYPE_UINT8", "supported values"),
+    _pipeline("an input of no size", "inputs/0/shape", [0, 3], "a size of at least 1, or -1"),
+    _pipeline(
+        "a size of -2", "inputs/0/shape", [-2], "greater than or equal to -1", "inputs[0].shape[0]"
+    ),
+    _pipeline("an input without dimensions", "inputs/0/shape", [], "at least 1"),
+    _pipeline("no outputs", "outputs", [], "at least 1"),
+    _pipeline(
+        "an output from nowhere", "outputs/0/from", "image", "the output of one of the steps"
+    ),
+    _pipeline("an output with a dot", "outputs/0/name", "a.b", "must be a tensor's name"),
+    _wire("a wire with a space", "detect. y"),
+    _wire("a wire without a tensor", "detect."),
+    _wire("a wire without a step", ".y"),
+    _wire("a wire to a step in capitals", "Detect.y"),
+    _wire("an empty wire", ""),
+    _accuracy("an accuracy in per cent", "95%"),
+    _accuracy("an accuracy over 1", "1.01"),
+    _accuracy("an accuracy below 0", "-0.5"),
+    _accuracy("an accuracy without a leading 0", ".95"),
+    _accuracy("an accuracy of seven digits", "0.1234567", "may not be more than 8"),
+    _accuracy("an accuracy that is a number", 0.95, "must be of type string"),
+    _pipeline(
+        "an unknown execution",
+        "execution",
+        {"mode": "Remote"},
+        "supported values",
+        "execution.mode",
+    ),
+    _pipeline(
+        "an unknown balancing", "balancing", {"mode": "Even"}, "supported values", "balancing.mode"
+    ),
+    _pipeline(
+        "what is fixed is not said",
+        "balancing",
+        {"mode": "Fixed"},
+        "add steps[].initial.instances, or choose mode Auto",
+        "balancing.mode",
+    ),
+    _pipeline(
+        "a window in the wrong order",
+        "balancing",
+        {"window": {"minSeconds": 60}},
+        "window.minSeconds must not exceed window.maxSeconds",
+        "balancing.window.minSeconds",
+    ),
+    _pipeline(
+        "a pipeline that is to be moved",
+        "placement",
+        {"policy": "Cheapest", "rebalance": {"mode": "Auto"}},
+        "remove placement.rebalance",
+        "placement.rebalance.mode",
+    ),
+    _pipeline("no objective", "objectives", {}, "objectives must state at least one"),
+    _pipeline("1,001 replicas", "replicas", 1001, "less than or equal to 1000"),
 )
 
 

@@ -22,6 +22,7 @@ from tests.integration.controlplane import ControlPlane
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "ferryman-system"
 PERMISSIONS = {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ServiceAccount"}
+POLICIES = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
 
 T = TypeVar("T")
 
@@ -46,12 +47,12 @@ def wait_for(
 
 
 def install(plane: ControlPlane) -> None:
-    """Install Ferryman's kinds, its namespace and its permissions, but not its pods."""
+    """Install Ferryman's kinds, its namespace, permissions and policies, but not its pods."""
     plane.kubectl("apply", "--server-side", "-f", ROOT / "crds")
     plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", ROOT / "crds")
     plane.kubectl("create", "namespace", NAMESPACE)
     manifests = (ROOT / "manifests" / "base" / "ferryman.yaml").read_text()
-    granted = [d for d in yaml.safe_load_all(manifests) if d["kind"] in PERMISSIONS]
+    granted = [d for d in yaml.safe_load_all(manifests) if d["kind"] in PERMISSIONS | POLICIES]
     plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(granted))
 
 
@@ -61,6 +62,8 @@ class Operator:
     def __init__(self, kubeconfig: Path, log: Path, *arguments: str) -> None:
         """Prepare an operator that logs to a file; further arguments are its own."""
         self.log_path = log
+        self.module = "ferryman.cli.main"
+        self.environment: dict[str, str] = {}
         self._kubeconfig = kubeconfig
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
@@ -69,10 +72,12 @@ class Operator:
     def start(self, *, wait_until_ready: bool = True) -> Self:
         """Start it; return when it said so, and by default when it is ready."""
         before = len(self.lines())
-        command = [sys.executable, "-m", "ferryman.cli.main", "operator"]
+        command = [sys.executable, "-m", self.module, "operator"]
         command += [f"--kubeconfig={self._kubeconfig}", "--host=127.0.0.1", "--port=0"]
         command += [f"--namespace={NAMESPACE}", *self._arguments]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "operator")}
+        # Unless a test says otherwise all are the same pod, started again: none waits for another.
+        own = {"PYTHONPATH": f"{ROOT / 'operator'}:{ROOT}", "POD_NAME": "operator"}
+        environment = {**os.environ, **own, **self.environment}
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdout=log, stderr=log, env=environment, cwd=ROOT
@@ -102,6 +107,14 @@ class Operator:
         """End it at once."""
         self._running().kill()
         self._running().wait(10)
+
+    def freeze(self) -> None:
+        """Hold it up, as a machine does that has no time for it."""
+        self._running().send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._running().send_signal(signal.SIGCONT)
 
     def terminate(self) -> tuple[int, float]:
         """Send SIGTERM; return the exit status and the seconds it took."""

@@ -91,13 +91,10 @@ class Objects:
         ready = {"type": "Ready", "status": "True", "reason": "KubeletReady"}
         status = {"allocatable": amounts, "capacity": amounts, "conditions": [ready]}
         self.apply({**header, "status": status}, "--subresource=status")
-        # No lifecycle controller runs that would take the taint of a new node away.
+        # The API server taints every new node; no lifecycle controller takes that away.
         self.plane.kubectl(
-            "taint", "node", name, "node.kubernetes.io/not-ready-", "--overwrite=true"
-        ) if self._is_tainted(name) else None
-
-    def _is_tainted(self, name):
-        return bool((self.get("node", name) or {}).get("spec", {}).get("taints"))
+            "patch", "node", name, "--type=merge", '--patch={"spec":{"taints":null}}'
+        )
 
     def profile(
         self, name, node_type, *, images_per_second=100.0, utilisation=0.1, runtime="triton", **more
@@ -193,6 +190,13 @@ class Objects:
         found = self.get("inferencemodel", name, namespace)
         return (found or {}).get("status", {})
 
+    def patch_status(self, kind, name, status, namespace="default"):
+        """Write fields of a status as if an earlier operator had."""
+        where = ["-n", namespace] if namespace else []
+        patch = f"--patch={json.dumps({'status': status})}"
+        how = ["--subresource=status", "--type=merge", patch]
+        self.plane.kubectl("patch", kind, name, *where, *how)
+
     def condition(self, name, kind, namespace="default"):
         """Return (status, reason) of a condition, or None."""
         for condition in self.status(name, namespace).get("conditions", ()):
@@ -200,9 +204,37 @@ class Objects:
                 return condition["status"], condition["reason"]
         return None
 
+    def replica_set(self, deployment):
+        """Make a ReplicaSet of a Deployment, without pods; return the reference of its pods."""
+        name, namespace = (deployment["metadata"][field] for field in ("name", "namespace"))
+        identity = {"name": f"{name}-1", "namespace": namespace}
+        self.apply(
+            {
+                "apiVersion": "apps/v1",
+                "kind": "ReplicaSet",
+                "metadata": {
+                    **identity,
+                    "ownerReferences": [controlled_by("Deployment", deployment)],
+                },
+                "spec": {
+                    "replicas": 0,
+                    "selector": deployment["spec"]["selector"],
+                    "template": deployment["spec"]["template"],
+                },
+            }
+        )
+        return controlled_by("ReplicaSet", self.get("replicaset", f"{name}-1", namespace))
+
     def served(self, name, namespace="default"):
         """Return the model's Deployment, or None."""
         return self.get("deployment", f"{name}-triton", namespace)
+
+
+def controlled_by(kind, owner):
+    """Return the reference to an object that controls another."""
+    metadata = owner["metadata"]
+    identity = {"kind": kind, "name": metadata["name"], "uid": metadata["uid"]}
+    return {"apiVersion": "apps/v1", **identity, "controller": True}
 
 
 def await_served(objects, name, namespace="default", timeout_s=20.0):

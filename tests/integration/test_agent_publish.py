@@ -13,10 +13,10 @@ import pytest
 
 from ferryman.clients.cluster import KubernetesCluster, ProfileMissingError
 from tests.integration.controlplane import ControlPlane
+from tests.integration.operator_process import NAMESPACE, install
 
 pytestmark = pytest.mark.integration
 
-CRDS = Path(__file__).parents[2] / "crds"
 NODE = "worker-1"
 ALLOCATABLE = {"cpu": "1500m", "memory": "2000Mi", "pods": "10"}
 #: The agent's resident memory, with room for another machine's allocator.
@@ -27,8 +27,7 @@ WAIT_S = 30
 @pytest.fixture(scope="module")
 def plane():
     with ControlPlane.start() as started:
-        started.kubectl("apply", "-f", CRDS)
-        started.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
+        install(started)
         yield started
 
 
@@ -42,6 +41,14 @@ def node(plane):
     yield plane.kubectl("get", "node", NODE, "-o", "jsonpath={.metadata.uid}")
     plane.kubectl("delete", "node", NODE, "--wait=false")
     plane.kubectl("delete", "nodeprofile", NODE, "--ignore-not-found")
+
+
+@pytest.fixture
+def kubeconfig(plane, node):
+    """Return the kubeconfig of the agent: its token names the node, as that of its pod does."""
+    on_node = ("--bound-object-kind=Node", f"--bound-object-name={NODE}")
+    token = plane.kubectl("create", "token", "ferryman-agent", "-n", NAMESPACE, *on_node)
+    return plane.kubeconfig_for(token.strip(), "agent")
 
 
 def node_object():
@@ -103,8 +110,8 @@ def resident_mib(pid):
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
-def test_the_agent_publishes_heartbeats_and_ends_at_once(plane, node):
-    with agent(plane.kubeconfig) as (process, lines):
+def test_the_agent_publishes_heartbeats_and_ends_at_once(plane, node, kubeconfig):
+    with agent(kubeconfig) as (process, lines):
         first = eventually(lambda: heartbeat(plane))
         eventually(lambda: heartbeat(plane) != first)
         profile = profile_of(plane)
@@ -130,8 +137,8 @@ def test_the_agent_publishes_heartbeats_and_ends_at_once(plane, node):
     assert rss_mib <= MAX_RSS_MIB
 
 
-def test_the_operators_benchmarks_survive_the_agents_writes(plane, node):
-    with agent(plane.kubeconfig):
+def test_the_operators_benchmarks_survive_the_agents_writes(plane, node, kubeconfig):
+    with agent(kubeconfig):
         first = eventually(lambda: heartbeat(plane))
         apply_benchmark(plane, profile_of(plane)["status"]["nodeType"])
         eventually(lambda: heartbeat(plane) != first)
@@ -163,16 +170,16 @@ def apply_benchmark(plane, node_type):
     plane.kubectl(*arguments, "-f", "-", stdin=json.dumps(document))
 
 
-def test_a_deleted_profile_comes_back_with_its_owner(plane, node):
-    with agent(plane.kubeconfig):
+def test_a_deleted_profile_comes_back_with_its_owner(plane, node, kubeconfig):
+    with agent(kubeconfig):
         eventually(lambda: heartbeat(plane))
         plane.kubectl("delete", "nodeprofile", NODE)
         eventually(lambda: heartbeat(plane))
         assert profile_of(plane)["metadata"]["ownerReferences"][0]["uid"] == node
 
 
-def test_a_status_without_a_profile_is_refused_as_such(plane, node):
-    cluster = KubernetesCluster(str(plane.kubeconfig))
+def test_a_status_without_a_profile_is_refused_as_such(kubeconfig):
+    cluster = KubernetesCluster(str(kubeconfig))
     with pytest.raises(ProfileMissingError, match=r"404 .*not found"):
         cluster.apply_status(NODE, {"nodeType": "x"})
 

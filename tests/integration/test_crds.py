@@ -5,21 +5,20 @@ import pytest
 import yaml
 from kubernetes import client, config
 
-from ferryman.api import names
+from ferryman.api import names, resources
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import InferenceRuntime
+from ferryman.api.pipelines.inference_pipeline import InferencePipeline
+from hack.docs import examples
 from hack.generate.crds import crd_documents
+from hack.manifests import ROOT, render_chart
 from tests.integration import crd_cases
 from tests.integration.controlplane import ControlPlane
-from tests.integration.crd_cases import ABSENT, MODEL, PROFILE, RUNTIME, changed
+from tests.integration.crd_cases import ABSENT, MODEL, PIPELINE, PROFILE, RUNTIME, changed
 
 pytestmark = pytest.mark.integration
 
-PLURALS = {
-    "InferenceModel": "inferencemodels",
-    "InferenceRuntime": "inferenceruntimes",
-    "NodeProfile": "nodeprofiles",
-}
+NAMESPACED = {resource.kind for resource in resources.ALL if resource.scope == "Namespaced"}
 
 
 STRICT = {"field_validation": "Strict"}
@@ -37,9 +36,9 @@ class Api:
 
     def create(self, document, *, dry_run=True):
         """Create an object and return it as the server sees it, defaults filled in."""
-        plural = PLURALS[document["kind"]]
+        plural = resources.PLURALS[document["kind"]]
         options = STRICT | ({"dry_run": "All"} if dry_run else {})
-        if document["kind"] == "InferenceModel":
+        if document["kind"] in NAMESPACED:
             place = (names.GROUP, names.VERSION, "default", plural)
             create = self._objects.create_namespaced_custom_object
         else:
@@ -49,7 +48,7 @@ class Api:
 
     def write_status(self, document):
         """Replace the status of an object that exists; creation drops it, as for every kind."""
-        plural, name = PLURALS[document["kind"]], document["metadata"]["name"]
+        plural, name = resources.PLURALS[document["kind"]], document["metadata"]["name"]
         replace = self._objects.replace_cluster_custom_object_status
         place = (names.GROUP, names.VERSION, plural, name)
         return _ask(replace, *place, document, dry_run="All", **STRICT)
@@ -90,8 +89,22 @@ def _cases(cases):
     return [pytest.param(case, id=case.title) for case in cases]
 
 
+def _cases_of_pages():
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    return [
+        pytest.param(document, id=f"{page.name}:{line}")
+        for page in pages
+        for line, document in examples.objects(page)
+    ]
+
+
 @pytest.mark.parametrize("case", _cases(crd_cases.MODELS))
 def test_an_invalid_model_is_refused_with_the_field_and_the_remedy(api, case):
+    _check(api, case)
+
+
+@pytest.mark.parametrize("case", _cases(crd_cases.PIPELINES))
+def test_an_invalid_pipeline_is_refused_with_the_field_and_the_remedy(api, case):
     _check(api, case)
 
 
@@ -129,14 +142,56 @@ def test_a_storage_uri_of_a_supported_form_is_accepted(api, uri):
     assert created["spec"]["model"]["storageUri"] == uri
 
 
+@pytest.mark.parametrize("document", _cases_of_pages())
+def test_what_pages_have_readers_apply_is_accepted(api, document):
+    assert api.create(document)["kind"] == document["kind"]
+
+
 def test_the_smallest_model_gets_the_defaults_of_the_types(api):
     created = api.create(MODEL)
     filled = InferenceModel.model_validate(MODEL).spec.as_dict()
-    for empty in (filled["model"], filled["placement"]):  # empty lists and maps are not stored
+    for empty in (
+        filled["model"],
+        filled["placement"],
+        filled["access"],
+    ):  # empty lists and maps are not stored
         for key in [key for key, value in empty.items() if value in ({}, [])]:
             del empty[key]
     del filled["pod"]  # nor is what is empty as a whole
     assert created["spec"] == filled
+
+
+def test_the_smallest_pipeline_gets_the_defaults_of_the_types(api):
+    created = api.create(PIPELINE)
+    read, written = (InferencePipeline.model_validate(each) for each in (created, PIPELINE))
+    assert read.spec == written.spec
+    assert created["spec"]["balancing"]["onOverload"] == "Reject"
+    assert created["spec"]["balancing"]["limits"]["instances"] == {"min": 1, "max": 4}
+
+
+@pytest.mark.parametrize("accuracy", ["0", "1", "1.0", "0.97", "0.000001"])
+def test_an_accuracy_is_a_decimal_from_0_to_1(api, accuracy):
+    created = api.create(changed(PIPELINE, {"spec/accuracyFloor": accuracy}))
+    assert created["spec"]["accuracyFloor"] == accuracy
+
+
+@pytest.mark.parametrize("tensor", ["y", "y.0", "input:0", "a/b/c", "größe"])
+def test_a_wire_may_read_whatever_models_call_their_tensors(api, tensor):
+    created = api.create(changed(PIPELINE, {"spec/steps/1/inputMap": {"x": f"detect.{tensor}"}}))
+    assert created["spec"]["steps"][1]["inputMap"] == {"x": f"detect.{tensor}"}
+
+
+def test_the_longest_pipeline_is_accepted(api):
+    """With 32 steps that state all they can, no rule is too dear for the API server."""
+    step = {
+        **PIPELINE["spec"]["steps"][0],
+        "inputMap": {f"input-{n}": "image" for n in range(32)},
+        "initial": {"instances": 4, "maxBatchSize": 8},
+        "limits": {"instances": {"max": 8}, "maxBatchSize": {"max": 16}},
+    }
+    steps = [step | {"name": f"step-{n}"} for n in range(32)]
+    created = api.create(changed(PIPELINE, {"spec/steps": steps}))
+    assert len(created["spec"]["steps"]) == 32
 
 
 def test_a_new_model_says_that_no_operator_has_looked_and_a_status_takes_its_place(plane, api):
@@ -246,6 +301,42 @@ def test_a_triton_overlay_is_kept_whole(api):
     }
     created = api.create(changed(MODEL, {"spec/model/config": overlay}))
     assert created["spec"]["model"]["config"] == overlay
+
+
+@pytest.mark.parametrize(
+    "overlay",
+    [
+        pytest.param({"max_batch_size": 8, "dynamicBatching": {}}, id="either spelling"),
+        pytest.param({"max_batch_size": "8", "input": [{"dims": ["-1", 4]}]}, id="digits"),
+        pytest.param({"max_batch_size": None}, id="a null"),
+    ],
+)
+def test_an_overlay_may_be_written_as_protobufs_json_is(api, overlay):
+    created = api.create(changed(MODEL, {"spec/model/config": overlay}))
+    assert created["spec"]["model"]["config"] == overlay
+
+
+@pytest.mark.parametrize(
+    ("overlay", "words"),
+    [
+        pytest.param({"max_batch_sizes": 8}, "max_batch_sizes", id="an unknown field"),
+        pytest.param({"a": {"a": {"a": {}}}}, 'unknown field "spec.model.config.a"', id="deep"),
+        pytest.param({"instance_group": [{"kind": "TPU"}]}, "KIND_GPU", id="an unknown constant"),
+        pytest.param({"parameters": {"a": {"string_value": "x" * 5000}}}, "4096", id="long"),
+    ],
+)
+def test_what_triton_does_not_have_is_refused_where_kubectl_applies_it(plane, overlay, words):
+    document = changed(MODEL, {"spec/model/config": overlay, "metadata/name": "refused"})
+    with pytest.raises(RuntimeError, match=words):
+        plane.kubectl("apply", "-f", "-", stdin=json.dumps(document))
+
+
+def test_what_triton_does_not_have_is_not_kept_whoever_writes_it(plane):
+    overlay = {"max_batch_size": 8, "a": {"b": {"c": {}}}, "dynamic_batching": {"d": 1}}
+    document = json.dumps(changed(MODEL, {"spec/model/config": overlay}))
+    lenient = ("--validate=ignore", "--dry-run=server", "-o", "json")
+    created = json.loads(plane.kubectl("create", *lenient, "-f", "-", stdin=document))
+    assert created["spec"]["model"]["config"] == {"max_batch_size": 8, "dynamic_batching": {}}
 
 
 def test_the_longest_name_is_accepted(api):
@@ -372,3 +463,14 @@ def test_the_server_keeps_every_field_that_the_types_have(plane):
 def test_docs_describe_themselves_to_kubectl(plane):
     text = plane.kubectl("explain", "imodel.spec.batching.limits.maxBatchSize")
     assert "The least and largest batch size bound that the tuner may choose." in text
+
+
+def test_what_helm_test_serves_is_accepted(api):
+    light = ("--set", "runtimes.triton-cpu.enabled=true")
+    [model] = [
+        each
+        for each in render_chart("--show-only", "templates/tests/serve.yaml", *light)
+        if each["kind"] == "InferenceModel"
+    ]
+    model["metadata"]["namespace"] = "default"
+    assert api.create(model)["spec"]["batching"]["mode"] == "Fixed"

@@ -1,18 +1,21 @@
 """``ferryman explain`` against a real API server, as a person runs it."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
 from ferryman.api import names
 from ferryman.cli import main
+from ferryman.core import timestamps
 from tests.factories import benchmark, model, profile, runtime
 from tests.integration.controlplane import ControlPlane
 
 pytestmark = pytest.mark.integration
 
 UNTAINTED = '{"spec": {"taints": null}}'
-LATER = "2099-01-01T00:00:00Z"
+#: A heartbeat of the future would be none.
+STARTED = timestamps.text(datetime.now(UTC))
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +61,7 @@ def documents():
         yield {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "status": NODE}
         tables = [benchmark(rate, node_type=kind)]
         measured = profile(name, kind, benchmarks=tables)
-        measured = measured.with_(status=measured.status.with_(heartbeat_time=LATER))
+        measured = measured.with_(status=measured.status.with_(heartbeat_time=STARTED))
         yield custom("NodeProfile", measured)
     yield {
         "apiVersion": "v1",
@@ -66,7 +69,7 @@ def documents():
         "metadata": {
             "name": "other-triton-1",
             "namespace": "default",
-            "labels": {names.LABEL_MODEL: "other"},
+            "labels": {names.LABEL_MODEL: "other", names.LABEL_MANAGED_BY: names.MANAGED_BY},
         },
         "spec": {
             "nodeName": "fast-1",

@@ -6,13 +6,15 @@ import re
 import pytest
 import yaml
 
+from ferryman.api import names
+from ferryman.api.access import AccessSpec, Peer
+from ferryman.api.inference_model import InferenceModelSpec
 from ferryman.api.inference_runtime import InferenceRuntime
-from ferryman.api.pod_settings import PodSecurity
+from ferryman.api.pods.pod_settings import PodSecurity
 from hack.cluster import binaries
 from hack.cluster.shell import ClusterError, run
 from hack.images.recipes import RECIPES
-from hack.installation import parse
-from hack.manifests import NAMESPACE, ROOT, render_chart
+from hack.manifests import NAMESPACE, ROOT, load_all, render_chart
 
 pytestmark = pytest.mark.integration
 
@@ -26,7 +28,12 @@ KEPT_BY_GITOPS = {
 
 def kustomize(folder: str) -> list[dict]:
     kubectl = binaries.ensure("kubectl")["kubectl"]
-    return parse(run(kubectl, "kustomize", ROOT / folder))
+    return load_all(run(kubectl, "kustomize", ROOT / folder))
+
+
+def render(*arguments: str) -> list[dict]:
+    """Return the chart's objects but for the CRDs, which are most of it and always the same."""
+    return render_chart("--set", "crds.enabled=false", *arguments)
 
 
 def by_identity(objects: list[dict]) -> dict[tuple[str, str], dict]:
@@ -34,7 +41,7 @@ def by_identity(objects: list[dict]) -> dict[tuple[str, str], dict]:
 
 
 def test_both_ways_install_the_same_objects():
-    charted = by_identity(render_chart())
+    charted = by_identity(render_chart("--skip-tests"))
     kustomized = by_identity(kustomize("manifests/base"))
     del kustomized["Namespace", NAMESPACE]
     for (kind, name), item in charted.items():
@@ -68,7 +75,7 @@ def test_crds_outlive_the_release_unless_told_otherwise():
 
 def test_a_digest_wins_over_the_tag():
     digest = f"sha256:{'a' * 64}"
-    operator = by_identity(render_chart("--set", f"image.digest={digest}"))[
+    operator = by_identity(render("--set", f"image.digest={digest}"))[
         "Deployment", "ferryman-operator"
     ]
     container = operator["spec"]["template"]["spec"]["containers"][0]
@@ -101,7 +108,7 @@ def test_the_dev_overlay_benchmarks_with_the_image_that_it_runs():
 @pytest.mark.parametrize("part", ["operator", "agent"])
 def test_pods_go_to_linux_nodes_unless_told_otherwise(part, setting, expected):
     arguments = ["--set", f"{part}.nodeSelector.{setting}"] if setting else []
-    objects = by_identity(render_chart(*arguments))
+    objects = by_identity(render(*arguments))
     kind = "Deployment" if part == "operator" else "DaemonSet"
     pod = objects[kind, f"ferryman-{part}"]["spec"]["template"]["spec"]
 
@@ -134,7 +141,7 @@ def test_the_operator_leaves_a_node_that_died_in_seconds(stated, expected):
     arguments = (
         [] if stated is None else ["--set-json", f"operator.tolerations={json.dumps([stated])}"]
     )
-    objects = by_identity(render_chart(*arguments))
+    objects = by_identity(render(*arguments))
     spec = objects["Deployment", "ferryman-operator"]["spec"]["template"]["spec"]
     stays = {
         each["key"].rpartition("/")[2]: each["tolerationSeconds"]
@@ -150,7 +157,7 @@ def test_the_user_of_operator_and_agent_can_be_left_to_the_namespace():
     def users(*arguments):
         pods = [
             item["spec"]["template"]["spec"]
-            for item in render_chart(*arguments)
+            for item in render(*arguments)
             if item["kind"] in {"Deployment", "DaemonSet"}
         ]
         assert all(pod["securityContext"]["runAsNonRoot"] for pod in pods)
@@ -163,8 +170,8 @@ def test_the_user_of_operator_and_agent_can_be_left_to_the_namespace():
 
 
 def test_a_shipped_runtime_says_what_its_values_say_of_pods():
-    user = "runtimes.triton-cpu.pod.securityContext.user=Namespace"
-    runtimes = by_identity(render_chart("--set", user))["ConfigMap", "ferryman-runtimes"]["data"]
+    user = "runtimes.triton-cpu.enabled=true,runtimes.triton-cpu.pod.securityContext.user=Namespace"
+    runtimes = by_identity(render("--set", user))["ConfigMap", "ferryman-runtimes"]["data"]
     runtime = InferenceRuntime.model_validate(yaml.safe_load(runtimes["triton-cpu.yaml"]))
 
     assert runtime.spec.pod.security_context == PodSecurity(user="Namespace")
@@ -179,37 +186,67 @@ def images(objects: list[dict]) -> set[str]:
     )
 
 
+BUILT = {RECIPES[name].tag for name in ("operator", "triton-cpu", "resnet50")}
+LIGHT = RECIPES["triton-cpu"].tag
+
+
 @pytest.mark.parametrize(
-    "render",
+    ("render", "built"),
     [
-        pytest.param(render_chart, id="the chart"),
-        pytest.param(lambda: kustomize("manifests/base"), id="the base"),
-        pytest.param(lambda: kustomize("manifests/overlays/dev"), id="the dev overlay"),
+        pytest.param(render_chart, BUILT - {LIGHT}, id="the chart"),
+        pytest.param(lambda: kustomize("manifests/base"), BUILT - {LIGHT}, id="the base"),
+        pytest.param(lambda: kustomize("manifests/overlays/dev"), BUILT, id="the dev overlay"),
     ],
 )
-def test_what_is_installed_is_what_make_images_builds(render):
-    built = {RECIPES[name].tag for name in ("operator", "triton-cpu", "resnet50")}
-
+def test_what_is_installed_is_what_make_images_builds(render, built):
     assert images(render()) == built
 
 
 def test_one_value_names_the_registry_of_all_images():
     registry = "registry.example:5000/team"
-    built = {RECIPES[name].tag for name in ("operator", "triton-cpu", "resnet50")}
-    pushed = {tag.replace("ferryman.dev", registry) for tag in built}
+    pushed = {tag.replace("ferryman.dev", registry) for tag in BUILT}
+    values = f"registry={registry},runtimes.triton-cpu.enabled=true"
 
-    assert images(render_chart("--set", f"registry={registry}")) == pushed
+    assert images(render("--set", values)) == pushed
 
 
 def test_on_one_machine_nothing_is_installed_that_would_be_pulled():
-    objects = by_identity(render_chart("--values", str(ROOT / "charts/ferryman/values-local.yaml")))
+    objects = by_identity(render("--values", str(ROOT / "charts/ferryman/values-local.yaml")))
 
     assert set(objects["ConfigMap", "ferryman-runtimes"]["data"]) == {"triton-cpu.yaml"}
 
 
+def test_the_operators_metrics_are_for_its_own_namespace_and_whom_a_value_names():
+    def admitted(*arguments):
+        policy = by_identity(render(*arguments))["NetworkPolicy", "ferryman-operator"]
+        [rule] = policy["spec"]["ingress"]
+        return rule["from"]
+
+    monitoring = {"kubernetes.io/metadata.name": "monitoring"}
+    selector = r"namespaceSelector.matchLabels.kubernetes\.io/metadata\.name=monitoring"
+    stated = admitted("--set", f"operator.metrics.from[0].{selector}")
+    assert admitted() == [{"podSelector": {}}]
+    assert stated == [
+        {"podSelector": {}},
+        {"namespaceSelector": {"matchLabels": monitoring}},
+    ]
+
+
+def test_the_operator_is_told_whom_to_admit_to_every_model():
+    def told(*arguments):
+        operator = by_identity(render(*arguments))["Deployment", "ferryman-operator"]
+        [container] = operator["spec"]["template"]["spec"]["containers"]
+        return [word for word in container["args"] if word.startswith("--access=")]
+
+    [words] = told("--set", "access.from[0].namespaces.team=web")
+    access = AccessSpec.model_validate_json(words.removeprefix("--access="))
+    assert access == AccessSpec(from_=(Peer(namespaces={"team": "web"}),))
+    assert told() == []
+
+
 def test_other_runtimes_restart_the_operator():
     def digest(*arguments):
-        operator = by_identity(render_chart(*arguments))["Deployment", "ferryman-operator"]
+        operator = by_identity(render(*arguments))["Deployment", "ferryman-operator"]
         return operator["spec"]["template"]["metadata"]["annotations"]
 
     assert digest() != digest("--set", "runtimes.triton.enabled=false")
@@ -231,11 +268,11 @@ def test_other_runtimes_restart_the_operator():
 )
 def test_the_values_schema_refuses(setting, words):
     with pytest.raises(ClusterError, match=words):
-        render_chart("--set", setting)
+        render("--set", setting)
 
 
 def test_no_rule_lets_anyone_list_secrets_or_use_wildcards():
-    for item in render_chart():
+    for item in render():
         for rule in item.get("rules", []) if "Role" in item["kind"] else []:
             assert "*" not in json.dumps(rule)
             if "secrets" in rule["resources"]:
@@ -243,13 +280,172 @@ def test_no_rule_lets_anyone_list_secrets_or_use_wildcards():
                 assert "get" not in rule["verbs"] or rule["resourceNames"]
 
 
-def test_of_leases_the_operator_reads_those_of_nodes_alone():
+def test_of_leases_the_operator_reads_those_of_nodes_and_writes_its_own():
     granted = [
-        (item["kind"], item["metadata"].get("namespace"), rule)
-        for item in render_chart()
+        (item["metadata"]["namespace"], rule.get("resourceNames"), rule["verbs"])
+        for item in render()
         for rule in (item.get("rules", []) if "Role" in item["kind"] else [])
         if "coordination.k8s.io" in rule["apiGroups"]
     ]
 
-    rule = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get"]}
-    assert granted == [("Role", "kube-node-lease", rule)]
+    assert granted == [
+        (NAMESPACE, ["ferryman-operator"], ["get", "patch"]),
+        (NAMESPACE, None, ["create"]),
+        ("kube-node-lease", None, ["get"]),
+    ]
+
+
+MONITORING = [
+    "--set=monitoring.namespace=monitoring",
+    "--set=monitoring.labels.release=prometheus",
+    "--set=monitoring.serviceMonitor.enabled=true",
+    "--set=monitoring.podMonitor.enabled=true",
+    "--set=monitoring.rules.enabled=true,monitoring.rules.runbooks=https://example.com/runbooks",
+    "--set=monitoring.dashboards.enabled=true",
+]
+OF_MONITORING = {
+    ("ServiceMonitor", "ferryman-operator"),
+    ("PodMonitor", "ferryman-serving"),
+    ("PrometheusRule", "ferryman"),
+    ("ConfigMap", "ferryman-dashboard-fleet"),
+    ("ConfigMap", "ferryman-dashboard-one"),
+}
+
+
+def test_monitoring_is_installed_only_where_it_is_asked_for():
+    silent, watched = by_identity(render()), by_identity(render(*MONITORING))
+
+    assert watched.keys() - silent.keys() == OF_MONITORING
+
+
+def test_prometheus_selects_what_is_installed_for_it_and_reaches_it():
+    objects = by_identity(render(*MONITORING))
+    monitor = objects["ServiceMonitor", "ferryman-operator"]
+    service = objects["Service", "ferryman-operator"]
+    pods = objects["PodMonitor", "ferryman-serving"]["spec"]
+    operator = objects["Deployment", "ferryman-operator"]["spec"]["template"]["spec"]
+    [rule] = objects["NetworkPolicy", "ferryman-operator"]["spec"]["ingress"]
+    monitoring = {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}
+
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    assert (
+        monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    )
+    [endpoint] = monitor["spec"]["endpoints"]
+    assert endpoint["port"] in {port["name"] for port in service["spec"]["ports"]}
+    assert endpoint["honorLabels"] is True
+    assert pods["selector"] == {"matchLabels": {names.LABEL_MANAGED_BY: names.MANAGED_BY}}
+    assert pods["namespaceSelector"] == {"any": True}
+    assert "--monitoring-namespace=monitoring" in operator["containers"][0]["args"]
+    assert {"namespaceSelector": monitoring} in rule["from"]
+
+
+def test_serving_pods_are_scraped_where_models_are_served():
+    [*arguments] = (*MONITORING, "--set=namespaces={team-a,team-b}")
+    pods = by_identity(render(*arguments))["PodMonitor", "ferryman-serving"]["spec"]
+
+    assert pods["namespaceSelector"] == {"matchNames": ["team-a", "team-b"]}
+
+
+def test_every_alert_has_a_runbook_whose_address_a_value_begins():
+    spec = by_identity(render(*MONITORING))["PrometheusRule", "ferryman"]["spec"]
+    [group] = spec["groups"]
+    addresses = {rule["alert"]: rule["annotations"]["runbook_url"] for rule in group["rules"]}
+
+    assert len(addresses) == len(group["rules"]) >= 10
+    for alert, address in addresses.items():
+        assert address == f"https://example.com/runbooks/{alert}.md"
+        page = (ROOT / "docs" / "runbooks" / f"{alert}.md").read_text(encoding="utf-8")
+        assert [line for line in page.splitlines() if line.startswith("## ")] == [
+            "## Meaning",
+            "## Impact",
+            "## Diagnosis",
+            "## Mitigation",
+        ]
+
+
+def test_dashboards_are_json_with_the_label_that_grafanas_sidecar_looks_for():
+    objects = by_identity(render(*MONITORING))
+    for name in ("fleet", "one"):
+        dashboard = objects["ConfigMap", f"ferryman-dashboard-{name}"]
+        [text] = dashboard["data"].values()
+
+        assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
+        assert json.loads(text)["panels"]
+
+
+def pod_of(objects, part):
+    kind = "Deployment" if part == "operator" else "DaemonSet"
+    return objects[kind, f"ferryman-{part}"]["spec"]["template"]
+
+
+def test_two_operators_are_kept_apart_and_one_of_them_alive():
+    one, two = (by_identity(render("--set", f"operator.replicas={n}")) for n in (1, 2))
+    budget = "PodDisruptionBudget", "ferryman-operator"
+    deployment = two["Deployment", "ferryman-operator"]["spec"]
+    spread = deployment["template"]["spec"]["topologySpreadConstraints"]
+
+    assert budget not in one
+    assert one["Deployment", "ferryman-operator"]["spec"]["strategy"] == {"type": "Recreate"}
+    assert two[budget]["spec"]["maxUnavailable"] == 1
+    assert deployment["replicas"] == 2
+    assert [rule["topologyKey"] for rule in spread] == ["kubernetes.io/hostname"]
+
+
+@pytest.mark.parametrize("part", ["operator", "agent"])
+def test_what_users_add_to_pods_is_added_and_replaces_nothing(part):
+    values = {
+        "podLabels": {"team": "ml", "app.kubernetes.io/name": "other"},
+        "podAnnotations": {"note": "1"},
+        "serviceAccountAnnotations": {"role": "reader"},
+        "extraArgs": ["--log-level=debug"],
+        "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+    }
+    plain = by_identity(render())
+    objects = by_identity(render("--set-json", f"{part}={json.dumps(values)}"))
+    before, pod = pod_of(plain, part), pod_of(objects, part)
+    containers = before["spec"]["containers"][0], pod["spec"]["containers"][0]
+
+    assert pod["metadata"]["labels"] == before["metadata"]["labels"] | {"team": "ml"}
+    annotations = before["metadata"].get("annotations") or {}
+    assert pod["metadata"]["annotations"] == annotations | {"note": "1"}
+    assert containers[1]["args"] == [*containers[0]["args"], *values["extraArgs"]]
+    assert containers[1]["env"] == [*containers[0]["env"], *values["extraEnv"]]
+    account = objects["ServiceAccount", f"ferryman-{part}"]["metadata"]
+    assert account["annotations"] == {"role": "reader"}
+
+
+def test_a_registry_for_all_charts_wins():
+    setting = "global.imageRegistry=registry.example/all"
+    objects = render("--set", setting, "--set", "registry=registry.example/one")
+    named = re.findall(r"registry\.example/\w+", json.dumps(objects))
+
+    assert len(named) > 3
+    assert set(named) == {"registry.example/all"}
+
+
+def test_further_runtimes_and_objects_come_along():
+    spec = {
+        "processors": [{"class": "cpu", "image": "mine:1", "backends": {"onnx": "onnxruntime"}}]
+    }
+    named = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-x"}}
+    values = json.dumps({"mine": spec})
+    listed = json.dumps([named, json.dumps(named | {"metadata": {"name": "text"}})])
+    objects = by_identity(
+        render("--set-json", f"extraRuntimes={values}", "--set-json", f"extraObjects={listed}")
+    )
+    runtime = yaml.safe_load(objects["ConfigMap", "ferryman-runtimes"]["data"]["mine.yaml"])
+
+    assert InferenceRuntime.model_validate(runtime).spec.processors[0].image == "mine:1"
+    assert {("ConfigMap", "ferryman-x"), ("ConfigMap", "text")} <= objects.keys()
+
+
+def test_the_test_of_a_release_serves_a_model_that_its_pod_asks():
+    objects = by_identity(render("--set", "runtimes.triton-cpu.enabled=true"))
+    model, pod = objects["InferenceModel", "ferryman-test"], objects["Pod", "ferryman-test"]
+    assert InferenceModelSpec.model_validate(model["spec"]).objectives.latency is not None
+    arguments = " ".join(pod["spec"]["containers"][0]["args"])
+
+    assert {item["metadata"]["annotations"]["helm.sh/hook"] for item in (model, pod)} == {"test"}
+    assert f"--url=http://{model['metadata']['name']}-triton.{NAMESPACE}.svc:8000" in arguments
+    assert ("Pod", "ferryman-test") not in by_identity(render())

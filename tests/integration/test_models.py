@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from hack.models import digits, onnx_graph, resnet50, sleeper
+from hack.models import digits, onnx_graph, resnet50, sleeper, strips
 
 pytestmark = pytest.mark.integration
 
@@ -64,6 +64,24 @@ def test_digits_recognises_held_out_pictures(tmp_path):
     assert len(held_out["labels"]) == 450
     assert np.mean(labels[:, 0] == held_out["labels"]) >= 0.95
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def recurrent():
+    return strips.build()
+
+
+def test_strips_recognises_held_out_pictures_one_by_one_and_in_batches(recurrent):
+    split = digits.data()
+    pictures = strips.as_strips(split.held_out_images)
+    (labels,) = outputs_of(recurrent, pictures)
+    assert np.mean(labels[:, 0] == split.held_out_labels) >= 0.95
+    alone = [outputs_of(recurrent, pictures[[number]])[0].item() for number in range(3)]
+    assert alone == labels[:3, 0].tolist()
+
+
+def test_strips_keeps_the_drawn_weights_and_learns_those_that_read_its_states(recurrent):
+    assert onnx_graph.trained_parameters(recurrent) > 4 * strips.CELLS**2
 
 
 def test_digits_holds_pictures_out_of_training():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import time
 
 import ml_dtypes
 import numpy as np
@@ -10,6 +11,7 @@ import onnx
 import pytest
 import tritonclient.grpc as triton
 from onnx import TensorProto, helper, numpy_helper
+from tritonclient.utils import InferenceServerException
 
 from tests.integration.onnx_serving import (
     ONE_INSTANCE,
@@ -86,6 +88,30 @@ def test_shapes_that_do_not_fit_each_other_fail_only_the_request_that_sent_them(
     answers, error = fails_alone(served, "added", requests, guilty=1)
     assert [a.as_numpy("y").tolist() for a in answers] == [[[2, 2]], [[2, 2]], [[]]]
     assert "Add" in error
+
+
+def test_requests_that_fail_are_counted_as_failed_but_beside_others_that_succeed(served):
+    """The second half is Triton's: its Python backend knows failures of whole batches only."""
+    served.add("counted", identity(TensorProto.STRING, ["n", 1]), ONNX + patient(4) + ONE_INSTANCE)
+    good, bad = ({"x": row(text, kind=np.object_)} for text in (b"good", b"\xff"))
+    served.infer("counted", **good)
+    for _ in range(3):
+        with pytest.raises(InferenceServerException, match="bytes that are no UTF-8"):
+            served.infer("counted", **bad)
+    assert counted(served, "counted", 4) == (1, 3)
+    fails_alone(served, "counted", [good, bad, good, good], guilty=1)
+    assert counted(served, "counted", 8) == (5, 3)
+
+
+def counted(served, name, requests):
+    """Return the successes and failures of so many requests; Triton counts after it answered."""
+    deadline = time.monotonic() + 10
+    found = (0, 0)
+    while sum(found) < requests and time.monotonic() < deadline:
+        time.sleep(0.05)
+        [stats] = served.client.get_inference_statistics(name).model_stats
+        found = stats.inference_stats.success.count, stats.inference_stats.fail.count
+    return found
 
 
 # Types and shapes

@@ -55,6 +55,18 @@ def test_threads_are_the_cpu_quota_rounded_up(parts, tmp_path, files, own, cpus)
     assert parts["cpu_budget"].available_cpus(tmp_path, tmp_path / "own") == cpus
 
 
+@pytest.mark.parametrize(
+    ("answers", "faults"),
+    [
+        pytest.param([ValueError("a"), ValueError("b"), ValueError("a")], ["a", "b"], id="all"),
+        pytest.param([ValueError("a"), []], [], id="but one"),
+        pytest.param([], [], id="nothing was asked"),
+    ],
+)
+def test_a_batch_failed_where_nothing_of_it_succeeded(parts, answers, faults):
+    assert parts["request_batching"].faults(answers) == faults
+
+
 def test_a_thread_count_that_is_not_a_number_is_refused(parts):
     wrong = {"intra_op_thread_count": {"string_value": "many"}}
     with pytest.raises(ValueError, match="'intra_op_thread_count' must be a whole number"):

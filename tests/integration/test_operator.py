@@ -69,6 +69,9 @@ def test_an_event_tells_of_the_placement(objects, operator):
     assert (event["type"], event["reason"]) == ("Normal", "LeastWorkload")
     assert event["count"] == 1
 
+    objects.patch_status("inferencemodel", "told", {"placement": None})
+    wait_for("told again it is counted", lambda: 2 in [e["count"] for e in events()])
+
 
 def test_when_nothing_changes_nothing_is_written(objects, operator):
     objects.model("quiet")

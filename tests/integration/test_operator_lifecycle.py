@@ -85,7 +85,7 @@ def test_shipped_runtimes_are_applied_and_edits_stay(objects, new_operator, tmp_
     shipped = """\
 apiVersion: serving.ferryman.dev/v1alpha1
 kind: InferenceRuntime
-metadata: {name: shipped}
+metadata: {name: triton-cpu}
 spec:
   processors:
     - class: cpu
@@ -94,14 +94,37 @@ spec:
 """
     (folder / "shipped.yaml").write_text(shipped)
     operator = new_operator(f"--runtimes={folder}").start()
-    wait_for("it is applied", lambda: objects.get("inferenceruntime", "shipped"))
+    wait_for("it is applied", lambda: objects.get("inferenceruntime", "triton-cpu"))
     assert operator.terminate()[0] == 0
 
     patch = '[{"op":"replace","path":"/spec/processors/0/image","value":"mine:2"}]'
-    objects.plane.kubectl("patch", "inferenceruntime", "shipped", "--type=json", f"-p={patch}")
+    objects.plane.kubectl("patch", "inferenceruntime", "triton-cpu", "--type=json", f"-p={patch}")
     operator.start()
-    image = objects.get("inferenceruntime", "shipped")["spec"]["processors"][0]["image"]
+    image = objects.get("inferenceruntime", "triton-cpu")["spec"]["processors"][0]["image"]
     assert image == "mine:2"
+
+
+def test_another_master_key_reaches_secrets_and_rolls_pods(objects, new_operator):
+    """The rotation that docs/security.md describes."""
+    operator = new_operator().start()
+    objects.heartbeat("node-1", "node-2")
+    objects.model("rotated")
+
+    def keys():
+        template = await_served(objects, "rotated")["spec"]["template"]
+        secret = objects.get("secret", "rotated-triton", "default")
+        annotation = template["metadata"]["annotations"]["serving.ferryman.dev/control-key"]
+        return secret["data"]["key"], annotation
+
+    before = keys()
+    objects.delete("secret", "ferryman-master-key", NAMESPACE)
+    assert operator.terminate()[0] == 0
+    operator.start()
+    wait_for(
+        "both are others",
+        lambda: all(new != old for new, old in zip(keys(), before, strict=True)),
+    )
+    objects.delete("inferencemodel", "rotated", "default")
 
 
 def test_a_benchmark_job_is_started_where_a_node_type_was_not_measured(objects, new_operator):
@@ -173,6 +196,7 @@ def normalised(objects, name):
         "resourceVersion", "uid", "creationTimestamp", "generation", "managedFields", "since",
         "lastTransitionTime", "clusterIP", "clusterIPs", "preferredNode",
         "serving.ferryman.dev/config-hash",  # the configuration holds the name
+        "serving.ferryman.dev/control-key",  # and so does the key depend on it
     }  # fmt: skip
 
     def strip(value):

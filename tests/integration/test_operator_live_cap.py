@@ -43,15 +43,23 @@ def batching(largest):
 def pod(objects, fresh):
     """Make a pod as a Deployment's controller would, without a container that runs."""
 
+    def owner(model):
+        """Return the reference to a ReplicaSet of the model's Deployment; none without one."""
+        deployment = objects.served(model)
+        return [] if deployment is None else [objects.replica_set(deployment)]
+
     def make(name, model, **metadata):
         labels = {
             "serving.ferryman.dev/model": model,
             "app.kubernetes.io/managed-by": "ferryman",
         }
         container = {"name": "triton", "image": "ferryman.dev/triton-cpu:test"}
-        volume = {"name": "live-cap", "downwardAPI": {"items": []}}
+        annotation = "metadata.annotations['serving.ferryman.dev/max-batch-size']"
+        bound = {"path": "max-batch-size", "fieldRef": {"fieldPath": annotation}}
+        volume = {"name": "live-cap", "downwardAPI": {"items": [bound]}}
         header = {"apiVersion": "v1", "kind": "Pod"}
         identity = {"name": name, "namespace": "default"}
+        metadata = {"ownerReferences": owner(model), **metadata}
         account = {"apiVersion": "v1", "kind": "ServiceAccount"}
         objects.apply({**account, "metadata": {"name": "default", "namespace": "default"}})
         spec = {"nodeName": "node-2", "containers": [container], "volumes": [volume]}

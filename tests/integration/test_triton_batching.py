@@ -90,7 +90,7 @@ async def test_what_an_overlay_states_stays_in_force_and_is_no_drift(server, dyn
         max_batch_size=8, preferred_batch_size=(3,), default_timeout_microseconds=60_000
     )
     wanted = triton_config.in_effect(overlay, wish)
-    config = triton_config.model_config(factories.model("sleeper"), entry, source, wanted)
+    config = triton_config.model_config("sleeper", entry, source, wanted)
     async with connected(server) as client:
         await client.apply_batching(wanted, config_pbtxt=pbtxt.encode(config))
         live = await client.model()

@@ -9,7 +9,7 @@ import pytest
 
 from ferryman.actuation.actuate import Result, actuate
 from ferryman.api import names
-from ferryman.api.batching import Batching, BatchingSpec
+from ferryman.api.batching import Batching
 from ferryman.api.conditions import Reason
 from ferryman.clients import inference, pbtxt
 from ferryman.core.batching.changes import Actuation
@@ -35,7 +35,6 @@ LARGEST = 16
 #: Long enough for many requests of a busy sender to arrive while a batch is served.
 FIXED_US = 100_000
 START = Batching(max_batch_size=4)
-CAP = LiveCap(LARGEST)
 MODELS = {"fixed": False, "variable": True}
 
 
@@ -54,15 +53,15 @@ class Pod:
         self.server = server
         self.bound_file = bound_file
 
-    def config(self, model, batching, cap=CAP):
+    def config(self, model, batching, *, capped=True):
         """Return what the operator renders, with the live cap unless told otherwise."""
+        cap = LiveCap(LARGEST, str(self.bound_file)) if capped else None
         overlay = pbtxt.decode(sleeper.config(fixed_us=FIXED_US, variable=MODELS[model]))
         for ours in ("backend", "name", "instance_group"):
             overlay.pop(ours, None)
         source = factories.source(model_format="python", config=overlay)
         entry = factories.runtime_processor(backends={"python": "python"})
-        owner = factories.model(model, batching=BatchingSpec())
-        return pbtxt.encode(triton_config.model_config(owner, entry, source, batching, cap))
+        return pbtxt.encode(triton_config.model_config(model, entry, source, batching, cap))
 
     def annotate(self, bound):
         """Replace the file as a whole; None: the annotation is absent, and the file empty."""
@@ -98,7 +97,8 @@ def pod(tmp_path_factory):
     repository, folder = tmp_path_factory.mktemp("models"), tmp_path_factory.mktemp("live-cap")
     library = livecap.build(tmp_path_factory.mktemp("library"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(names, "LIVE_CAP_FILE", str(folder / "max-batch-size"))
+        # A file of Ferryman's is known by its folder.
+        patch.setattr(names, "PATH_LIVE_CAP", str(folder))
         served = Pod(None, folder / "max-batch-size")
         for model in MODELS:
             sleeper.write(repository / model, served.config(model, START))
@@ -181,7 +181,7 @@ async def test_a_configuration_without_a_live_cap_is_bound_by_triton_alone(pod):
     model, plain = "fixed", Batching(max_batch_size=6, max_queue_delay_microseconds=500)
     async with connected(pod.server, model) as client:
         pod.annotate(2)
-        await client.apply_batching(plain, config_pbtxt=pod.config(model, plain, cap=None))
+        await client.apply_batching(plain, config_pbtxt=pod.config(model, plain, capped=False))
         view = await pod.view(client, 2)
         assert (view.batching, view.live_cap) == (plain, None)
         assert await pod.largest_batch(client, model, 6) == 6

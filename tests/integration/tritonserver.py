@@ -25,11 +25,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ferryman.core.render.pod import ON_IPV6
 from hack.images import tree
 from tests.integration.ports import PortLease
 
 HEADER = "control-key"
 RESTRICTED = "model-repository,model-config,shared-memory,trace,logging"
+LOOPBACK = tuple(f"--{api}-address=127.0.0.1" for api in ("http", "grpc", "metrics"))
 #: What Triton 2.51 says before it dies of a race between the pollers of its gRPC server.
 GRPC_START_FAULT = "epoll_wait error: Bad file descriptor"
 START_TIMEOUT_S = 60.0
@@ -54,11 +56,20 @@ class TritonServer:
         control_key: str | None = None,
         models: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        ipv6: bool = False,
+        started_by: Sequence[str] = (),
     ) -> None:
-        """Prepare to serve `model_repository`, loading `models` at the start."""
+        """Prepare to serve `model_repository`, loading `models` at the start.
+
+        On loopback, or with `ipv6` as serving pods do where they have IPv6 addresses.
+        `started_by` is a command that is given the server's own, as a pod's may be.
+        """
         self.model_repository = Path(model_repository)
         self.control_key = control_key
+        self._host = "[::1]" if ipv6 else "127.0.0.1"
+        self._addresses = ON_IPV6 if ipv6 else LOOPBACK
         self._args = [*args, *(f"--load-model={name}" for name in models)]
+        self._started_by = tuple(started_by)
         self._own_environment = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._scratch = Path()
@@ -67,17 +78,17 @@ class TritonServer:
     @property
     def http_url(self) -> str:
         """Host and port of the HTTP API, as tritonclient wants it (no scheme)."""
-        return f"127.0.0.1:{self._port(0)}"
+        return f"{self._host}:{self._port(0)}"
 
     @property
     def grpc_url(self) -> str:
         """Host and port of the gRPC API."""
-        return f"127.0.0.1:{self._port(1)}"
+        return f"{self._host}:{self._port(1)}"
 
     @property
     def metrics_url(self) -> str:
         """Whole address of the metrics page."""
-        return f"http://127.0.0.1:{self._port(2)}/metrics"
+        return f"http://{self._host}:{self._port(2)}/metrics"
 
     @property
     def pid(self) -> int:
@@ -199,7 +210,7 @@ class TritonServer:
         home = self._lay_out(where)
         with (self._scratch / "log").open("wb") as log:
             self._process = subprocess.Popen(
-                [where.entrypoint, *self._options(), *self._args],
+                [*self._started_by, where.entrypoint, *self._options(), *self._args],
                 env=self._environment(home, where.python_libraries),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -234,9 +245,8 @@ class TritonServer:
         options = [
             f"--model-repository={self.model_repository}",
             "--model-control-mode=explicit",
-            *("--http-address=127.0.0.1", f"--http-port={http}"),
-            *("--grpc-address=127.0.0.1", f"--grpc-port={grpc}"),
-            *("--metrics-address=127.0.0.1", f"--metrics-port={metrics}"),
+            *(f"--http-port={http}", f"--grpc-port={grpc}", f"--metrics-port={metrics}"),
+            *self._addresses,
             *("--allow-vertex-ai=false", "--allow-sagemaker=false"),
             *("--allow-gpu-metrics=false", "--exit-timeout-secs=10"),
         ]

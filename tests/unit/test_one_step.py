@@ -248,7 +248,7 @@ def simulate(situation):
         mock.patch.object(command, "oracle", NO_ORACLE),
         mock.patch.object(command.loads, "draw", Begun()),
     ):
-        command.compare(scenario, (), None, 0)
+        command.compare(scenario, (), None, 0, TunerState())
     return of_simulator(situation, begun.given)
 
 

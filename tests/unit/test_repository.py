@@ -48,3 +48,15 @@ def test_no_file_is_too_large_for_a_source_repository():
     sizes = {path: (ROOT / path).stat().st_size for path, _ in _tracked_text()}
 
     assert {path for path, size in sizes.items() if size > 2**20} == set()
+
+
+def test_workflows_name_the_actions_of_others_by_commit():
+    used = [
+        (path, match.group(1))
+        for path, text in _tracked_text()
+        if path.startswith(".github/workflows/")
+        for match in re.finditer(r"uses: *(\S+)", text)
+    ]
+
+    assert used
+    assert not [each for each in used if not re.search(r"@[0-9a-f]{40}$", each[1])]

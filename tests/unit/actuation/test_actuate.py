@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from ferryman.actuation.actuate import Result, actuate
+from ferryman.actuation.actuate import MOST_SILENT, Result, actuate
 from ferryman.api.batching import Batching
 from ferryman.api.conditions import Reason
 from ferryman.clients.kubernetes_errors import ForbiddenError, NotFoundError, TemporaryError
@@ -183,3 +183,15 @@ def test_without_an_api_server_no_pod_can_have_a_live_cap():
     actuation = Actuation(OLD, NEW, "LiveCap", Reason.TREND_INCREASE, "why", pods)
     with pytest.raises(NotImplementedError, match="is to be annotated"):
         asyncio.run(actuate(actuation, lambda _: FakeTriton(OLD)))
+
+
+def test_after_a_few_silent_pods_the_rest_is_left_for_later():
+    """A load that never returns takes minutes: hundreds would take days."""
+    servers = {f"10.0.0.{n}": FakeTriton(OLD) for n in range(10)}
+    for ip in list(servers)[1 : MOST_SILENT + 2]:
+        servers[ip].silent = True
+    found = change(servers)
+    assert found.outcome == "Applied"
+    assert found.message.endswith("6 further pods were left for later")
+    changed = [server.batching == NEW for server in servers.values()]
+    assert changed == [True] + [False] * 9

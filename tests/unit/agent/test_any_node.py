@@ -20,7 +20,7 @@ from ferryman.agent.processors import Host, Inventory
 from ferryman.agent.publish import Agent, Settings
 from ferryman.api.node_profile import NodeProfileStatus
 from ferryman.clients.cluster import ClusterError, Node
-from ferryman.clients.nvml import Nvml
+from ferryman.clients.nvidia.nvml import Nvml
 from tests.unit.agent.simulated_nvml import SimulatedGpu, SimulatedLibrary
 
 START = datetime(2026, 11, 21, 13, 0, tzinfo=UTC)

@@ -69,6 +69,39 @@ def test_of_several_nodes_the_one_with_the_agents_own_pod_is_chosen(tmp_path, fo
     assert find(tmp_path, POD).cpu == tmp_path / "cpuacct/docker/b"
 
 
+@pytest.mark.parametrize(
+    ("folders", "links"),
+    [
+        pytest.param(
+            ("cpu,cpuacct", "cpuacct,cpu"),
+            {"cpu": "cpu,cpuacct", "cpuacct": "cpu,cpuacct"},
+            id="RHEL 7: an empty folder of the other order lies beside it",
+        ),
+        pytest.param(("cpuacct,cpu",), {}, id="old SUSE: one folder for both, no links"),
+        pytest.param(
+            ("cpu,cpuacct", "unified/kubepods"),
+            {"cpu": "cpu,cpuacct", "cpuacct": "cpu,cpuacct"},
+            id="hybrid: a unified hierarchy beside those of version 1",
+        ),
+    ],
+)
+def test_the_controllers_folders_are_found_under_the_names_that_distributions_give_them(
+    tmp_path, folders, links
+):
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True)
+    for name, target in links.items():
+        (tmp_path / name).symlink_to(target)
+    (tmp_path / folders[0] / "kubepods").mkdir()
+    (tmp_path / folders[0] / "cpuacct.usage").write_text("5\n")
+    memory = tmp_path / "memory"
+    (memory / "kubepods").mkdir(parents=True)
+    (memory / "memory.usage_in_bytes").write_text("100\n")
+    (memory / "memory.stat").write_text("cache 1\ntotal_inactive_file 10\n")
+    found = find(tmp_path)
+    assert (found.version, found.cpu_usage_ns(), found.working_set_bytes()) == (1, 5, 90)
+
+
 def test_one_cgroup_that_is_seen_by_two_ways_is_one(tmp_path, monkeypatch):
     for node in ("docker/a", "docker/a/docker/a"):
         v2(tmp_path, node, "kubepods")

@@ -4,7 +4,7 @@ import pytest
 from ferryman.agent.nvidia import NvidiaProcessors
 from ferryman.agent.processors import Discovery, Host, Utilisation
 from ferryman.api.node_profile import Partition
-from ferryman.clients.nvml import Nvml
+from ferryman.clients.nvidia.nvml import Nvml
 from tests.unit.agent.simulated_nvml import (
     SimulatedGpu,
     SimulatedInstance,

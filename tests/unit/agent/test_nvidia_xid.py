@@ -3,9 +3,9 @@ import pytest
 
 from ferryman.agent.nvidia import NvidiaProcessors
 from ferryman.agent.processors import Host
-from ferryman.clients import nvml_library, xid
-from ferryman.clients import xid_catalogue as catalogue
-from ferryman.clients.nvml import Nvml
+from ferryman.clients.nvidia import nvml_library, xid
+from ferryman.clients.nvidia import xid_catalogue as catalogue
+from ferryman.clients.nvidia.nvml import Nvml
 from tests.unit.agent.simulated_nvml import SimulatedGpu, SimulatedLibrary
 
 HOST = Host(8_000, 2**35)

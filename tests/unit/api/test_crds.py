@@ -7,7 +7,8 @@ from pydantic import BaseModel
 
 from ferryman.api.crd import RULES
 from hack.generate import __main__ as command
-from hack.generate.crds import KINDS, crd_documents, root_schema, to_yaml
+from hack.generate.crds import KINDS, crd, crd_documents, root_schema, to_yaml
+from hack.generate.messages import expand
 from hack.generate.reference import api_reference, walk
 from hack.generate.schema import structural_schema
 from tests.integration import crd_cases
@@ -18,12 +19,12 @@ ALLOWED = {
     "properties", "additionalProperties", "items", "anyOf", "minLength", "maxLength", "minimum",
     "maximum", "exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems", "minProperties",
     "maxProperties", "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
-    "x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields", RULES,
+    "x-kubernetes-int-or-string", RULES,
 }  # fmt: skip
 ROOT_STRINGS = {".apiVersion", ".kind"}  # the API server itself says what these may be
 SAMPLES = sorted((command.ROOT / "manifests" / "samples").glob("*.yaml"))
 
-SCHEMAS = {kind.__name__: root_schema(kind) for kind in KINDS}
+SCHEMAS = {kind.__name__: expand(root_schema(kind)) for kind in KINDS}
 
 
 @pytest.mark.parametrize("kind", SCHEMAS)
@@ -66,12 +67,13 @@ def test_every_default_is_valid_by_itself_and_status_has_none_but_that_nobody_ha
                 in_status[path] = node["default"]
 
     unseen = {".status": {"observedGeneration": -1}, ".status.observedGeneration": -1}
-    assert in_status == (unseen if kind == "InferenceModel" else {})
+    seen_by_the_operator = {"InferenceModel", "InferencePipeline"}
+    assert in_status == (unseen if kind in seen_by_the_operator else {})
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_field_has_a_description(kind):
-    schema = SCHEMAS[kind.__name__]
+    schema = root_schema(kind)
     parts = [part for part in ("spec", "status") if part in schema["properties"]]
     fields = [found for part in parts for found in walk(schema["properties"][part], part)]
     assert fields
@@ -89,7 +91,7 @@ def test_every_rule_says_something_and_points_to_a_field(kind):
 
 def test_every_rule_is_tried_on_a_real_server():
     """For every message there is an invalid object that expects some of its words."""
-    cases = (*crd_cases.MODELS, *crd_cases.RUNTIMES, *crd_cases.PROFILES)
+    cases = (*crd_cases.MODELS, *crd_cases.PIPELINES, *crd_cases.RUNTIMES, *crd_cases.PROFILES)
     messages = {
         rule["message"]
         for schema in SCHEMAS.values()
@@ -113,12 +115,13 @@ def test_every_column_shows_a_field(kind, path):
     assert _find(SCHEMAS[kind.__name__], path)
 
 
-def test_the_scale_subresource_shows_fields():
-    (version,) = crd_documents()["serving.ferryman.dev_inferencemodels.yaml"]["spec"]["versions"]
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.resource.has_scale])
+def test_the_scale_subresource_shows_fields(kind):
+    (version,) = crd(kind)["spec"]["versions"]
     paths = version["subresources"]["scale"]
     assert len(paths) == 3
     for path in paths.values():
-        assert _find(SCHEMAS["InferenceModel"], path)
+        assert _find(SCHEMAS[kind.__name__], path)
 
 
 def _find(schema, path):
@@ -169,7 +172,7 @@ def test_generating_mends_edited_missing_and_outdated_files(tmp_path):
 
 def test_the_yaml_reads_back_as_the_document():
     for document in crd_documents().values():
-        assert yaml.safe_load(to_yaml(document)) == document
+        assert yaml.load(to_yaml(document), Loader=yaml.CSafeLoader) == document
 
 
 def test_the_reference_names_every_field_with_bounds_default_and_rules():

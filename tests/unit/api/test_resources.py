@@ -1,7 +1,7 @@
 import pytest
 
 from ferryman.api import names, resources
-from ferryman.api.resources import Key, model_key
+from ferryman.api.resources import model_key, pipeline_key
 from hack.generate.crds import KINDS
 
 
@@ -10,16 +10,18 @@ def test_every_kind_is_called_as_its_type():
 
 
 def test_a_key_tells_apart_objects_of_two_kinds_with_one_name():
-    model, other = model_key("team", "vision"), Key("Pipeline", "team", "vision")
+    model, other = model_key("team", "vision"), pipeline_key("team", "vision")
     assert len({model, other}) == 2
     assert model.qualified_name == other.qualified_name == "team/vision"
     assert model.in_log() == {"model": "team/vision"}
+    assert other.in_log() == {"pipeline": "team/vision"}
 
 
 @pytest.mark.parametrize(
     ("labels", "owner"),
     [
         pytest.param({names.LABEL_MODEL: "m"}, model_key("team", "m"), id="a model's label"),
+        pytest.param({names.LABEL_PIPELINE: "p"}, pipeline_key("team", "p"), id="a pipeline's"),
         pytest.param({names.LABEL_MODEL: ""}, None, id="an empty label"),
         pytest.param({"": "m", "app": "m"}, None, id="labels of somebody else"),
     ],

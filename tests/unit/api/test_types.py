@@ -3,16 +3,25 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ferryman.api.base import MAX_MESSAGE
+from ferryman.api.base import MAX_MESSAGE, printable
 from ferryman.api.conditions import Condition
 from ferryman.api.inference_model import InferenceModelSpec
 from ferryman.api.inference_model_status import InferenceModelStatus
 from ferryman.api.inference_runtime import InferenceRuntimeSpec
 from ferryman.api.node_profile import BenchmarkPoint, NodeProfileStatus, Processor
+from ferryman.api.pipelines.inference_pipeline import InferencePipelineSpec
+from ferryman.api.pipelines.inference_pipeline_status import InferencePipelineStatus
 from hack.generate.schema import structural_schema
 from tests.unit.api.schemas import examples, validator
 
-PARTS = (InferenceModelSpec, InferenceModelStatus, InferenceRuntimeSpec, NodeProfileStatus)
+PARTS = (
+    InferenceModelSpec,
+    InferenceModelStatus,
+    InferencePipelineSpec,
+    InferencePipelineStatus,
+    InferenceRuntimeSpec,
+    NodeProfileStatus,
+)
 SCHEMAS = {part: structural_schema(part, defaults=False) for part in PARTS}
 MANY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -34,9 +43,9 @@ def test_what_the_schema_accepts_the_type_reads_and_writes_back_unchanged(part):
 
 @given(text=st.text(min_size=MAX_MESSAGE, max_size=MAX_MESSAGE + 50))
 def test_a_long_message_is_cut_not_refused(text):
-    cut = condition(message=text).message
+    cut, words = condition(message=text).message, printable(text)
     assert len(cut) == MAX_MESSAGE
-    assert cut == text or (cut.endswith("…") and text.startswith(cut[:-1]))
+    assert cut == words or (cut.endswith("…") and words.startswith(cut[:-1]))
 
 
 def test_an_unknown_field_is_ignored_on_reading():
@@ -58,6 +67,20 @@ def test_a_point_of_the_performance_table_must_be_a_sane_number(number):
     sane = {"batch_size": 1, "latency_p50_milliseconds": 1, "latency_p99_milliseconds": 1}
     with pytest.raises(ValidationError, match="images_per_second"):
         BenchmarkPoint(images_per_second=number, **sane)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        pytest.param("\x1b[2Jgone", "\\u001b[2Jgone", id="a screen that is to be cleared"),
+        pytest.param("a\rb", "a\\u000db", id="a line that is to be written over"),
+        pytest.param("\u202etxt.exe", "\\u202etxt.exe", id="a direction that is to be turned"),
+        pytest.param("two\nlines", "two\nlines", id="lines stay lines"),
+    ],
+)
+def test_a_message_of_a_server_cannot_steer_the_terminal_of_who_reads_it(text, shown):
+    assert condition(message=text).message == shown
+    assert condition(message=shown).message == shown
 
 
 def condition(**fields):

@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import Future
 from functools import partial
 from xml.etree import ElementTree as ET
 
@@ -110,7 +111,8 @@ def test_results_of_other_inputs_are_not_read_and_are_replaced(tmp_path):
 @pytest.fixture
 def scratch(tmp_path, monkeypatch):
     """Let results go to a scratch folder."""
-    for function in (store.read, store.add, store.origin, store.note_origin):
+    functions = (store.read, store.read_outdated, store.add, store.renew)
+    for function in (*functions, store.origin, store.note_origin):
         monkeypatch.setattr(function, "__defaults__", (tmp_path,))
     return tmp_path
 
@@ -163,12 +165,35 @@ class RunHere:
 
     def submit(self, function, argument):
         """Run at once."""
-        future = run.Future()
+        future = Future()
         future.set_result(function(argument))
         return future
 
     def shutdown(self, **_):
         """Nothing is left to stop."""
+
+
+def test_after_a_change_all_seeds_are_kept_where_one_comes_out_as_it_did(
+    scratch, monkeypatch, capsys
+):
+    asked = []
+
+    def at_once(given):
+        asked.append((given.contenders, given.best))
+        return {"trend": {"goodput": 0.5}, "guarded": {"goodput": 0.75}}
+
+    monkeypatch.setattr(run.runner, "carry_out", at_once)
+    monkeypatch.setattr(run, "ProcessPoolExecutor", RunHere)
+    store.add("slack", ORACLE, plan.inputs("slack", ORACLE), {0: {"series": [1.0]}})
+    store.add("slack", "trend", "before", {0: {"goodput": 0.5}, 1: {"goodput": 0.6}})
+    store.add("slack", "guarded", "before", {0: {"goodput": 0.8}, 1: {"goodput": 0.9}})
+    store.add("slack", "bound-128", "before", {1: {"goodput": 0.7}})
+    assert run.main(["--confirm", "--scenario", "slack", "--no-report"]) == 0
+    assert asked == [(("trend", "guarded"), {"series": [1.0]})]
+    assert "slack: guarded comes out differently" in capsys.readouterr().out
+    kept = store.read("slack", "trend", plan.inputs("slack", "trend"))
+    assert kept == {0: {"goodput": 0.5}, 1: {"goodput": 0.6}}
+    assert store.read("slack", "guarded", plan.inputs("slack", "guarded")) == {}
 
 
 def test_the_quick_benchmark_has_fewer_seeds_and_no_ablations(scratch):
@@ -381,6 +406,13 @@ def test_a_chart_is_small_and_well_formed():
     assert len(root.findall("{*}polyline")) == 2
     assert len(chart) < 6000
     assert ET.fromstring(svg.chart("empty", {}, "x")) is not None  # noqa: S314
+
+
+def test_a_chart_of_what_are_no_windows_names_its_points():
+    chart = svg.chart("t", {"one": [1.0, 2.0, 4.0]}, "ms", over="batch size", at=(1, 8, 64))
+    words = [each.text for each in ET.fromstring(chart).findall("{*}text")]  # noqa: S314
+
+    assert {"1", "8", "64", "batch size; ms"} <= set(words)
 
 
 def test_a_long_line_is_thinned_by_means():

@@ -15,12 +15,41 @@ WAYS = {
         "loads": {"http": LOAD, "grpc": {**LOAD, "p99_ms": None}},
     }
 }
-MACHINE = {"cores": 2, "cpu": "a processor"}
+DEATH = {
+    "loads": {
+        "http": {"failed": 321, "sent": 9_000, "unserved_s": 31.4},
+        "grpc": {"failed": 9, "sent": 9_000, "unserved_s": None},
+    }
+}
+REPORT = {
+    "date": "2026-11-29",
+    "machine": {"cores": 2, "cpu": "a processor"},
+    "ways": WAYS,
+    "deaths": [DEATH],
+}
 
 
 def test_the_table_has_a_row_for_each_way():
-    text = endings.section({"date": "2026-11-29", "machine": MACHINE, "ways": WAYS})
+    text = endings.section(REPORT)
     assert "| rollout | 6 | 12 | 12 | 0 of 12,345 | 42 | 0 of 12,345 | - |" in text
+
+
+def test_of_a_node_that_died_it_tells_what_was_lost_and_for_how_long():
+    row = "| node gone | 321 of 9,000 | 31 s | 9 of 9,000 | never |"
+    assert row in endings.section(REPORT)
+
+
+@pytest.mark.parametrize(
+    ("answers", "after_s"),
+    [
+        pytest.param([110] * 30, 4.0, id="nothing was lost"),
+        pytest.param([110] * 4 + [0] * 20 + [54, 55, 110], 25.0, id="half of the rate is served"),
+        pytest.param([110] * 4 + [3] * 20, None, id="a few answers are no service"),
+    ],
+)
+def test_served_again_is_when_answers_come_as_a_matter_of_course(answers, after_s):
+    seconds = [{"time": 1000.0 + at, "ok": ok} for at, ok in enumerate(answers)]
+    assert endings.unserved_s(seconds, 1000.0) == after_s
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
-from benchmarks.family import best_static, curves, demands, generator, job, plan, store
+from benchmarks import traces
+from benchmarks.family import best_static, curves, demands, generator, job, plan, report, run, store
 from benchmarks.family.measures import PROMISES, Ratios, ratios
+from ferryman.api.batching import InstanceLimits
 from ferryman.core.simulator import loads, oracle
 from ferryman.core.simulator.scenario import Scenario
 
@@ -37,12 +39,18 @@ def test_every_shape_pattern_and_start_is_drawn():
     assert seen["arrivals"] == set(demands.PATTERNS)
     assert seen["start"] == {"1", "2", "4", "8", "largest"}
     assert seen["change"] == {"live cap", "reload"}
+    assert seen["noise"] == {"none", "low", "high"}
+    assert seen["instances"] == {"1", "apart", "shared"}
+    assert seen["tenant"] == {"present", "none"}
+    limits = {each.scenario.batching.limits.max_batch_size.min > 1 for each in drawn}
+    assert limits == {True, False}
 
 
 def test_no_run_is_too_long_and_every_load_stays_within_what_the_target_allows():
     for seed in SEEDS:
         drawn = generator.draw(seed)
-        scenario, moments = drawn.scenario, loads.draw(drawn.scenario)[0]
+        scenario = drawn.scenario
+        moments = loads.draw(scenario, traces.gaps_of(scenario))[0]
         assert moments.size <= 1.5 * generator.MAX_REQUESTS
         assert generator.WINDOWS[0] <= scenario.windows <= generator.WINDOWS[1]
 
@@ -66,9 +74,15 @@ def test_the_seeds_of_validation_are_drawn_from_the_commit():
     assert list(plan.seeds(plan.DEVELOPMENT, 3, "a" * 40)) == [0, 1, 2]
 
 
-@pytest.mark.parametrize("on_overload", ["Queue", "Reject"])
-def test_the_best_of_few_runs_is_as_good_as_that_of_the_whole_grid(on_overload):
-    scenario = SMALL.with_(batching=SMALL.batching.with_(on_overload=on_overload))
+@pytest.mark.parametrize(
+    ("on_overload", "instances"),
+    [("Queue", 1), ("Reject", 1), ("Queue", 3)],
+)
+def test_the_best_of_few_runs_is_as_good_as_that_of_the_whole_grid(on_overload, instances):
+    limits = SMALL.batching.limits.with_(instances=InstanceLimits(max=instances))
+    batching = SMALL.batching.with_(on_overload=on_overload, limits=limits)
+    shared = SMALL.service_time.with_(parallelism=1.5, noise=0.2)
+    scenario = SMALL.with_(batching=batching, service_time=shared)
     arrivals_s = loads.draw(scenario)
     found = best_static.find(scenario, arrivals_s).figures
     whole = oracle.find(scenario, arrivals_s, lambda _done, _of: None).figures
@@ -103,3 +117,30 @@ def test_results_of_other_code_are_forgotten(tmp_path):
     store.add("development", "guarded", "inputs", {"b": {"busy": [3, 4]}}, tmp_path)
     assert sorted(store.read("development", "guarded", "inputs", tmp_path)) == ["a", "b"]
     assert store.read("development", "guarded", "others", tmp_path) == {}
+
+
+def test_a_table_tells_of_what_has_run_so_far_and_what_is_lost_without_a_part(monkeypatch):
+    """Of three scenarios two have run; in one of them the part makes a difference."""
+    keys = [store.key(generator.draw(seed).scenario) for seed in (0, 1)]
+    best = {"goodput": [10.0, 10.0], "busy": [1.0, 2.0], "ceiling": [10.0, 10.0]}
+    worse = {**best, "goodput": [5.0, 10.0], "busy": [1.0, 3.0]}
+    kept = {name: dict.fromkeys(keys, best) for name in ("oracle", "largest", "guarded")}
+    kept["guarded-without-fear"] = {keys[0]: best, keys[1]: worse}
+    monkeypatch.setattr(store, "read", lambda _half, name, _inputs: kept[name])
+    told = report.told("development", range(3), ["guarded", "guarded-without-fear"], worst=0)
+    assert told.startswith("| development: 2 of 3 scenarios | wanted |")
+    assert told.endswith("| the pessimistic bound | 1 | 1.000 → 0.750 | 1.000 → 1.500 |")
+    monkeypatch.setattr(store, "read", lambda _half, _name, _inputs: {})
+    assert report.told("development", range(3), ["guarded"], worst=0) == (
+        "development: none of 3 scenarios has run yet"
+    )
+
+
+def test_nothing_is_begun_after_the_time_that_was_given(monkeypatch):
+    begun = []
+    monkeypatch.setattr(run, "carry_out", lambda each: begun.append(each.seed) or {})
+    jobs = [plan.Job("development", seed, generator.draw(seed), (), True) for seed in (0, 1)]  # noqa: FBT003
+    monkeypatch.setattr(plan, "jobs", lambda half, *_: jobs if half == "development" else [])
+    monkeypatch.setattr(report, "told", lambda *_, **__: "")
+    assert run.main(["--workers", "1", "--minutes", "0"]) == 0
+    assert begun == [0]

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,17 +14,24 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import yaml
 
 from ferryman.actuation.session import Report
 from ferryman.agent import run as agent_run
 from ferryman.api.batching import Batching
 from ferryman.api.inference_model_status import InferenceModelStatus
+from ferryman.api.statistics import Counted
 from ferryman.cli.benchmarking import benchmark
 from ferryman.cli.benchmarking.follow import Request
+from ferryman.cli.sending import trace
 from ferryman.cli.tuning import tune
 from ferryman.clients.triton_survey import Survey
+from ferryman.core.doctor.checks import CHECKS
+from ferryman.core.doctor.facts import ClusterFacts
+from ferryman.core.pipelines.reporting.waterfall import Waterfall, waterfall
 from tests import factories
+from tests.unit.cli.onnx import small_models
 
 SNAPSHOT, FLEET = Path("tests/data/snapshot.yaml"), Path("tests/data/fleet.yaml")
 SCENARIO = Path("tests/data/scenario.yaml")
@@ -36,6 +44,15 @@ METADATA = {
 }
 ANSWER = {"outputs": [{"name": "label", "datatype": "INT64", "shape": [1, 1], "data": [7]}]}
 CONFIG = 'name: "m" max_batch_size: 8'
+#: An installation of which little can be read, and in that there is something wrong.
+FACTS = ClusterFacts(
+    factories.NOW,
+    "0.1.0",
+    "v1.20.0",
+    unread={need: "nodes is forbidden" for check in CHECKS for need in check.needs},
+)
+#: What commands make that write more than they print.
+_MADE = tempfile.TemporaryDirectory(prefix="ferryman-commands-")
 
 
 class _Triton(BaseHTTPRequestHandler):
@@ -101,15 +118,28 @@ def printing(url: str) -> dict[str, list[str]]:
 
     The operator and the running agent log on standard error and print nothing.
     """
+    made = Path(tempfile.mkdtemp(dir=_MADE.name))
+    model = str(small_models.write_chain(made))
+    np.savez(made / "rows.npz", x=np.ones((4, small_models.WIDTH), np.float32))
     load = ["load", "--url", url, "--model", "m", "--rate", "20", "--duration", "0.1"]
     return {
         "explain": ["explain", "--snapshot", str(SNAPSHOT)],
+        "doctor": ["doctor"],
+        "top": ["top"],
+        "history": ["history", "--snapshot", str(SNAPSHOT)],
+        "completion": ["completion", "bash"],
         "nodes": ["nodes", "--snapshot", str(SNAPSHOT)],
         "benchmark": ["benchmark", "node-1", "--wait"],
         "place": ["place", "--snapshot", str(FLEET)],
         "load": load,
+        "trace": ["trace", "m", "--url", f"grpc://{NOWHERE}"],
         "tune": ["tune", "--url", "127.0.0.1", "--model", "m", "--p99", "50ms"],
         "simulate": ["simulate", "--scenario", str(SCENARIO), "--no-oracle"],
+        "split": ["split", model, "--parts", "2", "--rounds", "1", "-o", str(made / "parts")],
+        "compress": [
+            *("compress", model, "--float16", "--check", str(made / "rows.npz")),
+            *("--metric", "cosine", "--rounds", "6", "-o", str(made / "half.onnx")),
+        ],
         "agent discover": ["agent", "discover", "--cgroup-root", "/nowhere"],
         "agent benchmark": [
             *("agent", "benchmark", "--url", NOWHERE, "--model", "m"),
@@ -127,7 +157,16 @@ def stand_in(monkeypatch) -> None:
     monkeypatch.setattr(
         "ferryman.cli.benchmarking.cluster.BenchmarkCluster", lambda *_: SimpleNamespace()
     )
+    monkeypatch.setattr("ferryman.cli.gather.gather_served", lambda *_: ([factories.model()], []))
+    monkeypatch.setattr("ferryman.cli.looking.examine.examine", lambda _: FACTS)
     monkeypatch.setattr(agent_run, "DISCOVER_INTERVAL_S", 0.0)
+    counted = Counted(1, queue_ns=3_000_000, infer_ns=9_000_000, total_ns=15_000_000)
+    steps = {"read": (), "join": ("read",)}
+
+    async def traced(*_: object) -> Waterfall:
+        return waterfall(steps, counted, dict.fromkeys(steps, counted))
+
+    monkeypatch.setattr(trace, "_trace", traced)
     survey = Survey("2.51.0", CONFIG, "", "", ())
     batching = Batching(max_batch_size=8)
 
@@ -149,6 +188,11 @@ def stand_in(monkeypatch) -> None:
     monkeypatch.setattr(tune, "_until_told", told)
 
 
+def _heeding_interrupts() -> None:
+    """Undo what a shell does to what it runs in the background: such a process ignores Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def spawn(*arguments: object, **environment: str) -> subprocess.Popen:
     """Start ``ferryman`` as a process of its own, without a cluster unless one is named."""
     return subprocess.Popen(
@@ -158,6 +202,7 @@ def spawn(*arguments: object, **environment: str) -> subprocess.Popen:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "KUBECONFIG": "/nowhere", "HOME": "/nowhere", **environment},
+        preexec_fn=_heeding_interrupts,  # noqa: PLW1509  no thread of the tests holds a lock
     )
 
 

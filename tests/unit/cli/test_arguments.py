@@ -47,17 +47,18 @@ def test_what_is_like_nothing_gets_the_list_alone(capsys):
             "on_overload",
             "Reject",
         ),
+        (["tune", "--url", "h", "--model", "m", "--prefer", "LATENCY"], "prefer", "Latency"),
         (["operator", "--log-level", "INFO"], "log_level", "info"),
     ],
     ids=lambda given: given[0] if isinstance(given, list) else given,
 )
 def test_choices_ignore_case(given, name, value):
-    assert getattr(main._parser(given[0]).parse_args(given), name) == value
+    assert getattr(main.parser_of(given[0]).parse_args(given), name) == value
 
 
 def parsers():
     for command in COMMANDS:
-        parser = main._parser(command)
+        parser = main.parser_of(command)
         [commands] = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
         own = commands.choices[command]
         yield command, own
@@ -95,7 +96,7 @@ def test_every_example_of_the_help_is_one_that_parses(command):
     for line in examples:
         words = shlex.split(line.strip().partition("   ")[0].partition("  ")[0].partition(" <<")[0])
         given = [word.replace("FILE.svg", "f.svg") for word in words[1:]]
-        main._parser(given[0]).parse_args(given)
+        main.parser_of(given[0]).parse_args(given)
 
 
 @pytest.mark.parametrize(

@@ -286,7 +286,12 @@ READING = {
     "simulate --scenario": ["simulate", "--scenario"],
     "load --input": [],
     "tune --config": [],
+    "split MODEL": ["split", "--parts", "2"],
+    "compress MODEL": ["compress", "--float16", "--check", "rows.npz", "--metric", "cosine"],
+    "compress --check": [],
 }
+#: Read in pieces: these are no files of text.
+NO_TEXT = ("load --input", "split MODEL", "compress MODEL", "compress --check")
 #: Triton completes a configuration that says nothing.
 RIGHT = {("tune --config", "empty")}
 WRONG = {
@@ -305,6 +310,7 @@ def reading(served):
         **READING,
         "load --input": [*commands.printing(served)["load"], "--input"],
         "tune --config": [*commands.printing(served)["tune"], "--config"],
+        "compress --check": [*commands.printing(served)["compress"], "--check"],
     }
 
 
@@ -326,7 +332,7 @@ def test_a_wrong_file_is_one_sentence_that_names_it(
     assert words in told
 
 
-@pytest.mark.parametrize("command", [name for name in READING if not name.startswith("load")])
+@pytest.mark.parametrize("command", [name for name in READING if name not in NO_TEXT])
 def test_standard_input_is_a_file_like_any_other(reading, command, monkeypatch, said):
     commands.stand_in(monkeypatch)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"- a\n")))
@@ -352,8 +358,9 @@ def test_what_comes_from_standard_input_is_what_the_file_gives(
     assert (main.main([*arguments, "-"]), capsys.readouterr().out) == from_file
 
 
-def test_an_archive_is_not_read_from_standard_input(reading, said):
-    assert main.main([*reading["load --input"], "-"]) == errors.WRONG
+@pytest.mark.parametrize("command", NO_TEXT)
+def test_what_is_read_in_pieces_is_not_read_from_standard_input(reading, command, said):
+    assert main.main([*reading[command], "-"]) == errors.WRONG
     assert "name a file instead of `-`" in said()
 
 

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from ferryman.api.batching import Batching
 from ferryman.api.conditions import Condition, Reason
+from ferryman.api.inference_model import PlacementSpec
 from ferryman.api.inference_model_status import (
     BatchingChange,
     BatchingStatus,
@@ -14,8 +15,10 @@ from ferryman.api.inference_model_status import (
     ObservedStatus,
     PlacementStatus,
 )
-from ferryman.cli import explain_view, main
-from ferryman.cli.explain import explain
+from ferryman.api.scaling import ScalingSpec, ScalingStatus
+from ferryman.cli import main
+from ferryman.cli.explaining import explain_view
+from ferryman.cli.explaining.explain import explain
 from tests.factories import NOW, at, model, node, objectives, processor, snapshot
 
 EXAMPLE = Path("tests/data/snapshot.yaml")
@@ -53,6 +56,14 @@ def test_the_example_of_the_documentation_is_decided_as_it_says(capsys):
     )
     assert "no agent has reported from edge-1" in line(shown.out, "NoNodeProfile")
     assert line(shown.out, "Objectives") == "Objectives p99 at most 50 ms"
+
+
+def test_every_node_type_of_a_model_that_is_spread_is_named():
+    apart = PlacementSpec(spread="NodeTypes")
+    nodes = [small(), node("other-1", "other", processors=[processor("cpu", 0.5)])]
+    shown = seen(explain(snapshot(model=model(placement=apart), nodes=nodes), NOW))
+    assert line(shown, "Placed on").startswith("Placed on small (cpu")
+    assert line(shown, "Placed on").endswith("), and other")
 
 
 def test_a_term_that_nobody_could_read_is_shown_as_unknown(tmp_path, capsys):
@@ -274,3 +285,13 @@ def test_what_is_seldom_set_is_shown_where_it_is():
     assert line(shown, "Batching").endswith("instances 1, rejected after 9 µs, queue of 5")
     assert line(shown, "Observed").endswith("0 failed requests, 7 rejected")
     assert "8 / 0 µs / 1, rejected after 9 µs, queue of 5 Reload" in line(shown, str(turned.time))
+
+
+def test_why_there_are_not_more_replicas_and_not_fewer_is_shown():
+    scaling = ScalingStatus(replicas=3, reason="AsNeeded", message="fewer would be too few")
+    spec = ScalingSpec(min_replicas=2, max_replicas=6)
+    explained = explain_view.Explanation(model(scaling=spec), None, (), scaling)
+    shown = seen(explained)
+    assert line(shown, "Replicas") == "Replicas 3, of 2 to 6"
+    assert "AsNeeded: fewer would be too few" in shown
+    assert explain_view.as_json(explained)["scaling"]["replicas"] == 3

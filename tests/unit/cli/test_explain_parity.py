@@ -29,9 +29,10 @@ from ferryman.api.inference_model_status import (
     ServiceTimes,
     UnschedulablePlace,
 )
-from ferryman.api.resources import model_key
-from ferryman.cli import explain_view, gather, main
-from ferryman.cli.explain import explain
+from ferryman.api.resources import model_key, owner_reference
+from ferryman.cli import gather, main
+from ferryman.cli.explaining import explain_view
+from ferryman.cli.explaining.explain import explain
 from ferryman.cli.files import snapshot_file
 from ferryman.core.snapshot import Advice
 from ferryman.handlers.rebalance import Rebalancing
@@ -181,13 +182,16 @@ ADVICE = PLACES.map(
 )
 
 
+DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
+
+
 class Reader:
     """Answers from the fake API server as a real one would answer the command line."""
 
     LISTS: ClassVar = {
         "/api/v1/nodes": "nodes",
         "/api/v1/pods": "pods",
-        "/apis/apps/v1/namespaces/default/deployments": "deployments",
+        DEPLOYMENTS: "deployments",
         f"{gather.OURS}/nodeprofiles": "profiles",
         f"{gather.OURS}/inferenceruntimes": "runtimes",
     }
@@ -202,8 +206,30 @@ class Reader:
 
     def items(self, path, *_selector):
         """Return all of a kind: none is there that a selector would leave out."""
+        if path == "/apis/apps/v1/namespaces/default/replicasets":
+            return [self._replica_set(each) for each in self.items(DEPLOYMENTS)]
         wanted = self.LISTS[path]
         return [body for (kind, _, _), body in self._api.objects.items() if kind == wanted]
+
+    def _replica_set(self, deployment):
+        name, uid = (deployment["metadata"][field] for field in ("name", "uid"))
+        owner = {"kind": "Deployment", "uid": uid, "controller": True}
+        return {"metadata": {"uid": f"uid-of-{name}-1", "ownerReferences": [owner]}}
+
+
+def deployment(model):
+    """Return the Deployment of a model that was placed before: pods are known by it."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": "resnet50-triton",
+            "namespace": "default",
+            "labels": {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_MODEL: "resnet50"},
+            "ownerReferences": [owner_reference(KEY, model.metadata.uid)],
+        },
+        "spec": {"replicas": model.spec.replicas},
+    }
 
 
 def operated(there, model, carried, prices, advice):
@@ -217,6 +243,8 @@ def operated(there, model, carried, prices, advice):
             cluster.api.put("nodes", node)
             if profile is not None:
                 cluster.api.put("profiles", wire(profile))
+        if model.status.placement is not None:
+            cluster.api.put("deployments", deployment(model))
         for index in carried:
             cluster.api.put("pods", index)
         cluster.api.put("models", wire(model))
@@ -249,7 +277,7 @@ def printed(explanation):
     return capture.get()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(cluster=clusters())
 def test_explain_prints_what_the_operator_writes(tmp_path_factory, cluster):
     _, model, _, _, advice = cluster

@@ -289,3 +289,21 @@ def test_the_first_example_of_the_help_works_as_it_stands():
         ["bash", "-c", called], capture_output=True, text=True, timeout=120, check=False
     )
     assert (ended.returncode, "oracle" in ended.stdout) == (0, True), ended.stderr
+
+
+def test_what_own_scaling_does_is_told(tmp_path, capsys):
+    """A request takes 300 ms, whatever batch it is in: one pod cannot serve five in a second."""
+    path = written(
+        tmp_path,
+        serviceTime={"coefficients": {"t0": 300, "a": 0.001}},
+        arrivals={"poisson": {"ratePerSecond": 5}},
+        objectives={"latency": {"targetMilliseconds": 3000}},
+        batching={"limits": {"maxBatchSize": {"max": 1}, "instances": {"max": 1}}},
+        scaling={"maxReplicas": 4},
+        windows=6,
+    )
+    told = answer(capsys, "--scenario", path, "--no-oracle")["algorithm"]["scaling"]
+    assert told["changes"][0]["reason"] == "MoreNeeded"
+    assert (told["changes"][0]["before"], told["podSeconds"] > 0) == (1, True)
+    assert ferryman("--scenario", path, "--no-oracle") == 0
+    assert "replicas: 1 to 2 after" in capsys.readouterr().out

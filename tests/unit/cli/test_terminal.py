@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.text import Text
 
-from ferryman.cli import main, nodes_view, terminal
+from ferryman.api.base import printable
+from ferryman.cli import main, terminal
 from ferryman.cli.errors import GatherError, OutputError, ReaderGoneError
+from ferryman.cli.looking import nodes_view
 from ferryman.cli.tables import Column, Listing
-from ferryman.cli.terminal import printable
-from ferryman.core.placement.node_types import summarise
+from ferryman.core.placement.nodes.node_types import summarise
 from tests import factories
 
 #: Clears the screen, sets the window's title, colours, turns writing round, begins a line anew.
@@ -77,7 +78,7 @@ def test_names_of_a_cluster_cannot_move_the_cursor(monkeypatch, capsys, output):
         benchmarks=[factories.benchmark(error=HOSTILE, note=HOSTILE)],
         taints=(HOSTILE,),
     )
-    monkeypatch.setattr("ferryman.cli.nodes._nodes", lambda _: [known])
+    monkeypatch.setattr("ferryman.cli.looking.nodes._nodes", lambda _: [known])
     assert main.main(["nodes", "-o", output]) == 0
     shown = capsys.readouterr().out
     assert harm(shown) == set()

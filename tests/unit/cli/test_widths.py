@@ -13,7 +13,7 @@ from ferryman.cli.tables import Column, Listing
 from tests.unit.cli import commands
 
 WIDE = 1_000
-TABLES = ("explain", "nodes", "benchmark", "place", "simulate")
+TABLES = ("explain", "nodes", "benchmark", "place", "simulate", "trace")
 #: What tables are ruled with.
 RULES = re.compile(r"[─-╿]")
 

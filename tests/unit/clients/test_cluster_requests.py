@@ -169,3 +169,19 @@ def test_without_a_kubeconfig_there_are_no_credentials(monkeypatch, tmp_path):
         ApiServer.as_agent(None)
     with pytest.raises(NoCredentialsError):
         ApiServer.as_kubectl(None)
+
+
+@pytest.mark.parametrize("levels", [100, 5_000], ids=lambda levels: f"{levels} levels")
+def test_an_object_of_others_that_is_too_deep_is_a_stub(server, tmp_path, monkeypatch, levels):
+    path = str(kubeconfig(tmp_path, server.http.server_port))
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", path)
+    api = ApiServer.as_kubectl(None)
+    poisoned = b'{"metadata":{"name":"x"},"spec":' + b'{"a":' * levels + b"1" + b"}" * (levels + 1)
+    server.body = poisoned
+    found = api.get("/apis/x")
+    assert (found["metadata"], found["spec"]) == ({"name": "x"}, {})
+    assert "levels deep" in found["unread"]
+    server.body = b'{"kind":"List","metadata":{},"items":[%b,{"metadata":{"name":"y"}}]}' % poisoned
+    deep, plain = api.items("/apis/x")
+    assert "levels deep" in deep["unread"]
+    assert plain == {"metadata": {"name": "y"}}

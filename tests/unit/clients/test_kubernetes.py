@@ -1,6 +1,7 @@
 import asyncio
 import base64
 import json
+import time
 from contextlib import asynccontextmanager
 from urllib.parse import unquote
 
@@ -13,10 +14,12 @@ from ferryman.clients.kubernetes_errors import (
     ConflictError,
     ForbiddenError,
     NotFoundError,
+    NotOwnedError,
     PermanentError,
     TemporaryError,
 )
 from ferryman.clients.kubernetes_transport import Transport
+from ferryman.clients.leases import Leases
 
 MODEL = ObjectReference("serving.ferryman.dev/v1alpha1", "InferenceModel", "team", "m", "u-1")
 CONFIG_MAP = {
@@ -73,6 +76,17 @@ def talk(server, script, **options):
 
 
 OK = (200, {"metadata": {"resourceVersion": "1"}})
+OWNED_SECRET = {
+    "apiVersion": "v1",
+    "kind": "Secret",
+    "metadata": {
+        "name": "m-triton",
+        "namespace": "team",
+        "labels": {"a": "b"},
+        "ownerReferences": [{"apiVersion": "g/v1", "kind": "K", "name": "m", "uid": "u-1"}],
+    },
+    "data": {"key": "a2V5"},
+}
 
 
 def refusal(status, message="no"):
@@ -203,6 +217,76 @@ def test_a_server_that_is_not_there_is_a_temporary_error():
     asyncio.run(main())
 
 
+def test_whoever_does_not_lead_asks_and_writes_nothing():
+    server = Server((200, {"items": []}))
+
+    async def script(api):
+        assert await api.find(CONFIG_MAP) is None
+        with pytest.raises(TemporaryError, match="this operator does not lead now"):
+            await api.apply(CONFIG_MAP)
+
+    _, writes = talk(server, script, may_write_for_s=lambda: 0.0)
+    assert [request[0] for request in server.requests] == ["GET"]
+    assert writes == []
+
+
+def test_no_write_waits_for_its_answer_longer_than_this_operator_leads():
+    async def slow(_request):
+        await asyncio.sleep(5)
+
+    server = Server(OK)
+    server.handle = slow
+    left_s = iter((0.2, 0.0))
+
+    async def script(api):
+        began_s = time.monotonic()
+        with pytest.raises(TemporaryError, match="does not lead"):
+            await api.apply(CONFIG_MAP)
+        return time.monotonic() - began_s
+
+    took_s, _ = talk(server, script, may_write_for_s=lambda: next(left_s), backoff_s=(0.001,))
+    assert 0.2 <= took_s < 4
+
+
+def test_the_lease_is_created_read_and_changed_as_it_was_read():
+    server = Server(refusal(404), (201, {"a": 1}), (200, {"a": 2}), (200, {"a": 3}), refusal(409))
+
+    async def script(api):
+        leases = Leases(api._transport, "team", "operators")
+        assert await leases.read() is None
+        assert await leases.create({"holderIdentity": "me"}) == {"a": 1}
+        assert await leases.read() == {"a": 2}
+        assert await leases.change("7", {"holderIdentity": ""}) == {"a": 3}
+        with pytest.raises(ConflictError):
+            await leases.change("7", {})
+
+    talk(server, script)
+    path = "/apis/coordination.k8s.io/v1/namespaces/team/leases"
+    asked = [(method, where) for method, where, *_ in server.requests]
+    assert asked[:2] == [("GET", f"{path}/operators"), ("POST", path)]
+    created, changed = (json.loads(server.requests[n][3]) for n in (1, 3))
+    assert (created["metadata"], created["spec"]) == (
+        {"name": "operators", "namespace": "team"},
+        {"holderIdentity": "me"},
+    )
+    assert changed == {"metadata": {"resourceVersion": "7"}, "spec": {"holderIdentity": ""}}
+
+
+def test_a_lease_that_is_too_large_to_be_read_is_nobodys_to_take():
+    large = {"metadata": {"annotations": {"a": "x" * 200_000}}, "spec": {"holderIdentity": "they"}}
+    server = Server((200, large), (200, large))
+
+    async def script(api):
+        leases = Leases(api._transport, "team", "operators")
+        for asked in (leases.read(), leases.change("7", {"holderIdentity": "me"})):
+            with pytest.raises(
+                PermanentError, match="whose turn it is is not known: it is too large"
+            ):
+                await asked
+
+    talk(server, script)
+
+
 def test_an_event_that_is_repeated_is_counted_up_instead_of_added():
     present = (200, {"count": 4})
     server = Server((201, {}), refusal(409), present, OK)
@@ -289,7 +373,12 @@ def test_a_job_that_exists_and_a_job_that_is_gone_are_as_wanted():
                 {
                     "resources": [
                         {"name": name}
-                        for name in ("inferencemodels", "inferenceruntimes", "nodeprofiles")
+                        for name in (
+                            "inferencemodels",
+                            "inferencepipelines",
+                            "inferenceruntimes",
+                            "nodeprofiles",
+                        )
                     ]
                 },
             ),
@@ -300,3 +389,74 @@ def test_a_job_that_exists_and_a_job_that_is_gone_are_as_wanted():
 )
 def test_discovery_tells_whether_our_kinds_are_served(answer, served):
     assert talk(Server(answer), lambda api: api.serves_kinds())[0] is served
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "found"),
+    [
+        pytest.param(200, {"metadata": {"uid": "rs"}}, {"metadata": {"uid": "rs"}}, id="there"),
+        pytest.param(404, {"message": "not found"}, None, id="not there"),
+    ],
+)
+def test_of_a_replica_set_the_metadata_is_asked_for(status, body, found):
+    server = Server((status, body))
+
+    async def script(api):
+        return await api.replica_set("team", "m-triton-1")
+
+    assert talk(server, script)[0] == found
+    [(method, path, _, _)] = server.requests
+    assert (method, path) == ("GET", "/apis/apps/v1/namespaces/team/replicasets/m-triton-1")
+
+
+def test_answers_that_are_too_deep_are_not_parsed():
+    deep = {}
+    for _ in range(300):
+        deep = {"a": deep}
+    item = {"metadata": {"name": "m", "uid": "u", "managedFields": deep}}
+    server = Server((200, {"items": [item], "metadata": {}}), (200, item))
+
+    async def script(api):
+        listed = await api.find(CONFIG_MAP)
+        return listed, await api.replica_set("team", "m")
+
+    (listed, got), _ = talk(server, script)
+    for found in (listed, got):
+        assert found["metadata"] == {"name": "m", "uid": "u"}
+        assert "levels deep" in found["unread"]
+
+
+def test_a_secret_is_changed_only_where_its_owner_is_the_same():
+    server = Server(OK)
+    _, writes = talk(server, lambda api: api.write_secret(OWNED_SECRET))
+    [(method, path, content_type, text)] = server.requests
+    assert (method, content_type) == ("PATCH", "application/json-patch+json")
+    assert path == "/api/v1/namespaces/team/secrets/m-triton?fieldManager=ferryman"
+    steps = json.loads(text)
+    first = "/metadata/ownerReferences/0"
+    assert steps[:3] == [
+        {"op": "test", "path": f"{first}/apiVersion", "value": "g/v1"},
+        {"op": "test", "path": f"{first}/kind", "value": "K"},
+        {"op": "test", "path": f"{first}/name", "value": "m"},
+    ]
+    assert writes == [("patch", "Secret")]
+
+
+def test_a_secret_that_is_not_there_is_created():
+    server = Server(refusal(404), OK)
+    _, writes = talk(server, lambda api: api.write_secret(OWNED_SECRET))
+    assert [request[0] for request in server.requests] == ["PATCH", "POST"]
+    assert json.loads(server.requests[1][3]) == OWNED_SECRET
+    assert writes == [("create", "Secret")]
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        pytest.param(422, NotOwnedError, id="a test of the owner that fails: it is another's"),
+        pytest.param(403, ForbiddenError, id="a missing permission stays one"),
+    ],
+)
+def test_a_secret_that_cannot_be_changed(status, error):
+    with pytest.raises(error):
+        talk(Server(refusal(status)), lambda api: api.write_secret(OWNED_SECRET))

@@ -323,3 +323,56 @@ def test_ones_own_networks_may_be_loaded(url):
 def test_other_targets_are_refused(url, why):
     with pytest.raises(TargetRefused, match=why):
         load_target.check(url)
+
+
+PAGES = dataclasses.replace(
+    Signature.from_metadata(
+        {
+            "inputs": [
+                {"name": "page", "datatype": "UINT8", "shape": [-1, -1, 3]},
+                {"name": "floor", "datatype": "FP32", "shape": [1]},
+            ],
+            "outputs": [{"name": "text", "datatype": "BYTES", "shape": [1]}],
+        }
+    ),
+    max_batch_size=0,
+)
+
+
+def test_drawn_inputs_of_any_size_have_the_shape_that_is_stated():
+    requests = load_inputs.random_requests(PAGES, 1, 0, {"page": (6, 5, 3)})
+    header, _ = opened(requests[0])
+    shapes = {entry["name"]: entry["shape"] for entry in header["inputs"]}
+    assert shapes == {"page": [6, 5, 3], "floor": [1]}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "words"),
+    [
+        pytest.param({"image": (6, 5, 3)}, r"shapes of \['image'\]", id="of no input"),
+        pytest.param({"page": (6, 5)}, "page: a shape of", id="too few dimensions"),
+        pytest.param({"page": (6, 5, 4)}, "page: a shape of", id="another size than the model's"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(shapes, words):
+    with pytest.raises(InputInvalid, match=words):
+        load_inputs.random_requests(PAGES, 1, 0, shapes)
+
+
+def test_several_inputs_come_from_a_file_each():
+    arrays = {
+        "page": np.zeros((2, 4, 4, 3), np.uint8),
+        "floor": np.ones((2, 1)),
+        "labels": np.array(["a", "b"]),
+    }
+    first, second = load_inputs.from_arrays(arrays, PAGES, 1)
+    assert [entry["shape"] for entry in opened(first)[0]["inputs"]] == [[4, 4, 3], [1]]
+    assert (first.expected_labels.tolist(), second.expected_labels.tolist()) == (["a"], ["b"])
+
+
+def test_a_file_of_one_array_is_told_from_one_of_several(tmp_path):
+    np.save(tmp_path / "one.npy", np.ones(3))
+    np.savez(tmp_path / "many.npz", a=np.ones(3))
+    assert load_inputs.read_array(tmp_path / "one.npy").shape == (3,)
+    with pytest.raises(InputInvalid, match="give it without a name"):
+        load_inputs.read_array(tmp_path / "many.npz")

@@ -175,6 +175,27 @@ def test_all_groups_of_the_first_kind_get_the_instances():
     assert [group.count for group in after.instance_group] == [3, 3, 1]
 
 
+def test_what_is_not_tuned_stays_word_for_word():
+    """Rate limiter, devices, priorities, warm-up, cache and parameters are the owner's."""
+    before = config("""
+        max_batch_size: 8
+        instance_group { count: 1 kind: KIND_GPU gpus: [ 0, 1 ] rate_limiter {
+            resources { name: "R1" count: 4 } resources { name: "R2" global: true count: 2 }
+            priority: 2 } }
+        dynamic_batching { priority_levels: 2 default_priority_level: 2
+            priority_queue_policy { key: 1 value { default_timeout_microseconds: 100000 } } }
+        optimization { execution_accelerators { gpu_execution_accelerator {
+            name: "tensorrt" parameters { key: "precision_mode" value: "FP16" } } } }
+        version_policy { specific { versions: [ 1, 3 ] } }
+        response_cache { enable: true }
+        parameters { key: "metadata" value { string_value: 'it is "quoted"' } }
+    """)
+    after = with_batching(before, Batching(max_batch_size=4, instances=2))
+    assert (after.max_batch_size, after.instance_group[0].count) == (4, 2)
+    after.max_batch_size, after.instance_group[0].count = 8, 1
+    assert after == before
+
+
 @pytest.mark.parametrize(
     ("counts", "known"),
     [

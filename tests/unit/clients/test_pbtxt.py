@@ -130,6 +130,16 @@ def test_the_text_is_what_triton_documents():
             id="an unknown word of an enumeration",
         ),
         pytest.param(
+            {"instance_group": [{"kind": "\ud800"}]},
+            "instance_group[0].kind must be one of KIND_AUTO",
+            id="half a character in an enumeration",
+        ),
+        pytest.param(
+            {"name\ud800": "x"},
+            "is no field of Triton's ModelConfig: did you mean name?",
+            id="half a character in a field",
+        ),
+        pytest.param(
             {"parameters": {"a": "b"}},
             "parameters[a] must be an object, not 'b'",
             id="a map's value without string_value",

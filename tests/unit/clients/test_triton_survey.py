@@ -6,7 +6,7 @@ from tritonclient.grpc.service_pb2 import ModelStatisticsResponse
 
 from ferryman.clients.triton_metrics import parse
 from ferryman.clients.triton_statistics import to_statistics
-from ferryman.clients.triton_survey import unreported
+from ferryman.clients.triton_survey import tune_steps, unreported
 
 SUCCESS = 'nv_inference_request_success{model="m",version="1"} '
 FAILED = """\
@@ -77,3 +77,17 @@ def test_the_figures_of_counters_that_are_off_are_unknown(success, expected):
     stats = text_format.Parse(STATISTICS, ModelStatisticsResponse()).model_stats
     found = to_statistics(stats, parse(f"{SUCCESS}{success}\n{FAILED}{PENDING}", "m"), 0.0)
     assert (found.failure_count, found.rejected_count, found.pending) == expected
+
+
+def test_of_an_ensemble_the_steps_to_tune_are_named_and_why_others_cannot_be():
+    advice = tune_steps("ocr", {"read": "", "join": "its max_batch_size is 0", "find": ""})
+    assert "ocr is an ensemble" in advice
+    assert "--model read, --model find" in advice
+    assert "join cannot be: its max_batch_size is 0" in advice
+    assert "InferencePipeline" in advice
+
+
+def test_of_an_ensemble_whose_steps_take_no_batches_none_is_advised():
+    advice = tune_steps("ocr", {"join": "its max_batch_size is 0"})
+    assert "none of these can be tuned: join cannot be" in advice
+    assert "--model" not in advice

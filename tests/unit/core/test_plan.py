@@ -15,6 +15,7 @@ from ferryman.api.batching import (
 )
 from ferryman.api.conditions import Condition, ConditionType, Reason, find
 from ferryman.api.inference_model_status import BatchingChange, BatchingStatus, InferenceModelStatus
+from ferryman.api.scaling import ScalingSpec, ScalingStatus
 from ferryman.core.placement.reservations import Reservation, ResourceAmount
 from ferryman.core.plan import Environment, plan, record_outcome, record_started, target
 from ferryman.core.snapshot import ServingState
@@ -121,6 +122,65 @@ def test_a_model_that_is_placed_is_rendered():
     assert shown(done, ConditionType.RECONCILING) == ("True", "Deploying")
     assert (done.is_new_place, done.actuation, done.events) == (False, None, ())
     assert done.requeue_after_s == 5.0
+
+
+def replicas_of(done):
+    """Return what the Deployment of a plan is to have."""
+    (found,) = (each for each in done.objects if each["kind"] == "Deployment")
+    return found["spec"]["replicas"]
+
+
+def scaled(*, chosen=2, needed=None, **fields):
+    """Return a placed model that Ferryman scales, of which windows have settled on a number."""
+    scaling = ScalingStatus(replicas=chosen, reason="AsNeeded", message="so")
+    spec = ScalingSpec(max_replicas=4)
+    batching = BatchingSpec(algorithm="Guarded")
+    model = factories.model(scaling=spec, batching=batching, **fields)
+    before = placed(factories.snapshot(model=model))
+    status = before.model.status
+    told = status.batching.with_(desired_replicas=needed)
+    return written(before, status.with_(scaling=scaling, batching=told))
+
+
+def test_what_own_scaling_decides_is_rendered_reserved_reported_and_told():
+    done = planned(scaled(needed=3).with_(placement_is_valid=False))
+    assert replicas_of(done) == 3
+    assert (done.status.desired_replicas, done.status.scaling.reason) == (3, "MoreNeeded")
+    assert sum(done.reservation.nodes.values()) == 3
+    assert "MoreNeeded" in {event.reason for event in done.events}
+
+
+def test_own_scaling_that_is_limited_says_so_and_where_to_allow_more():
+    done = planned(scaled(chosen=4, needed=6))
+    assert condition(done, ConditionType.SCALING_LIMITED).reason == Reason.AT_MAX_REPLICAS
+    assert replicas_of(done) == 4
+
+
+def test_a_number_that_somebody_else_sets_is_told_and_not_followed():
+    before = scaled(chosen=2, needed=2, replicas=4)
+    seen = before.model.status.scaling.with_(stated_replicas=1)
+    done = planned(written(before, before.model.status.with_(scaling=seen)))
+    contested = condition(done, ConditionType.SCALING_CONTESTED)
+    assert (contested.reason, replicas_of(done)) == (Reason.OTHER_AUTOSCALER, 2)
+    assert "spec.replicas was set to 4" in contested.message
+
+
+def test_own_scaling_that_a_person_stopped_asks_for_none_and_limits_nothing():
+    done = planned(scaled(chosen=4, needed=6, replicas=0))
+    assert (replicas_of(done), done.status.scaling.replicas) == (0, 4)
+    assert condition(done, ConditionType.SCALING_LIMITED) is None
+
+
+def test_a_model_that_cannot_be_served_keeps_its_number():
+    done = planned(scaled(chosen=3, needed=4).with_(runtime=None))
+    assert (done.objects, done.status.scaling.replicas) == ((), 3)
+
+
+def test_without_own_scaling_nothing_of_it_is_left():
+    before = scaled(chosen=3, needed=3)
+    stated = before.model.spec.with_(scaling=None)
+    done = planned(before.with_(model=before.model.with_(spec=stated)))
+    assert (done.status.scaling, replicas_of(done)) == (None, 1)
 
 
 def test_what_a_placement_reserves_comes_with_it():
@@ -590,7 +650,7 @@ def test_what_is_needed_stands_while_a_batch_takes_longer_than_a_window():
     assert told == ["LeastWorkload", "NeedsCapacity"]
     assert reasons == {("LatencyAboveTarget", True), "NeedsCapacity"}
     assert needed[0] >= 10, "10 a second are served, and 100 asked for"
-    assert needed[:8:2] == needed[1:8:2], "a window without an answer changes nothing"
+    assert len(set(needed)) == 1, "nothing changed but what waits"
 
 
 def test_a_model_that_is_asked_for_nothing_any_more_needs_nothing_more():

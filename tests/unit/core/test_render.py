@@ -1,25 +1,33 @@
 """The serving objects: what they contain, and that they are the same for the same input."""
 
 import base64
+import hashlib
+import json
 import os
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ferryman.api import names
+from ferryman.api.access import AccessSpec, Peer
 from ferryman.api.batching import Batching
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import PlacementSpec, ResourceRequirements
 from ferryman.api.inference_runtime import RuntimeLiveCap
-from ferryman.api.pod_settings import EnvironmentVariable
-from ferryman.api.scheduling import NodeRequirement, Toleration
+from ferryman.api.pods.pod_settings import EnvironmentVariable
+from ferryman.api.pods.scheduling import NodeRequirement, Toleration
 from ferryman.core import render
 from ferryman.core.errors import RejectedError
 from ferryman.core.render import pod
+from ferryman.core.render.layout import layout_script
+from ferryman.core.render.slots import ServedModel
 from ferryman.core.triton import config as triton_config
 from tests import factories
+
+M = ServedModel("m", "oci://m")
 
 
 def serving(
@@ -29,18 +37,22 @@ def serving(
     model = factories.model(model=source, **spec)
     entry = entry or factories.runtime_processor()
     batching = Batching(max_batch_size=size)
+    served = ServedModel(
+        name=model.triton_name,
+        storage_uri=source.storage_uri,
+        live_cap=live_cap,
+        config=triton_config.model_config("resnet50", entry, source, batching),
+        untuned_config=triton_config.untuned("resnet50", model.spec.batching, entry, source),
+    )
     return render.Serving(
-        model=model,
-        source=source,
+        served=model,
+        models=(served,),
         entry=entry,
         node_type="cpu-small",
         preferred_node=preferred_node,
         pull_policy="IfNotPresent",
-        config=triton_config.model_config(model, entry, source, batching),
-        untuned_config=triton_config.untuned(model, entry, source),
         control_key="secret",
-        operator_namespace="ferryman-system",
-        live_cap=live_cap,
+        environment=render.Environment("ferryman-system"),
     )
 
 
@@ -54,7 +66,24 @@ def pod_spec(**fields):
 
 def test_what_pods_need_comes_before_the_deployment():
     kinds = [o["kind"] for o in render.render(serving(), repr)]
-    assert kinds == ["Secret", "ConfigMap", "NetworkPolicy", "Service", "Deployment"]
+    assert kinds == [
+        "Secret",
+        "ConfigMap",
+        "NetworkPolicy",
+        "Service",
+        "PodDisruptionBudget",
+        "Deployment",
+    ]
+
+
+def test_pods_are_evicted_one_at_a_time_and_those_that_serve_nobody_at_will():
+    made = rendered()
+    budget, deployment = made["PodDisruptionBudget"]["spec"], made["Deployment"]["spec"]
+    assert budget == {
+        "maxUnavailable": 1,
+        "selector": deployment["selector"],
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+    }
 
 
 @pytest.mark.parametrize("manifest", render.render(serving(), repr), ids=lambda o: o["kind"])
@@ -87,29 +116,80 @@ def test_the_control_key_reaches_triton_through_the_secret_alone():
     triton = objects["Deployment"]["spec"]["template"]["spec"]["containers"][0]
     reference = {"secretKeyRef": {"name": "resnet50-triton", "key": "key"}}
     assert triton["env"] == [{"name": names.CONTROL_KEY_ENV, "valueFrom": reference}]
-    locks = [a for a in triton["args"] if "restricted" in a]
-    assert [a.split("=")[0] for a in locks] == [
-        "--http-restricted-api",
-        "--grpc-restricted-protocol",
+    assert "secret" not in json.dumps(triton["args"])
+    assert not [a for a in triton["args"] if "$(" in a], "Kubernetes would write it there"
+
+
+def locks(key):
+    """Run what starts the server, with the printing of its arguments in the server's place."""
+    shell, option, script, server = pod_spec()["containers"][0]["command"]
+    assert server == "tritonserver"
+    report = 'printf "%s\\n" "$@"; env | grep -c CONTROL_KEY'
+    command = [shell, option, script, "sh", "-c", report, "sh", "--first"]
+    ran = subprocess.run(
+        command,
+        env={"PATH": os.environ["PATH"], **({"FERRYMAN_CONTROL_KEY": key} if key else {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return ran, ran.stdout.splitlines()
+
+
+def test_grpc_takes_the_key_and_http_one_that_nobody_has():
+    (_, [first, http, grpc, variables]), (_, [_, again, *_]) = locks("k-1"), locks("k-1")
+    restricted = f"{names.RESTRICTED_APIS}:ferryman-control-key"
+    assert first == "--first"
+    assert grpc == f"--grpc-restricted-protocol={restricted}=k-1"
+    assert http.startswith(f"--http-restricted-api={restricted}=")
+    assert "k-1" not in http
+    assert http != again, "it is another one at each start"
+    assert variables == "0", "the server's children see no key in their environment"
+
+
+def test_a_server_without_its_key_does_not_start():
+    ran, said = locks(None)
+    assert ran.returncode != 0
+    assert said == []
+
+
+def test_another_control_key_rolls_the_pods_and_is_not_told():
+    def template(key):
+        objects = render.render(replace(serving(), control_key=key), repr)
+        return next(o for o in objects if o["kind"] == "Deployment")["spec"]["template"]
+
+    assert template("one") == template("one")
+    assert template("one") != template("other")
+    assert "hushhush" not in json.dumps(template("hushhush"))
+
+
+def test_what_pods_write_to_their_nodes_disk_is_limited():
+    volumes = {each["name"]: each for each in pod_spec()["volumes"]}
+    on_disk = [
+        each["emptyDir"]
+        for each in volumes.values()
+        if "medium" not in each.get("emptyDir", {"medium": ""})
     ]
-    assert all(a.endswith(":ferryman-control-key=$(FERRYMAN_CONTROL_KEY)") for a in locks)
+    assert [each["sizeLimit"] for each in on_disk] == ["64Mi", "16Gi"]
 
 
 def test_a_triton_without_control_key_locks_nothing():
-    triton = pod.triton_container("m", factories.runtime_processor(), storage_uri="oci://m")
+    triton = pod.triton_container([M], factories.runtime_processor())
     assert triton["env"] == []
     assert not [a for a in triton["args"] if "restricted" in a]
 
 
-def test_clients_reach_http_and_grpc_and_the_pods_reach_nobody():
-    policy = rendered()["NetworkPolicy"]["spec"]
-    namespace = {"matchLabels": {"kubernetes.io/metadata.name": "ferryman-system"}}
-    sources = [
-        ([port["port"] for port in rule["ports"]], rule.get("from")) for rule in policy["ingress"]
+def test_whom_the_model_and_whom_the_installation_admits_may_send_requests():
+    web, mesh = (Peer(namespaces={"team": name}) for name in ("web", "mesh"))
+    stated = serving(access=AccessSpec(from_=(web,)))
+    access = AccessSpec(from_=(web, mesh))
+    stated = replace(stated, environment=replace(stated.environment, access=access))
+    [policy] = [o for o in render.render(stated, repr) if o["kind"] == "NetworkPolicy"]
+    assert policy["spec"]["ingress"][0]["from"] == [
+        {"podSelector": {}},
+        {"namespaceSelector": {"matchLabels": {"team": "web"}}},
+        {"namespaceSelector": {"matchLabels": {"team": "mesh"}}},
     ]
-    assert sources == [([8000, 8001], None), ([8002], [{"namespaceSelector": namespace}])]
-    assert policy["policyTypes"] == ["Ingress", "Egress"]
-    assert "egress" not in policy
 
 
 def test_the_service_offers_http_and_grpc():
@@ -122,7 +202,7 @@ def test_the_service_offers_http_and_grpc():
 
 
 def test_the_address_is_that_of_the_service():
-    assert render.url(factories.model()) == (
+    assert render.url(factories.model().key, "resnet50") == (
         "http://resnet50-triton.default.svc:8000/v2/models/resnet50"
     )
 
@@ -268,6 +348,23 @@ def test_resources(resources, expected):
     assert "nvidia.com/gpu" not in str(layout)
 
 
+def test_servers_listen_on_the_family_that_pods_have_first():
+    """IPv6 in the options that Triton 2.51 was seen to take; nothing is said of IPv4."""
+    here = render.Environment("ferryman-system", ipv6=True)
+    six = replace(serving(), environment=here)
+    found = {o["kind"]: o for o in render.render(six, repr)}
+    asked = found["Deployment"]["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert [a for a in asked if "address" in a] == ["--http-address=ipv6:::", "--grpc-address=[::]"]
+    assert not [a for a in pod_spec()["containers"][0]["args"] if "address" in a]
+    assert found["Service"] == rendered()["Service"]
+
+
+def test_an_address_that_the_runtime_states_comes_after_ours():
+    entry = factories.runtime_processor(args=("--http-address=ipv6:::1",))
+    triton = pod.triton_container([M], entry, ipv6=True)
+    assert triton["args"][-2:] == ["--grpc-address=[::]", "--http-address=ipv6:::1"]
+
+
 def test_the_runtimes_environment_and_arguments_come_last():
     entry = factories.runtime_processor(
         env=(EnvironmentVariable(name="OMP_NUM_THREADS", value="2"),), args=("--log-info=false",)
@@ -308,22 +405,22 @@ def test_the_model_volume(uri, volume, sub_path):
         assert (mount["readOnly"], mount.get("subPath")) == (True, sub_path)
 
 
-@pytest.mark.parametrize("uri", ["s3://bucket/model", "oci://", "pvc:///path"])
+@pytest.mark.parametrize("uri", ["file:///model", "oci://", "pvc:///path"])
 def test_a_source_that_cannot_be_mounted_is_refused(uri):
-    with pytest.raises(RejectedError, match="write oci://IMAGE or pvc://CLAIM/PATH") as caught:
-        pod.volumes(uri)
+    with pytest.raises(RejectedError, match="write oci://IMAGE, pvc://CLAIM/PATH") as caught:
+        pod.volumes([ServedModel("m", uri)])
     assert caught.value.reason == Reason.INVALID_SPEC
 
 
 def test_the_configuration_comes_from_the_config_map_or_inline():
     entry = factories.runtime_processor()
-    mapped = pod.layout_container("m", entry, storage_uri="oci://m")
+    mapped = pod.layout_container([M], entry)
     assert "config" in [mount["name"] for mount in mapped["volumeMounts"]]
-    inline = pod.layout_container("m", entry, storage_uri="oci://m", inline_config="a: $(B)")
+    inline = pod.layout_container([M], entry, inline_config="a: $(B)")
     assert "config" not in [mount["name"] for mount in inline["volumeMounts"]]
     assert inline["env"][-1] == {"name": "FERRYMAN_CONFIG", "value": "a: $$(B)"}
-    assert "config" not in [volume["name"] for volume in pod.volumes("oci://m")]
-    assert {"name": "config", "configMap": {"name": "c"}} in pod.volumes("oci://m", config_map="c")
+    assert "config" not in [volume["name"] for volume in pod.volumes([M])]
+    assert {"name": "config", "configMap": {"name": "c"}} in pod.volumes([M], config_map="c")
 
 
 @pytest.fixture
@@ -333,7 +430,7 @@ def lay_out(tmp_path):
     for folder in (model, config, repository):
         folder.mkdir()
     (config / "config.pbtxt").write_text("from the volume")
-    script = pod.LAYOUT_SCRIPT
+    script = layout_script([M])
     for path in (names.PATH_REPOSITORY, names.PATH_CONFIG, names.PATH_MODEL):
         script = re.sub(rf"(?<![\w$*/]){path}(?!\w)", str(tmp_path / path[1:]), script)
 
@@ -468,3 +565,25 @@ def test_a_model_without_a_strategy_of_its_own_is_laid_out_for_a_live_cap(lay_ou
     done, laid = lay_out(["1/model.onnx"], FERRYMAN_LIVE_CAP="1")
     assert done.returncode == 0, done.stderr
     assert set(laid) == {"1/model.onnx", "config.pbtxt"}
+
+
+CAP = RuntimeLiveCap(library=LIBRARY, image="ferryman:1")
+
+
+@pytest.mark.parametrize(
+    ("fields", "digest"),
+    [
+        pytest.param({}, "8d218b8a82ea559c", id="plain"),
+        pytest.param(
+            {"uri": "pvc://models/a", "live_cap": CAP},
+            "f962c3a30bd8507c",
+            id="on a claim, with a live cap",
+        ),
+        pytest.param({"entry": GPU, "preferred_node": None}, "f1af647591ca55c6", id="on a GPU"),
+    ],
+)
+def test_the_pods_of_a_model_are_made_of_what_they_were(fields, digest):
+    """A new digest means that an upgrade of the operator rolls the pods of all models."""
+    template = rendered(**fields)["Deployment"]["spec"]["template"]
+    text = json.dumps(template, sort_keys=True)
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == digest

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ferryman.api.pod_settings import (
+from ferryman.api.pods.pod_settings import (
     EnvironmentVariable,
     ModelPodSettings,
     PodSecurity,
@@ -11,6 +11,7 @@ from ferryman.api.pod_settings import (
 )
 from ferryman.core import render
 from ferryman.core.render import pod, settings
+from ferryman.core.render.slots import ServedModel
 from tests import factories
 
 LABELS = {"serving.ferryman.dev/model": "resnet50", "app.kubernetes.io/name": "resnet50"}
@@ -61,6 +62,19 @@ def secrets(*names):
             {"security_context": PodSecurity(run_as_user=7)},
             id="a model's security context replaces the runtime's as a whole",
         ),
+        pytest.param(
+            {"host_users": False},
+            {"host_users": True},
+            {"host_users": False},
+            id="users of its own are kept whatever a model says",
+        ),
+        pytest.param(
+            {"host_users": True},
+            {"host_users": False},
+            {"host_users": False},
+            id="and a model may ask for them",
+        ),
+        pytest.param({"host_users": True}, {}, {"host_users": True}, id="the node's users"),
     ],
 )
 def test_the_runtimes_and_the_models_word_become_one(runtime, model, expected):
@@ -134,6 +148,7 @@ def test_a_deployment_has_all_of_it_and_selects_by_our_label_alone():
         service_account_name="vision",
         image_pull_secrets=secrets("registry"),
         priority_class_name="high",
+        host_users=False,
         env=variables(OMP_NUM_THREADS="2"),
         security_context=PodSecurity(user="Namespace"),
     )
@@ -146,6 +161,7 @@ def test_a_deployment_has_all_of_it_and_selects_by_our_label_alone():
     assert spec["serviceAccountName"] == "vision"
     assert spec["imagePullSecrets"] == [{"name": "registry"}]
     assert spec["priorityClassName"] == "high"
+    assert spec["hostUsers"] is False
     assert "runAsUser" not in spec["securityContext"]
     assert spec["automountServiceAccountToken"] is False, "an account's token is not mounted"
     assert {"name": "OMP_NUM_THREADS", "value": "2"} in spec["containers"][0]["env"]
@@ -155,23 +171,22 @@ def test_a_deployment_has_all_of_it_and_selects_by_our_label_alone():
 def test_a_pod_without_settings_states_none():
     spec = deployment(ModelPodSettings())["template"]["spec"]
 
-    assert not {"serviceAccountName", "imagePullSecrets", "priorityClassName"} & spec.keys()
+    stated = {"serviceAccountName", "imagePullSecrets", "priorityClassName", "hostUsers"}
+    assert not stated & spec.keys()
 
 
 def deployment(theirs):
     """Return the Deployment's spec of a model with these settings."""
     source, entry = factories.source(), factories.runtime_processor()
     serving = render.Serving(
-        model=factories.model(model=source, pod=theirs),
-        source=source,
+        served=factories.model(model=source, pod=theirs),
+        models=(ServedModel("resnet50", source.storage_uri),),
         entry=entry,
         node_type="cpu-small",
         preferred_node=None,
         pull_policy="IfNotPresent",
-        config={},
-        untuned_config={},
         control_key="secret",
-        operator_namespace="ferryman-system",
+        environment=render.Environment("ferryman-system"),
     )
     *_, found = render.render(serving, repr)
     return found["spec"]

@@ -11,6 +11,7 @@ from ferryman.api.inference_model_status import (
     PlacementStatus,
 )
 from ferryman.api.inference_runtime import RuntimeDrain, RuntimeLiveCap
+from ferryman.core.render import Environment
 from ferryman.core.service import Inputs, serve
 from ferryman.core.snapshot import ServingState
 from ferryman.core.status.observed import Observation
@@ -28,7 +29,7 @@ def inputs(snapshot, placement=CPU):
         now=factories.NOW,
         encode=repr,
         control_key="secret",
-        operator_namespace="ferryman-system",
+        environment=Environment("ferryman-system"),
         placement=placement,
         observation=Observation(None, None, steady=True),
     )

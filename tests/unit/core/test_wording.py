@@ -1,5 +1,7 @@
+import pytest
+
 from ferryman.api.batching import Batching
-from ferryman.core.wording import describe
+from ferryman.core.wording import describe, same_words
 
 
 def test_a_batching_in_words():
@@ -16,3 +18,17 @@ def test_what_is_seldom_set_is_named_only_where_it_is():
     assert describe(batching) == (
         "batch 8, delay 0 µs, 1 instance, preferred 2 and 4, rejected after 40000 µs, queue of 100"
     )
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        pytest.param("a carries 10", "a carries 10.5", True, id="noise"),
+        pytest.param("a carries 10", "a carries 20", False, id="another figure"),
+        pytest.param("a carries 10", "b carries 10", False, id="other words"),
+        pytest.param("a carries 10", "a carries 10 of 20", False, id="more figures"),
+        pytest.param("", "", True, id="nothing"),
+    ],
+)
+def test_messages_say_the_same_but_for_noise(one, other, same):
+    assert same_words(one, other) is same

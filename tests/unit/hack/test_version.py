@@ -1,4 +1,4 @@
-"""One version everywhere, and one way of installing: what the README says is what is done."""
+"""One version everywhere, and one way of installing: what the pages say is what is done."""
 
 import re
 import subprocess
@@ -8,11 +8,14 @@ import pytest
 
 import ferryman
 from hack import installation, manifests
-from hack.images.recipes import RECIPES
+from hack.images.recipes import GROUPS, RECIPES
 from hack.version import VERSION
 
 ROOT = Path(__file__).parents[3]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README, INSTALLATION, QUICK_START = (
+    (ROOT / path).read_text(encoding="utf-8")
+    for path in ("README.md", "docs/installation.md", "docs/quick-start.md")
+)
 
 
 def test_the_package_has_the_projects_version():
@@ -39,16 +42,18 @@ def test_nothing_for_users_names_an_image_of_another_version():
     assert {name.rstrip(".") for name in found.split()} <= built
 
 
-def test_the_readme_pushes_every_image_that_is_built():
-    (pushed,) = re.findall(r"for image in (.*); do", README)
+def test_every_image_is_pushed_but_for_those_of_tests_and_the_demo():
+    (pushed,) = re.findall(r"for image in (.*); do", INSTALLATION)
+    kept = {*GROUPS["tests"], *GROUPS["demo"]}
 
     assert {f"ferryman.dev/{name}" for name in pushed.split()} == {
-        recipe.tag for recipe in RECIPES.values()
+        recipe.tag for name, recipe in RECIPES.items() if name not in kept
     }
 
 
-def test_the_readme_installs_on_the_test_cluster_as_the_demo_and_the_tests_do():
-    command = f"helm install {installation.CHART_ARGUMENTS} {installation.LOCAL_VALUES}"
+def test_pages_install_as_the_demo_and_the_tests_do():
+    command = f"helm install {installation.CHART_ARGUMENTS}"
 
-    assert command in README.splitlines()
-    assert f"helm install {installation.CHART_ARGUMENTS} --set registry=" in README
+    assert f"{command} {installation.LOCAL_VALUES}" in QUICK_START.splitlines()
+    for page in (README, INSTALLATION):
+        assert f"{command} --set registry=registry.example/team" in page.splitlines()

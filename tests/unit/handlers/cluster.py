@@ -5,7 +5,7 @@ import asyncio
 from ferryman.api.resources import model_key
 from ferryman.handlers.health import Health
 from ferryman.handlers.metrics import Metrics
-from ferryman.handlers.reconcile import Clocks
+from ferryman.handlers.reconciling.common import Clocks
 from ferryman.handlers.session import Dependencies, Scope, Session
 from tests import factories
 from tests.fakes import (

@@ -5,7 +5,7 @@ from ferryman.api.resources import model_key
 from tests import factories
 from tests.fakes import wire
 
-SERVING = {"Secret", "ConfigMap", "NetworkPolicy", "Service", "Deployment"}
+SERVING = {"Secret", "ConfigMap", "NetworkPolicy", "Service", "PodDisruptionBudget", "Deployment"}
 
 
 KEY = model_key("default", "resnet50")
@@ -48,3 +48,16 @@ def readiness(cluster, generation):
         if status["observedGeneration"] == generation and seen not in found[-1:]:
             found.append(seen)
     return found
+
+
+def normalised(cluster):
+    """Return all objects without versions, uids and times."""
+    dropped = {"resourceVersion", "uid", "generation", "since", "lastTransitionTime"}
+
+    def strip(value):
+        if isinstance(value, dict):
+            return {k: strip(v) for k, v in sorted(value.items()) if k not in dropped}
+        return [strip(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+    # A Secret's key depends on the uid.
+    return {key: strip(body) for key, body in cluster.api.objects.items() if key[0] != "Secret"}

@@ -12,8 +12,9 @@ import pytest
 
 from ferryman.clients.kubernetes_errors import ConflictError, PermanentError, TemporaryError
 from ferryman.handlers import app
-from ferryman.handlers.health import Health
+from ferryman.handlers.health import UNREADY_AFTER_S, Health
 from ferryman.handlers.metrics import Metrics
+from ferryman.handlers.running.leadership import Leadership
 from ferryman.handlers.session import Scope
 from tests.fakes import FakeKubernetes, run_virtually, seconds
 
@@ -34,7 +35,41 @@ class Kinds(FakeKubernetes):
         return self.missing < 0
 
 
-def supervise(monkeypatch, api, *sessions, runtimes=None):
+class Stop:
+    """The order to end the process, and what ends this session."""
+
+    def __init__(self, process, session):
+        self.set, self._session = process.set, session
+
+    async def reaches_the_session(self):
+        """Return when it does."""
+        await self._session.wait()
+
+
+class Turn(Leadership):
+    """A turn that the test gives and takes."""
+
+    def __init__(self):
+        super().__init__(None, "me", seconds, None)
+        self.given()
+
+    def given(self):
+        """Make it this operator's turn."""
+        self.hindrance = None
+        self.leads.set()
+        self.lost.clear()
+
+    def taken(self):
+        """Make it another one's."""
+        self.leads.clear()
+        self.lost.set()
+
+
+async def nothing():
+    """Do nothing beside the supervisor."""
+
+
+def supervise(monkeypatch, api, *sessions, runtimes=None, turn=None, first=nothing):
     """Run a supervisor whose sessions are these functions; return when each of them began."""
     began_s, left = [], list(sessions)
 
@@ -42,20 +77,23 @@ def supervise(monkeypatch, api, *sessions, runtimes=None):
         assert (dependencies.kubernetes, scope) == (api, SCOPE)
         assert dependencies.master_key == b"m" * 32
         began_s.append(seconds())
-        await left.pop(0)(stop, own_signals, login)
+        await left.pop(0)(Stop(api.supervisor.stop, stop), own_signals, login)
 
     monkeypatch.setattr(app.session, "run", run)
     monkeypatch.setattr(app, "time", SimpleNamespace(monotonic=seconds))
 
     async def main():
         supervisor = app.Supervisor(
-            app.Options(SCOPE, kubeconfig="k", context="c", runtimes=runtimes),
+            app.Options(SCOPE, "me", kubeconfig="k", context="c", runtimes=runtimes),
             api,
             Health(seconds),
             Metrics(),
+            turn or Turn(),
         )
         api.supervisor = supervisor
+        beside = asyncio.create_task(first())
         await supervisor.run()
+        await beside
 
     run_virtually(main())
     return began_s
@@ -110,10 +148,53 @@ def test_sigterm_ends_it_all(monkeypatch):
     async def killed(stop, own_signals, _login):
         own_signals()
         os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.sleep(1)
-        assert stop.is_set()
+        async with asyncio.timeout(1):
+            await stop.reaches_the_session()
 
     assert len(supervise(monkeypatch, Kinds(), killed)) == 1
+
+
+def test_whoever_does_not_lead_stands_by_ready_until_it_is_its_turn(monkeypatch):
+    api, turn = Kinds(), Turn()
+    turn.taken()
+
+    async def wait_long():
+        await asyncio.sleep(2 * UNREADY_AFTER_S)
+        health = api.supervisor.health
+        health.answered()
+        health.asked_at_s = seconds()
+        assert (health.stands_by, health.hindrance(), health.problem()) == (True, None, None)
+        turn.given()
+
+    began_s = supervise(monkeypatch, api, until_stopped, turn=turn, first=wait_long)
+    assert began_s[0] >= 2 * UNREADY_AFTER_S
+    assert not api.supervisor.health.stands_by
+
+
+def test_until_it_is_known_who_leads_an_operator_is_not_ready(monkeypatch):
+    api, turn = Kinds(), Turn()
+    turn.taken()
+    turn.hindrance = "the Lease may not be read"
+
+    async def look():
+        await asyncio.sleep(1)
+        assert not api.supervisor.health.stands_by
+        api.supervisor.stop.set()
+
+    assert supervise(monkeypatch, api, turn=turn, first=look) == []
+
+
+def test_a_session_ends_when_another_operator_leads_and_the_next_waits(monkeypatch, caplog):
+    turn = Turn()
+
+    async def lost(stop, *_):
+        turn.taken()
+        await stop.reaches_the_session()
+        asyncio.get_running_loop().call_later(20, turn.given)
+
+    began_s = supervise(monkeypatch, Kinds(), lost, until_stopped, turn=turn)
+    assert began_s[1] - began_s[0] == pytest.approx(20, abs=2 * app.LOOK_AT_TURN_S)
+    assert "starts over" not in caplog.text, "that is no failure"
 
 
 def test_a_session_logs_in_with_what_the_command_line_says(monkeypatch):
@@ -208,21 +289,31 @@ def test_the_process_serves_its_health_while_it_supervises(monkeypatch):
             await asyncio.sleep(3600)
 
     monkeypatch.setattr(app, "load_configuration", load)
-    monkeypatch.setattr(app, "Transport", lambda *_, **__: held("transport", "transport"))
+
+    def transport(*_, may_write_for_s=None, **__):
+        name = "transport" if may_write_for_s else "lease"
+        return held(name, name)
+
+    monkeypatch.setattr(app, "Transport", transport)
+    monkeypatch.setattr(Leadership, "taking_part", lambda self: held("turn", self.leases.transport))
     monkeypatch.setattr(app, "KubernetesApi", lambda transport: ("api", transport))
     monkeypatch.setattr(app.health, "serve", lambda *_, **__: held("pages", 8080))
     monkeypatch.setattr(app, "Health", Checked)
     monkeypatch.setattr(app.Supervisor, "run", supervised)
     monkeypatch.setattr(app, "gc", SimpleNamespace(set_threshold=order.append))
-    run_virtually(app.run(app.Options(SCOPE)))
+    run_virtually(app.run(app.Options(SCOPE, "me")))
     assert order == [
         app.COLLECT_AFTER,
+        "lease begins",
         "transport begins",
         "pages begins",
+        "turn begins",
         "checked",
         "supervised",
+        "turn ends",
         "pages ends",
         "transport ends",
+        "lease ends",
     ]
 
 
@@ -231,5 +322,6 @@ def test_servers_are_connected_to_with_the_operators_clock(monkeypatch):
     monkeypatch.setattr(
         app.triton, "connect", lambda *where, clock: asked.append((*where, clock)) or "server"
     )
-    assert app.connect_to_triton(seconds)("10.0.0.1", "resnet50", "key") == "server"
+    connection = app.connect_to_triton(seconds, lambda: 1.0)("10.0.0.1", "resnet50", "key")
+    assert connection.server == "server"
     assert asked == [("10.0.0.1", "resnet50", "key", seconds)]

@@ -10,7 +10,14 @@ from tests import factories
 from tests.fakes import FakeKubernetes, node_object, run_virtually, seconds, wire
 
 #: Kinds that others use as well: only objects with our label are watched, and kept.
-SHARED = {"deployments", "pods", "services", "configmaps", "networkpolicies"}
+SHARED = {
+    "deployments",
+    "pods",
+    "services",
+    "configmaps",
+    "networkpolicies",
+    "poddisruptionbudgets",
+}
 
 
 class Listing(FakeKubernetes):
@@ -19,14 +26,16 @@ class Listing(FakeKubernetes):
     def __init__(self):
         super().__init__()
         self.asked = {}
+        self.namespaces = {}
 
-    async def list_uids(self, group, version, plural, selector=""):
+    async def list_uids(self, group, version, plural, selector="", namespaces=()):
         """Answer as ever."""
         self.asked[plural] = selector
+        self.namespaces[plural] = namespaces
         return await super().list_uids(group, version, plural)
 
 
-def compare(script, for_s=PERIOD_S * 3):
+def compare(script, for_s=PERIOD_S * 3, namespaces=()):
     """Compare while a script changes the cluster; return (stale ones, second), or None."""
 
     async def main():
@@ -36,7 +45,7 @@ def compare(script, for_s=PERIOD_S * 3):
         script(api)
         try:
             async with asyncio.timeout(for_s):
-                return await wait_for_stale_objects(api, api.indices), seconds()
+                return await wait_for_stale_objects(api, api.indices, namespaces), seconds()
         except TimeoutError:
             return None
 
@@ -75,6 +84,18 @@ def test_of_kinds_that_others_use_as_well_only_our_objects_are_listed():
     assert asked == expected
 
 
+def test_an_operator_for_some_namespaces_lists_these_alone():
+    asked = {}
+
+    def script(api):
+        api.namespaces = asked
+
+    compare(script, namespaces=("a", "b"))
+    everywhere = {plural for plural, namespaces in asked.items() if not namespaces}
+    assert everywhere == {"inferenceruntimes", "nodeprofiles", "nodes"}
+    assert {namespaces for namespaces in asked.values() if namespaces} == {("a", "b")}
+
+
 def test_where_indices_and_cluster_agree_there_are_no_stale_objects():
     assert compare(lambda _api: None) is None
 
@@ -106,6 +127,15 @@ class Pages:
         self.requests.append(request)
         uid, more = ("a", "next") if dict(request.query)["continue"] == "" else ("b", "")
         return {"metadata": {"continue": more}, "items": [{"metadata": {"uid": uid}}]}
+
+
+def test_of_namespaces_what_there_is_is_listed_one_after_the_other():
+    transport = Pages()
+    api = KubernetesApi(transport)
+    found = asyncio.run(api.list_uids("", "v1", "pods", OURS, ("team-a", "team-b")))
+    assert found == {"a", "b"}
+    paths = [request.path for request in transport.requests]
+    assert paths[::2] == ["/api/v1/namespaces/team-a/pods", "/api/v1/namespaces/team-b/pods"]
 
 
 def test_what_there_is_is_listed_by_pages_and_without_specifications():

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from ferryman.clients.kubernetes_errors import TemporaryError
-from ferryman.handlers.health import CHECK_PERIOD_S, Health, serve
+from ferryman.handlers.health import CHECK_PERIOD_S, UNREADY_AFTER_S, Health, serve
 from ferryman.handlers.metrics import Metrics
 from ferryman.json_log import JsonFormatter
 from tests.fakes import FakeKubernetes, run_virtually, seconds
@@ -27,6 +27,13 @@ class Queue:
     def stuck_s(self):
         """Return what the test says."""
         return self._stuck_s
+
+
+def ready_health():
+    """Return the health of an operator that is at work."""
+    health = Health(seconds)
+    health.ready = True
+    return health
 
 
 SILENT = "the API server has not answered for 61 s"
@@ -49,7 +56,8 @@ LISTING = "waiting for the watches to list everything"
     ],
 )
 def test_health_is_freshness(silent_s, unasked_s, queue, ready, problem, hindrance):
-    health = Health(lambda: 1000.0, queue=queue, ready=ready)
+    health = Health(lambda: 1000.0, queue=queue)
+    health.ready = ready
     health.answered_at_s -= silent_s
     health.asked_at_s -= unasked_s
     assert (health.problem(), health.hindrance()) == (problem, hindrance)
@@ -57,7 +65,7 @@ def test_health_is_freshness(silent_s, unasked_s, queue, ready, problem, hindran
 
 def test_the_api_server_is_asked_for_a_sign_of_life():
     async def main():
-        api, health = FakeKubernetes(), Health(seconds, ready=True)
+        api, health = FakeKubernetes(), ready_health()
         checking = asyncio.create_task(health.check(api))
         found = []
         for errors in ([], [TemporaryError("down")] * 100, []):
@@ -79,13 +87,64 @@ def test_a_check_that_broke_is_a_reason_to_start_anew():
             raise KeyError("nobody foresaw this")
 
     async def main():
-        health = Health(seconds, ready=True)
+        health = ready_health()
         checking = asyncio.create_task(health.check(Broken()))
         await asyncio.sleep(CHECK_PERIOD_S * 10)
         assert isinstance(checking.exception(), KeyError)
         return health.problem()
 
     assert "was not asked" in run_virtually(main())
+
+
+@pytest.mark.parametrize(
+    ("at_work", "problem"),
+    [
+        pytest.param([(0, 400)], None, id="one session that lasts"),
+        pytest.param([(0, 100), (130, 250)], None, id="sessions that last, with a pause"),
+        pytest.param([(0, 100)], "not been at work for 300 s", id="no session any more"),
+        pytest.param(
+            [(at_s, at_s + 20) for at_s in range(0, 400, 25)],
+            "not been at work for 400 s",
+            id="one session after the other that fails",
+        ),
+    ],
+)
+def test_an_operator_that_is_not_at_work_for_minutes_is_to_start_anew(at_work, problem):
+    async def main():
+        health = Health(seconds)
+        for begin_s, end_s in at_work:
+            await asyncio.sleep(begin_s - seconds())
+            health.ready = True
+            await asyncio.sleep(end_s - seconds())
+            health.ready = False
+        await asyncio.sleep(400 - seconds())
+        health.answered()
+        health.asked_at_s = seconds()
+        return health.problem()
+
+    found = run_virtually(main())
+    assert problem in found if problem else found is None
+
+
+def test_waiting_for_the_definitions_is_no_reason_to_start_anew():
+    async def main():
+        health = Health(seconds)
+        await asyncio.sleep(UNREADY_AFTER_S * 2)
+        health.answered()
+        health.asked_at_s = seconds()
+        before = health.problem()
+        health.waits()
+        return before, health.problem()
+
+    before, after = run_virtually(main())
+    assert "not been at work" in before
+    assert after is None
+
+
+def test_a_session_that_left_something_behind_is_a_reason_to_start_anew():
+    health = Health(lambda: 0.0)
+    health.ready, health.left_behind = True, 1
+    assert "did not end" in health.problem()
 
 
 def test_the_pages_are_served():

@@ -81,7 +81,9 @@ def test_after_a_restart_objects_are_applied_anew_but_no_status_and_no_event(clu
     assert cluster.api.events == events
 
 
-@pytest.mark.parametrize("kind", ["deployments", "services", "configmaps", "networkpolicies"])
+@pytest.mark.parametrize(
+    "kind", ["deployments", "services", "configmaps", "networkpolicies", "poddisruptionbudgets"]
+)
 def test_a_serving_object_that_somebody_deletes_is_put_back(cluster, play, kind):
     async def script(cluster):
         await serving(cluster)

@@ -10,7 +10,7 @@ from ferryman.clients.kubernetes_errors import PermanentError, TemporaryError
 from tests import factories
 from tests.fakes import run_virtually, wire
 from tests.unit.handlers.cluster import Cluster
-from tests.unit.handlers.scenes import prepare
+from tests.unit.handlers.scenes import normalised, prepare
 
 
 @pytest.mark.parametrize("position", range(8))
@@ -58,20 +58,6 @@ async def place_while(cluster, errors):
     await cluster.settle()
     cluster.api.fail_next = errors
     cluster.model()
-
-
-def normalised(cluster):
-    """Return all objects without versions, uids and times."""
-    dropped = {"resourceVersion", "uid", "generation", "since", "lastTransitionTime"}
-
-    def strip(value):
-        if isinstance(value, dict):
-            return {k: strip(v) for k, v in sorted(value.items()) if k not in dropped}
-        return [strip(entry) for entry in value] if isinstance(value, list | tuple) else value
-
-    objects = {key: strip(body) for key, body in cluster.api.objects.items()}
-    objects.pop(("Secret", "default", "resnet50-triton"))  # its key depends on the uid
-    return objects
 
 
 def test_a_watch_that_lags_behind_makes_no_decision_twice(cluster, play):

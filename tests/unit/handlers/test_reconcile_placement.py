@@ -134,7 +134,7 @@ def test_a_place_that_is_found_lost_with_a_window_is_decided_anew_and_noted(
 ):
     """No event tells of it: the first to see the other node type is a window's decision."""
     placed = []
-    monkeypatch.setattr(Reservations, "place", lambda _self, key, *_: placed.append(key))
+    monkeypatch.setattr(Reservations, "place", lambda _self, key, *_, **__: placed.append(key))
 
     async def script(cluster):
         await serving(cluster)

@@ -41,6 +41,7 @@ def put_theirs(cluster, index="services", **metadata):
         ("configmaps", "ConfigMap"),
         ("deployments", "Deployment"),
         ("networkpolicies", "NetworkPolicy"),
+        ("poddisruptionbudgets", "PodDisruptionBudget"),
         ("services", "Service"),
     ],
 )
@@ -109,6 +110,21 @@ def test_what_takes_the_place_of_a_deleted_object_is_left_alone_and_what_serves_
     assert cluster.condition("Ready") == ("False", "NameTaken")
     assert cluster.api.get("services", "resnet50-triton") == theirs
     assert cluster.writes()["apply", "Deployment"] == before["apply", "Deployment"]
+
+
+def test_a_secret_of_the_name_that_is_somebody_elses_is_left_alone(cluster, play):
+    async def script(cluster):
+        theirs = {"metadata": {"name": "resnet50-triton"}, "data": {"k": "dg=="}}
+        key = ("Secret", "default", "resnet50-triton")
+        cluster.api.objects[key] = copy.deepcopy(theirs)
+        prepare(cluster)
+        await cluster.beat(60)
+        assert cluster.condition("Ready") == ("False", "NameTaken")
+        assert cluster.api.objects[key] == theirs
+        assert not {("apply", each) for each in SERVING} & set(cluster.writes())
+
+    play(script)
+    assert words_of(cluster).startswith("Secret resnet50-triton exists and is not Ferryman's")
 
 
 def test_names_are_looked_for_only_while_nothing_is_known_of_them(cluster, play):
@@ -211,3 +227,32 @@ def test_batching_is_not_changed_while_objects_are_refused_and_that_costs_no_wri
     batching, loads = play(script)
     assert (batching["changes"], batching["recentReloads"], loads) == ([], [], [])
     assert [loaded.max_batch_size for loaded in cluster.tritons.at("10.0.0.1").loads] == [16]
+
+
+def test_an_object_that_is_too_large_to_be_read_says_so_once_and_keeps_what_serves(cluster, play):
+    async def script(cluster):
+        prepare(cluster)
+        await cluster.settle()
+        before = cluster.status()
+        body = cluster.api.get("models", "resnet50")
+        whole = body["spec"]
+        why = "it is too large to be read: it has 1_200 levels deep, 64 at most"
+        cluster.api.put("models", {**body, "spec": {}, "unread": why})
+        await cluster.settle()
+        written = len(cluster.api.statuses)
+        await cluster.settle(1500)
+        again, told = len(cluster.api.statuses) - written, cluster.status()
+        stalled = cluster.condition("Stalled")
+        read = {key: value for key, value in body.items() if key != "unread"}
+        cluster.api.put("models", {**read, "spec": whole, "status": told})
+        await cluster.settle()
+        return before, told, stalled, again
+
+    before, told, stalled, again = play(script)
+    assert stalled == ("True", "InvalidSpec")
+    [message] = [c["message"] for c in told["conditions"] if c["type"] == "Stalled"]
+    assert "1_200 levels deep" in message
+    assert "shorten spec.model.config" in message
+    assert told["placement"] == before["placement"]
+    assert again == 0
+    assert cluster.condition("Stalled") is None

@@ -1,12 +1,15 @@
+import asyncio
 import logging
+from itertools import pairwise
 
 import pytest
 
 from ferryman.api.resources import model_key
+from ferryman.api.statistics import ServerModel
 from ferryman.clients.triton import ControlKeyRefused, TritonUnavailable
 from ferryman.core.snapshot import PodView
 from ferryman.handlers.servers import Servers
-from tests.fakes import FakeTritons, pod_object, run_virtually
+from tests.fakes import FakeTritons, pod_object, run_virtually, seconds
 
 KEY = model_key("default", "resnet50")
 IP = "10.0.0.1"
@@ -133,3 +136,93 @@ def test_a_pod_is_asked_for_the_model_by_its_name():
 
     run_virtually(main())
     assert asked == [(IP, "resnet50", "secret")]
+
+
+class Slow:
+    """A Triton that lets whoever asks wait for five seconds, and perhaps answers then."""
+
+    def __init__(self):
+        self.asked = []
+        self.answer = None
+
+    async def model(self):
+        """Take long."""
+        self.asked.append(seconds())
+        if self.answer is not None:
+            return self.answer
+        await asyncio.sleep(5)
+        raise TritonUnavailable("no answer")
+
+    async def close(self):
+        """Have nothing to close."""
+
+
+def test_a_pod_that_never_answers_is_asked_ever_more_rarely():
+    slow = Slow()
+
+    async def main():
+        servers = Servers(lambda *_: slow)
+        while seconds() < 600:
+            await servers.poll(KEY, READY, "")
+            await asyncio.sleep(1)
+
+    run_virtually(main())
+    pauses = [after - before for before, after in pairwise(slow.asked)]
+    assert pauses[:2] == [6.0, 6.0], "three times it is asked as any other"
+    assert pauses[2:6] == sorted(pauses[2:6])
+    assert 60 <= pauses[-1] <= 67
+    assert len(slow.asked) < 20
+
+
+@pytest.mark.parametrize("change", ["it answers", "it is ready anew"])
+def test_a_pod_that_changes_is_asked_as_any_other_again(change):
+    slow = Slow()
+
+    async def main():
+        servers = Servers(lambda *_: slow)
+        for _ in range(4):
+            await servers.poll(KEY, READY, "")
+        assert len(slow.asked) == 3, "it is left alone"
+        if change == "it answers":
+            slow.answer = ServerModel(ready=True)
+            await asyncio.sleep(5)
+            assert await servers.poll(KEY, READY, "")
+            slow.answer = None
+        else:
+            await servers.poll(KEY, STARTING, "")
+        before = len(slow.asked)
+        await servers.poll(KEY, READY, "")
+        return len(slow.asked) - before
+
+    assert run_virtually(main()) == 1
+
+
+def test_a_failure_that_is_quick_costs_nothing(tritons):
+    tritons.at(IP).silent = True
+
+    async def main():
+        servers = Servers(tritons.connect)
+        for _ in range(10):
+            await servers.poll(KEY, READY, "")
+        tritons.at(IP).silent = False
+        return await servers.poll(KEY, READY, "")
+
+    assert run_virtually(main())
+
+
+def test_four_hundred_silent_pods_do_not_delay_another_namespaces_look():
+    silent = [pod_object(f"p-{n}", ip=f"10.1.{n // 200}.{n % 200}") for n in range(400)]
+    other = model_key("other", "theirs")
+    fine = Slow()
+    fine.answer = ServerModel(ready=True)
+
+    async def main():
+        servers = Servers(lambda ip, *_: fine if ip == IP else Slow())
+        asking = asyncio.create_task(servers.poll(KEY, silent, ""))
+        await asyncio.sleep(1)
+        assert await servers.poll(other, READY, "")
+        took_s = seconds() - 1
+        await asking
+        return took_s
+
+    assert run_virtually(main()) == 0.0

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 
 import kopf
 import pytest
@@ -12,7 +13,9 @@ from ferryman.clients.kubernetes_transport import Configuration
 from ferryman.handlers import audit, session
 from ferryman.handlers.health import Health
 from ferryman.handlers.metrics import Metrics
-from ferryman.handlers.reconcile import Clocks
+from ferryman.handlers.reconciling.common import Clocks
+from ferryman.handlers.running.connection import credentials
+from ferryman.handlers.running.teardown import CutOffError
 from ferryman.handlers.session import Dependencies, Scope, StaleError
 from ferryman.handlers.watch import OURS, WATCHED
 from tests import factories
@@ -51,7 +54,7 @@ def test_credentials_are_handed_to_kopf(token, scheme, bare):
         configuration.ssl_ca_cert, configuration.cert_file = "/ca", "/cert"
         if token:
             configuration.api_key["BearerToken"] = token
-        return await session.connection(configuration)
+        return await credentials(configuration)
 
     info = run_virtually(main())
     assert (info.server, info.ca_path, info.certificate_path) == (
@@ -78,7 +81,7 @@ class Kopf:
     async def run(self, tasks, ignored):
         """Begin, do what the test says, and end."""
         assert tasks == []
-        assert asyncio.current_task() in ignored
+        assert asyncio.current_task() not in ignored, "it is one of the session's own"
         handlers = self.asked["registry"]._activities.get_all_handlers()
         self.activities = {handler.fn.__name__: handler.fn for handler in handlers}
         api = self.api
@@ -137,7 +140,9 @@ def test_a_session_watches_reconciles_and_ends_with_its_work(monkeypatch):
             await told.event(index, api.put(index, body))
         await asyncio.sleep(3)
         assert api.get("models", "resnet50")["status"]["placement"]["nodeType"] == "cpu-small"
-        assert (await told.activities["log_in"]()).server == "https://127.0.0.1:6443"
+        given = await told.activities["log_in"]()
+        assert given.server == "https://127.0.0.1:6443"
+        await given.aiohttp_session.close()
 
     told, called = hold(monkeypatch, script)
     assert called == ["own signals"]
@@ -188,7 +193,7 @@ def test_a_cancellation_that_nobody_asked_for_is_passed_on(monkeypatch):
     async def cancelled(_told):
         raise asyncio.CancelledError
 
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(CutOffError):
         hold(monkeypatch, cancelled)
 
 
@@ -205,6 +210,21 @@ def test_missed_deletions_end_the_session_as_stale(monkeypatch, caplog):
         hold(monkeypatch, script)
     [said] = [record for record in caplog.records if record.message == "deletions were missed"]
     assert said.objects == ["nodes/uid-1", "pods/uid-2"]
+
+
+def test_what_is_there_is_asked_of_the_namespaces_that_are_served(monkeypatch):
+    asked = []
+
+    async def looks(_kubernetes, _indices, namespaces):
+        asked.append(namespaces)
+        await asyncio.sleep(9)
+
+    async def script(_told):
+        await asyncio.sleep(1)
+
+    monkeypatch.setattr(audit, "wait_for_stale_objects", looks)
+    hold(monkeypatch, script, scope=replace(SCOPE, namespaces=("team-a",)))
+    assert asked == [("team-a",)]
 
 
 def test_a_task_that_had_ended_is_said_when_the_session_ends(monkeypatch, caplog):

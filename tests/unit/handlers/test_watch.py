@@ -1,7 +1,8 @@
 import pytest
 
-from ferryman.api.resources import Key, model_key
-from ferryman.handlers.cache import SUBJECTS, Cache, version
+from ferryman.api.pipelines.step import ModelRef
+from ferryman.api.resources import model_key, pipeline_key
+from ferryman.handlers.cache import Cache, version
 from ferryman.handlers.watch import WATCHED, Concern, EventMapper
 from tests import factories
 from tests.fakes import FakeKubernetes, node_object, pod_object, wire
@@ -95,9 +96,8 @@ def test_of_every_kind_that_is_watched_it_is_known_whom_an_event_concerns(mapper
     assert isinstance(mapper.map(index, node_object(), deleted=True), Concern)
 
 
-def test_a_second_kind_is_looked_at_beside_models_of_the_same_name(cluster, monkeypatch):
-    monkeypatch.setitem(SUBJECTS, "Pipeline", "pipelines")
-    key, body = Key("Pipeline", DEFAULT, "placed"), wire(factories.model("placed"))
+def test_pipelines_are_looked_at_beside_models_of_the_same_name(cluster):
+    key, body = pipeline_key(DEFAULT, "placed"), wire(factories.pipeline("placed"))
     body["spec"]["runtimeRef"]["name"] = "another"
     stored = Cache({**cluster.indices, "pipelines": {key: [body]}})
     assert stored.subject(key) is body
@@ -107,11 +107,25 @@ def test_a_second_kind_is_looked_at_beside_models_of_the_same_name(cluster, monk
     assert set(served.keys) == {model_key(DEFAULT, "other"), key}
     concerned = mapper.map("nodes", node_object(), deleted=True).keys
     assert set(concerned) == {*stored.subject_keys("InferenceModel"), key}
-    assert stored.subject_keys("Pipeline") == [key]
+    assert stored.subject_keys("InferencePipeline") == [key]
     answer = {**body, "metadata": {**body["metadata"], "resourceVersion": "9999"}}
     stored.remember_subject(key, answer)
     assert version(stored.subject(key)) == 9999
     assert version(stored.subject(model_key(DEFAULT, "placed"))) < 9999
+
+
+def test_a_model_concerns_the_pipelines_of_its_namespace_that_take_its_files(cluster):
+    step = factories.pipeline_step("read", "image", model=None, model_ref=ModelRef(name="m"))
+    indices = {**cluster.indices, "pipelines": {}}
+    for name, namespace, steps in (
+        ("reads", DEFAULT, [step]),
+        ("elsewhere", "other", [step]),
+        ("own", DEFAULT, None),
+    ):
+        body = wire(factories.pipeline(name, namespace=namespace, steps=steps))
+        indices["pipelines"][pipeline_key(namespace, name)] = [body]
+    concern = EventMapper(Cache(indices)).map("models", wire(factories.model("m")), deleted=False)
+    assert concern.keys == [model_key(DEFAULT, "m"), pipeline_key(DEFAULT, "reads")]
 
 
 def test_a_model_that_is_new_or_was_changed_comes_first(mapper):

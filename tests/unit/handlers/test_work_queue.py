@@ -3,7 +3,7 @@ import asyncio
 
 import pytest
 
-from ferryman.handlers.work_queue import Backoff, WorkQueue
+from ferryman.handlers.work_queue import MOST, Backoff, WorkQueue
 from tests.fakes import run_virtually, seconds
 
 
@@ -228,3 +228,141 @@ def test_ending_the_queue_disarms_its_timers():
         return queue.depth
 
     assert run_virtually(main()) == 0
+
+
+def tenants(**options):
+    """Return a queue's options with keys of the form TENANT/NAME."""
+    return {"group_of": lambda key: key.partition("/")[0], **options}
+
+
+def run_tenants(handle, script, *, until_s=1000.0, **options):
+    """Run a queue of tenants on virtual time while a script adds keys."""
+
+    async def main():
+        queue = WorkQueue(lambda key: handle(queue, key), **tenants(**options))
+        running = asyncio.create_task(queue.run())
+        await script(queue)
+        await asyncio.sleep(until_s - seconds())
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    run_virtually(main())
+
+
+def test_a_thousand_keys_of_one_tenant_do_not_hold_up_another():
+    handled = {}
+
+    async def handle(_queue, key):
+        await asyncio.sleep(1)
+        handled[key] = seconds()
+
+    async def script(queue):
+        for number in range(1000):
+            queue.add(f"a/{number}")
+        await asyncio.sleep(0.5)
+        queue.add("b/1")
+
+    run_tenants(handle, script, workers=4, share=2)
+    assert handled["b/1"] < 3
+    assert len(handled) == 1001
+
+
+def test_one_tenant_has_no_more_than_its_share_of_the_workers():
+    at_once, most = set(), []
+
+    async def handle(_queue, key):
+        at_once.add(key)
+        most.append(len(at_once))
+        await asyncio.sleep(1)
+        at_once.discard(key)
+
+    async def script(queue):
+        for number in range(20):
+            queue.add(f"a/{number}")
+
+    run_tenants(handle, script, workers=8, share=3)
+    assert max(most) == 3
+
+
+def test_whoever_waits_aside_leaves_the_worker_to_others():
+    handled = {}
+
+    async def handle(queue, key):
+        if key not in {"b/1", "hung/fine"}:
+            async with queue.aside(key):
+                await asyncio.sleep(300)
+        handled[key] = seconds()
+
+    async def script(queue):
+        for number in range(20):
+            queue.add(f"hung/{number}")
+        await asyncio.sleep(1)
+        queue.add("b/1")
+        queue.add("hung/fine")
+
+    run_tenants(handle, script, workers=2)
+    assert handled["b/1"] == handled["hung/fine"] == 1.0
+    assert handled["hung/19"] == 300.0
+
+
+def test_a_key_that_waits_aside_is_not_handled_twice_at_once():
+    begun = []
+
+    async def handle(queue, key):
+        begun.append(seconds())
+        async with queue.aside(key):
+            await asyncio.sleep(10)
+
+    async def script(queue):
+        queue.add("a/1")
+        await asyncio.sleep(1)
+        queue.add("a/1")
+
+    run_tenants(handle, script, workers=2)
+    assert begun == [0.0, 10.0]
+
+
+def test_of_one_tenant_so_many_keys_are_under_way_and_the_rest_is_no_fault_of_the_queues():
+    begun, stuck = [], []
+
+    async def handle(queue, key):
+        begun.append(key)
+        async with queue.aside(key):
+            await asyncio.sleep(300)
+
+    async def script(queue):
+        for number in range(MOST + 5):
+            queue.add(f"a/{number}")
+        await asyncio.sleep(200)
+        assert len(begun) == MOST
+        assert queue.depth == 5
+        stuck.append(queue.stuck_s())
+        queue.add("b/1")
+        await asyncio.sleep(1)
+        assert begun[-1] == "b/1"
+
+    run_tenants(handle, script, workers=4)
+    assert stuck == [0.0]
+    assert len(begun) == MOST + 6
+
+
+def test_what_fails_aside_is_tried_again_and_the_workers_are_all_there_afterwards():
+    tries = []
+
+    async def handle(queue, key):
+        tries.append(seconds())
+        if key == "a/1" and len(tries) < 4:
+            async with queue.aside(key):
+                raise RuntimeError("no answer")
+        await asyncio.sleep(1)
+
+    async def script(queue):
+        queue.add("a/1")
+        await asyncio.sleep(50)
+        tries.clear()
+        tries.extend([0.0] * 4)
+        queue.add("a/2")
+        queue.add("a/3")
+
+    run_tenants(handle, script, workers=1)
+    assert tries[4:] == [50.0, 51.0], "one worker, and not two"

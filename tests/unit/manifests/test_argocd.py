@@ -122,8 +122,9 @@ NOT_READY = condition("Ready", "False", "Deploying", "0 of 1 replicas are ready"
         ),
     ],
 )
-def test_a_models_health_follows_its_conditions(body, status, words):
-    found = health("InferenceModel", body)
+@pytest.mark.parametrize("kind", ["InferenceModel", "InferencePipeline"])
+def test_what_is_served_is_as_healthy_as_its_conditions_say(kind, body, status, words):
+    found = health(kind, body)
 
     assert found[0] == status
     assert words in found[1]
@@ -133,7 +134,7 @@ def test_a_model_that_the_operator_cannot_read_is_degraded():
     broken = {"metadata": {"name": "m", "namespace": "default", "generation": 3}, "spec": {}}
     with pytest.raises(ValidationError) as refused:
         InferenceModel.model_validate(broken)
-    broken["status"] = unreadable.status(broken, refused.value, NOW)
+    broken["status"] = unreadable.status(broken, unreadable.words(refused.value), NOW)
 
     status, message = health("InferenceModel", broken)
     assert status == "Degraded"

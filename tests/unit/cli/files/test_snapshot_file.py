@@ -82,10 +82,14 @@ def node_with(**profile):
             id="a value out of range",
         ),
         pytest.param({"nodes": "many"}, "nodes: must be a list", id="a wrong kind"),
-        pytest.param({"takenAt": "noon"}, "a time is malformed", id="a moment that is none"),
+        pytest.param(
+            {"takenAt": "noon"},
+            "takenAt: must be a time like 2026-11-21T13:00:00Z",
+            id="a moment that is none",
+        ),
         pytest.param(
             {"takenAt": None, "nodes": [node_with(heartbeatTime="noon")]},
-            "a time is malformed",
+            "must be a time like 2026-11-21T13:00:00Z",
             id="a heartbeat that is none",
         ),
         pytest.param(

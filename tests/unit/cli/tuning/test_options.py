@@ -205,3 +205,23 @@ def test_the_warm_up_is_the_least_bound(arguments, least):
     found = tune_options.spec(parse("--p99=50ms", *arguments), FOUND, STATED)
 
     assert found.limits.max_batch_size.min == least
+
+
+def test_tuning_begins_with_the_service_times_that_are_given(tmp_path):
+    (tmp_path / "profile.yaml").write_text(
+        "curves: [{points: [{batchSize: 4, milliseconds: 5}]}]\n"
+    )
+    option = f"--profile={tmp_path / 'profile.yaml'}"
+    assert tune_options.known(parse(option)).learned.service.sizes == {4}
+    assert tune_options.known(parse()).learned.service.sizes == set()
+    with pytest.raises(OptionsError, match="Trend knows no service times"):
+        tune_options.known(parse(option, "--algorithm=Trend"))
+
+
+def test_or_with_those_of_model_analyzer(tmp_path):
+    (tmp_path / "m.csv").write_text(
+        "Model,Batch,Concurrency,Instance Group,Max Batch Size,Throughput (infer/sec)\n"
+        "m,1,16,1/GPU,8,800\n"
+    )
+    option = f"--import-model-analyzer={tmp_path / 'm.csv'}"
+    assert tune_options.known(parse(option)).learned.service.sizes == {8}

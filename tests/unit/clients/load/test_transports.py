@@ -1,5 +1,8 @@
 """What travels over gRPC: the same request and the same answer as over HTTP."""
 
+import asyncio
+from contextlib import suppress
+
 import grpc
 import numpy as np
 import pytest
@@ -106,3 +109,57 @@ async def test_clients_take_turns_and_share_no_connection():
 async def test_a_server_that_is_not_there(unused_tcp_port):
     with pytest.raises(TargetUnavailable, match="does not answer: UNAVAILABLE"):
         await transports.signature_of(f"grpc://127.0.0.1:{unused_tcp_port}", "m")
+
+
+class Wire:
+    """Passes bytes on between a client and a server until it is cut, without a word to either."""
+
+    def __init__(self, port):
+        self.port, self.is_cut, self.writers, self.joined = port, False, [], []
+
+    async def serve(self, reader, writer):
+        """Join a client's connection with one of the server's."""
+        self.joined.append(asyncio.current_task())
+        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self.port)
+        self.writers += [writer, there_writer]
+        await asyncio.gather(self._pass(reader, there_writer), self._pass(there_reader, writer))
+
+    async def _pass(self, reader, writer):
+        with suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                if not self.is_cut:
+                    writer.write(data)
+
+    async def close(self):
+        """End all connections."""
+        for writer in self.writers:
+            writer.close()
+        await asyncio.gather(*self.joined)
+
+
+@pytest.mark.parametrize(
+    ("keepalive_s", "outcome"),
+    [
+        pytest.param(1.0, ConnectionLost, id="asked after: it is given up"),
+        pytest.param(None, TimeoutError, id="not asked after: it is waited on"),
+    ],
+)
+async def test_a_connection_that_died_without_a_word(keepalive_s, outcome):
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((Fake(ANSWER.SerializeToString()),))
+    wire = Wire(server.add_insecure_port("127.0.0.1:0"))
+    await server.start()
+    listening = await asyncio.start_server(wire.serve, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    try:
+        async with transports.opened(
+            f"grpc://127.0.0.1:{port}", "m", keepalive_s=keepalive_s
+        ) as transport:
+            await transport.ask(REQUEST)
+            wire.is_cut = True
+            with pytest.raises(outcome):
+                await asyncio.wait_for(transport.ask(REQUEST), 3)
+    finally:
+        listening.close()
+        await wire.close()
+        await server.stop(None)

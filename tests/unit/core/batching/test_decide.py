@@ -218,6 +218,15 @@ def test_an_interrupted_change_is_taken_back_on_the_pods_that_have_it():
     assert (found.actuation.after, found.actuation.pods) == (EIGHT, pods[:1])
 
 
+@pytest.mark.parametrize(
+    ("mode", "recommended"), [("Recommend", TEN), ("Auto", None), ("Fixed", None)]
+)
+def test_a_recommendation_goes_with_the_mode_that_made_it(mode, recommended):
+    status = BatchingStatus(applied=EIGHT, recommended=TEN)
+    found = decide(status, BatchingSpec(mode=mode, initial=EIGHT), serving(pod(batching=EIGHT)))
+    assert found.status.recommended == recommended
+
+
 def test_an_overlay_that_must_not_be_tuned_is_followed_to_the_letter():
     overlay = {"max_batch_size": 0, "instance_group": [{"count": 3}]}
     status = BatchingStatus(applied=EIGHT, recommended=TEN)

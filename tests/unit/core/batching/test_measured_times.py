@@ -31,6 +31,10 @@ def test_times_beyond_what_the_status_can_state_count_as_the_longest():
     assert {point.milliseconds for point in own.points} == {MAX_SERVICE_TIME_MS}
 
 
+def test_of_pods_on_several_node_types_nothing_is_known_of_one():
+    assert after(placement=SERVED_HERE.with_(further_node_types=("cpu-large",))) == ()
+
+
 def test_a_curve_that_has_not_changed_causes_no_write():
     (own,) = after()
     assert after(own, age_s=900) == (own,)

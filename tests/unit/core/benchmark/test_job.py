@@ -7,8 +7,8 @@ from ferryman.api import names
 from ferryman.api.inference_model import ResourceRequirements
 from ferryman.api.inference_runtime import ReferenceBenchmark
 from ferryman.api.model_source import ModelFormat, Variant
-from ferryman.api.pod_settings import PodSecurity, PodSettings
-from ferryman.api.scheduling import Toleration
+from ferryman.api.pods.pod_settings import PodSecurity, PodSettings
+from ferryman.api.pods.scheduling import Toleration
 from ferryman.core.benchmark.job import describe, job, job_name
 from ferryman.core.benchmark.schedule import Measurement
 from tests.factories import CPU_IMAGE, GPU_IMAGE, runtime, runtime_processor, source
@@ -69,10 +69,31 @@ def test_the_job_tries_once_has_a_deadline_and_goes_away():
     assert pod()["restartPolicy"] == "Never"
 
 
+@pytest.mark.parametrize(
+    "stated",
+    [
+        PodSettings(),
+        PodSettings(
+            labels={"sidecar.istio.io/inject": "true", "team": "a"},
+            annotations={"sidecar.istio.io/inject": "true", "linkerd.io/inject": "enabled"},
+        ),
+    ],
+    ids=["nothing is stated", "serving pods are to have one"],
+)
+def test_no_mesh_puts_a_sidecar_beside_a_measurement_whatever_the_runtime_states(stated):
+    """Beside one the Job would not end."""
+    served = RUNTIME.with_(spec=RUNTIME.spec.with_(pod=stated))
+    metadata = render(served=served)["spec"]["template"]["metadata"]
+    assert metadata["labels"]["sidecar.istio.io/inject"] == "false"
+    assert metadata["annotations"]["sidecar.istio.io/inject"] == "false"
+    assert metadata["annotations"]["linkerd.io/inject"] == "disabled"
+    assert stated.labels.get("team") == metadata["labels"].get("team")
+
+
 def test_the_job_and_its_pod_are_labelled():
     manifest = render()
     labels = manifest["metadata"]["labels"]
-    assert labels == manifest["spec"]["template"]["metadata"]["labels"]
+    assert labels.items() <= manifest["spec"]["template"]["metadata"]["labels"].items()
     assert labels[names.LABEL_COMPONENT] == "benchmark"
     assert labels[names.LABEL_BENCHMARK] == "triton"
     assert labels[names.LABEL_NODE_TYPE] == "cpu-small"
@@ -84,6 +105,14 @@ def test_a_job_says_what_it_measures():
     assert describe(render(GPU)) == GPU
 
 
+WHOLE = {"node_type": "a", "processor": "cpu", "runtime": "triton", "image": "i", "node": "n"}
+
+
+def annotated(value):
+    annotations = {"serving.ferryman.dev/measurement": json.dumps(value)}
+    return {"metadata": {"name": "x", "annotations": annotations}}
+
+
 @pytest.mark.parametrize(
     "manifest",
     [
@@ -92,6 +121,12 @@ def test_a_job_says_what_it_measures():
         pytest.param(
             {"metadata": {"annotations": {"serving.ferryman.dev/measurement": '{"node": 1}'}}},
             id="something else in the annotation",
+        ),
+        pytest.param(annotated(WHOLE | {"image": []}), id="a field of another kind"),
+        pytest.param(annotated([[]] * 3), id="no fields"),
+        pytest.param(
+            {"metadata": {"annotations": {"serving.ferryman.dev/measurement": "[" * 5000}}},
+            id="deeper than can be read",
         ),
     ],
 )
@@ -127,7 +162,7 @@ def test_the_pod_runs_on_the_chosen_node_alone():
 def test_the_pod_is_labelled_and_annotated_as_the_runtime_asks_and_runs_as_its_user():
     asked = PodSettings(
         labels={"team": "platform"},
-        annotations={"sidecar.istio.io/inject": "false"},
+        annotations={"team.example/on-call": "anna"},
         service_account_name="serving",
         priority_class_name="high",
         security_context=PodSecurity(user="Namespace"),
@@ -137,7 +172,7 @@ def test_the_pod_is_labelled_and_annotated_as_the_runtime_asks_and_runs_as_its_u
 
     assert template["metadata"]["labels"]["team"] == "platform"
     assert template["metadata"]["labels"][names.LABEL_COMPONENT] == "benchmark"
-    assert template["metadata"]["annotations"] == {"sidecar.istio.io/inject": "false"}
+    assert template["metadata"]["annotations"]["team.example/on-call"] == "anna"
     assert "runAsUser" not in template["spec"]["securityContext"]
     assert template["spec"]["serviceAccountName"] == "ferryman-benchmark", "it lives elsewhere"
     assert "priorityClassName" not in template["spec"], "a benchmark gives way to what serves"
@@ -268,6 +303,15 @@ def test_each_class_measures_its_own_variant():
 def test_what_cannot_be_measured_is_an_error(measurement, served):
     with pytest.raises(ValueError, match="runtime triton measures nothing on"):
         render(measurement, served)
+
+
+def test_a_reference_model_that_would_have_to_be_fetched_is_an_error():
+    """An object that was stored before the API refused it must not make a Job that cannot run."""
+    stored = RUNTIME.spec.benchmark
+    source = stored.model.with_(storage_uri="s3://bucket/resnet50")
+    served = RUNTIME.with_(spec=RUNTIME.spec.with_(benchmark=stored.with_(model=source)))
+    with pytest.raises(ValueError, match="would be fetched, not mounted"):
+        render(CPU, served)
 
 
 def test_a_reference_model_in_a_format_without_backend_is_an_error():

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ferryman.api import names
-from ferryman.api.scheduling import Toleration
+from ferryman.api.pods.scheduling import Toleration
 from ferryman.core.benchmark.schedule import Measurement, due, given_up
 from ferryman.core.benchmark.shortage import ResourceShortage
 from tests.factories import (

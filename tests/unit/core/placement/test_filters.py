@@ -4,7 +4,7 @@ from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import PlacementSpec, ResourceRequirements
 from ferryman.api.model_source import ModelFormat, Variant
 from ferryman.api.node_profile import BenchmarkPoint
-from ferryman.api.scheduling import Toleration
+from ferryman.api.pods.scheduling import Toleration
 from ferryman.core.placement.filters import (
     FILTERS,
     FilterContext,
@@ -62,6 +62,17 @@ CPU_ONLY = runtime(processors=[runtime_processor("cpu")])
             Reason.FORMAT_NOT_SUPPORTED,
             "runtime triton serves onnx on gpu, the model is tensorrt",
             id="the format has no backend",
+        ),
+        pytest.param(
+            model(model=source(model_format="python")),
+            runtime(
+                processors=[
+                    runtime_processor("gpu", backends={"python": "python"}, allow_code=False)
+                ]
+            ),
+            Reason.FORMAT_NOT_SUPPORTED,
+            "processor class gpu of the runtime has allowCode false, and models of python are code",
+            id="the format is code, and none is allowed",
         ),
         pytest.param(
             model(
@@ -141,6 +152,13 @@ NONSENSE = BenchmarkPoint.model_construct(batch_size=2, images_per_second=float(
             id="silent for too long",
         ),
         pytest.param(
+            {"heartbeat_age_s": -61},
+            Reason.PROFILE_STALE,
+            f"the agent on n says that it reported at {at(61)}, which is yet to come: see whether "
+            "the node's clock is right, and who writes its NodeProfile",
+            id="a report of the future",
+        ),
+        pytest.param(
             {"processors": [processor(unavailable="fell off the bus")]},
             Reason.PROCESSOR_UNAVAILABLE,
             "test cpu on n: fell off the bus",
@@ -218,7 +236,7 @@ def test_filters_are_asked_in_order_and_the_first_refusal_counts():
         (1, Reason.NODE_NOT_READY),
         (3, Reason.PROFILE_STALE),
         (4, Reason.PROCESSOR_UNAVAILABLE),
-        (5, Reason.NOT_BENCHMARKED),
+        (6, Reason.NOT_BENCHMARKED),
     ]
 
 
@@ -242,6 +260,8 @@ def test_a_repetition_that_failed_says_nothing_against_the_rows_of_before():
     ("age_s", "fresh"),
     [
         pytest.param(0, True, id="just now"),
+        pytest.param(-60, True, id="60 s ahead of our clock"),
+        pytest.param(-61, False, id="further ahead than clocks differ"),
         pytest.param(180, True, id="180 s ago"),
         pytest.param(181, False, id="more than 180 s ago"),
         pytest.param(-30, True, id="from a clock that is ahead"),

@@ -5,9 +5,10 @@ from itertools import permutations
 import pytest
 
 from ferryman.core.benchmark import tables
-from ferryman.core.placement import candidates, unschedulable
+from ferryman.core.placement import candidates
+from ferryman.core.placement.departures import unschedulable
 from ferryman.core.placement.load_tables import newest
-from ferryman.core.placement.node_types import summarise
+from ferryman.core.placement.nodes.node_types import summarise
 from tests.factories import CPU_IMAGE, NOW, at, benchmark, model, node, profile, runtime
 
 FAILED = {"points": (), "error": "no"}

@@ -1,4 +1,4 @@
-from ferryman.core.placement.node_types import Spread, summarise
+from ferryman.core.placement.nodes.node_types import Spread, summarise
 from tests.factories import GIB, at, benchmark, node, processor
 
 

@@ -4,7 +4,7 @@ from ferryman.api.conditions import Reason
 from ferryman.api.node_profile import Partition
 from ferryman.core.placement.candidates import find
 from ferryman.core.placement.filters import FilterContext
-from ferryman.core.placement.out_of_use import why_not
+from ferryman.core.placement.nodes.out_of_use import why_not
 from tests.factories import NOW, model, node, processor, runtime, runtime_processor
 
 ENTRY = runtime_processor("gpu", resource_name="nvidia.com/gpu")

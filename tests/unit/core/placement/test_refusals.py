@@ -24,8 +24,10 @@ from tests.factories import (
     snapshot,
     source,
 )
+from tests.unit.core.placement.departures.test_unschedulable import NODES, given_up, placed
 from tests.unit.core.placement.test_costs import large, measured, times
-from tests.unit.core.placement.test_unschedulable import NODES, given_up, placed
+from tests.unit.core.test_parallelism import RUNTIME as DEVICES
+from tests.unit.core.test_parallelism import gpu_node, python_model
 
 CORE = Path(placement.__file__).parents[1]
 #: What decides about candidates of the operator; the planner's own words are in fleet/options.py.
@@ -35,10 +37,17 @@ MODULES = (
     "placement/least_cost.py",
     "placement/policies.py",
     "placement/choose.py",
+    "placement/fresh.py",
+    "placement/retained.py",
     "fleet/sizing.py",
 )
 #: What imports the modules that decide.
-DECIDING = ("placement/choose.py", "placement/policies.py", "placement/candidates.py")
+DECIDING = (
+    "placement/choose.py",
+    "placement/fresh.py",
+    "placement/policies.py",
+    "placement/candidates.py",
+)
 #: Not of a candidate that lost: why one was chosen, kept or could have been, or of them all.
 NO_REFUSALS = {
     Reason.LEAST_WORKLOAD,
@@ -96,6 +105,10 @@ CASES = {
     Reason.INVALID_BENCHMARK: (
         {"nodes": [node(benchmarks=[benchmark(points=(NONSENSE,))])]},
         "not plausible",
+    ),
+    Reason.SEVERAL_NODES_NEEDED: (
+        {"model": python_model(), "runtime": DEVICES, "nodes": [gpu_node(2)]},
+        "4 are needed on one node",
     ),
     Reason.INSUFFICIENT_RESOURCES: ({"model": model(resources=MUCH)}, "64000m needed"),
     Reason.POD_UNSCHEDULABLE: (

@@ -6,11 +6,13 @@ from ferryman.api.inference_model import ResourceRequirements
 from ferryman.api.inference_model_status import PlacementStatus
 from ferryman.core.placement.reservations import (
     IN_FLIGHT_S,
+    CreatedPods,
     NodeLoad,
     PodReservations,
     Reservation,
     ResourceAmount,
     amount,
+    created,
     expected,
     of_pods,
     still_to_show,
@@ -118,3 +120,42 @@ def test_what_cannot_be_read_reserves_nothing():
 )
 def test_what_a_placement_adds_to_its_pods(pods, since_s, shown):
     assert still_to_show(Reservation({"n1": 2}, ONE), of_pods(pods), since_s) == shown
+
+
+def reports(observed, *, fails=None, **status):
+    """Return a Deployment of generation 1 whose controller has seen that one, or not."""
+    conditions = [] if fails is None else [{"type": "ReplicaFailure", "status": fails}]
+    status = {"observedGeneration": observed, "conditions": conditions, **status}
+    return {"metadata": {"generation": 1}, "status": status}
+
+
+@pytest.mark.parametrize(
+    ("deployment", "found"),
+    [
+        pytest.param(None, CreatedPods(), id="none"),
+        pytest.param(reports(0), None, id="one that nobody has looked at"),
+        pytest.param({"metadata": {}}, CreatedPods(), id="one without a status"),
+        pytest.param(reports(1, replicas=3), CreatedPods(3), id="three pods"),
+        pytest.param(reports(1, fails="True"), CreatedPods(fails=True), id="none can be created"),
+        pytest.param(
+            reports(1, replicas=1, fails="False"), CreatedPods(1), id="they can be created again"
+        ),
+    ],
+)
+def test_a_deployment_reports(deployment, found):
+    assert created(deployment) == found
+
+
+@pytest.mark.parametrize(
+    ("exist", "awaited"),
+    [
+        pytest.param(None, 3, id="all are to come"),
+        pytest.param(CreatedPods(3), 2, id="three exist, of which one is bound"),
+        pytest.param(CreatedPods(9), 3, id="never more than are placed"),
+        pytest.param(CreatedPods(1), 0, id="only what is bound exists"),
+        pytest.param(CreatedPods(), 0, id="the Deployment knows less than the pods show"),
+    ],
+)
+def test_only_pods_that_exist_are_awaited(exist, awaited):
+    shown = still_to_show(Reservation({"n1": 4}, ONE), of_pods([pod()]), 1e9, exist)
+    assert shown == ({"n1": NodeLoad(ONE.times(awaited), ONE.times(awaited))} if awaited else {})

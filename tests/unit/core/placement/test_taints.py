@@ -1,9 +1,9 @@
 import pytest
 
 from ferryman.api.inference_model import PlacementSpec
-from ferryman.api.scheduling import NodeRequirement, Toleration
-from ferryman.core.placement.taints import tolerations, unmet, untolerated
-from tests.factories import model, runtime_processor
+from ferryman.api.pods.scheduling import NodeRequirement, Toleration
+from ferryman.core.placement.nodes.taints import tolerations, unmet, untolerated
+from tests.factories import runtime_processor
 
 TAINT = "gpu=a100:NoSchedule"
 
@@ -41,7 +41,7 @@ def test_each_taint_must_be_tolerated_by_something():
 
 def test_the_runtime_tolerates_for_the_model():
     own, common = Toleration(key="team"), Toleration(key="nvidia.com/gpu", operator="Exists")
-    asked = model(placement=PlacementSpec(tolerations=(own,)))
+    asked = PlacementSpec(tolerations=(own,))
     assert tolerations(asked, runtime_processor(tolerations=(common,))) == (common, own)
 
 

@@ -36,6 +36,13 @@ def test_a_placement_is_not_valid_any_more_when(asked, epoch, now_s):
     assert not FOUND.is_valid(asked, epoch, now_s)
 
 
+def test_a_pod_that_begins_to_wait_for_a_node_has_the_placement_compared_once():
+    assert not FOUND.is_valid(placed(), 3, 11.0, waiting=True)
+    compared = Compared(epoch=3, generation=1, placement=PLACED, at_s=11.0, waiting=True)
+    assert compared.is_valid(placed(), 3, 12.0, waiting=True)
+    assert not compared.is_valid(placed(), 3, 12.0, waiting=False)
+
+
 ADVICE = Advice(node_type="large", processor="cpu", message="m")
 WAITING = ServingState(unscheduled_since=at(-700), problem_reason=Reason.POD_UNSCHEDULABLE)
 

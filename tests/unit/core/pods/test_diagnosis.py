@@ -3,7 +3,8 @@
 import pytest
 
 from ferryman.api.conditions import Reason
-from ferryman.core.pods.diagnosis import NOTHING_WRONG, diagnose, failure
+from ferryman.core.fetching.report import Fetched, FetchReport, Problem, encode_report
+from ferryman.core.pods.diagnosis import NOTHING_WRONG, diagnose, failure, fetched
 
 MODEL_IMAGE = "registry.example/resnet50:1"
 
@@ -50,6 +51,18 @@ CASES = {
         pod(waiting("ErrImagePull", f"failed to pull {MODEL_IMAGE}: not found")),
         Reason.MODEL_SOURCE_NOT_FOUND,
         f"the model's image {MODEL_IMAGE} cannot be pulled: correct storageUri",
+    ),
+    "one image volume of several, whose name begins like another's": (
+        pod(
+            waiting("ErrImagePull", "failed to pull registry.example/read:12: not found"),
+            volumes=[
+                {"name": "model-detect", "image": {"reference": "registry.example/read:1"}},
+                {"name": "model-read", "image": {"reference": "registry.example/read:12"}},
+                {"name": "model-join", "image": {"reference": "registry.example/join:1"}},
+            ],
+        ),
+        Reason.MODEL_SOURCE_NOT_FOUND,
+        "the model's image registry.example/read:12 cannot be pulled",
     ),
     "an image of the runtime beside a volume claim": (
         pod(waiting("ErrImagePull", "x"), volumes=[{"name": "model"}]),
@@ -218,3 +231,54 @@ def test_of_several_containers_the_first_that_failed_says_why():
 
 def test_a_pod_without_failures_has_nothing_to_say():
     assert failure(pod(waiting("PodInitializing"), init=[ended(code=0)])) == ""
+
+
+def said(problem=None, detail="", code=1, *what, **fields):
+    message = encode_report(FetchReport(what, problem, detail))
+    return ended(message, code=code, name="fetch", **fields)
+
+
+@pytest.mark.parametrize(
+    ("container", "reason", "words"),
+    [
+        pytest.param(
+            said(Problem.FORBIDDEN, "the server refuses the credentials"),
+            Reason.MODEL_SOURCE_FORBIDDEN,
+            "the server refuses the credentials: correct the Secret that fetch.secretName names",
+            id="its own words",
+        ),
+        pytest.param(
+            ended(reason="OOMKilled", code=137, name="fetch"),
+            Reason.MODEL_SOURCE_TOO_LARGE,
+            "more memory than its container has",
+            id="killed for its memory",
+        ),
+        pytest.param(
+            ended("Traceback: bug", name="fetch"),
+            Reason.POD_FAILING,
+            "container fetch of pod pod-1 fails: Traceback: bug",
+            id="words that it does not know",
+        ),
+        pytest.param(said(code=1), Reason.POD_FAILING, "fetch", id="no problem, and yet it failed"),
+    ],
+)
+def test_what_keeps_files_from_being_fetched(container, reason, words):
+    found = diagnose([pod(init=[container])], None)
+    assert found[0] == reason
+    assert words in found[1]
+
+
+def test_what_failed_before_and_is_there_now_is_no_problem():
+    container = said(Problem.UNREACHABLE, "no answer", ready=True)
+    assert diagnose([pod(init=[container])], None) == NOTHING_WRONG
+
+
+def test_what_pods_fetched_is_told_once():
+    one = Fetched("/model", f"sha256:{'a' * 64}")
+    other = Fetched("/model", f"sha256:{'b' * 64}", "c0ffee")
+    elsewhere = Fetched("/model/b", one.digest)
+    pods = [pod(init=[said(None, "", 0, each, elsewhere)]) for each in (other, one, one)] + [
+        pod(init=[ended("no report", code=0, name="fetch")]),
+        pod(init=[said(Problem.UNSAFE)]),
+    ]
+    assert fetched(pods, "/model") == (one, other)

@@ -4,8 +4,11 @@ import pytest
 
 from ferryman.api.batching import Batching
 from ferryman.api.conditions import Reason
+from ferryman.api.model_fetch import SourceStatus
 from ferryman.api.statistics import ServerModel
+from ferryman.core.fetching.report import Fetched, FetchReport, encode_report
 from ferryman.core.pods.state import serving_state
+from ferryman.core.render.slots import slot
 from ferryman.core.snapshot import LiveCapView, PodView, ServingState
 
 EIGHT = Batching(max_batch_size=8)
@@ -115,8 +118,12 @@ CAPPED = ServerModel(ready=True, batching=EIGHT, largest_batch_size=64)
 
 def pod_with_live_cap(annotation=None):
     made = pod(annotations={} if annotation is None else {CAP: annotation})
-    made["spec"]["volumes"] = [{"name": "model"}, {"name": "live-cap"}]
+    made["spec"]["volumes"] = [{"name": "model"}, projecting("max-batch-size")]
     return made
+
+
+def projecting(*paths):
+    return {"name": "live-cap", "downwardAPI": {"items": [{"path": path} for path in paths]}}
 
 
 @pytest.mark.parametrize(
@@ -133,6 +140,17 @@ def test_a_pods_annotation_is_its_live_cap(annotation, bound):
     assert found.batching == Batching(max_batch_size=bound)
     assert found.live_cap == LiveCapView(loaded=EIGHT, largest=64)
     assert found.takes_live_cap
+
+
+def test_of_several_models_each_has_a_live_cap_of_its_own():
+    made = pod(annotations={f"{CAP}.detect": "16", f"{CAP}.read": "4", CAP: "2"})
+    made["spec"]["volumes"] = [projecting("detect", "read")]
+    steps = ("detect", "read", "crop")
+    detect, read, crop = (
+        serving_state(deployment(), [made], {"a": CAPPED}, slot(step)).pods[0] for step in steps
+    )
+    assert (detect.batching.max_batch_size, read.batching.max_batch_size) == (16, 4)
+    assert (detect.takes_live_cap, crop.takes_live_cap, crop.live_cap) == (True, False, None)
 
 
 def test_preferred_sizes_beyond_the_live_cap_do_not_show():
@@ -208,3 +226,25 @@ def test_a_pod_shows_which_configuration_it_was_made_for():
     made = pod(annotations={"serving.ferryman.dev/config-hash": "abc"})
     shown = serving_state(None, [made, pod("b")], {}).pods
     assert [view.config_hash for view in shown] == ["abc", ""]
+
+
+def fetching_pod(name, *digests, model="/model"):
+    what = tuple(Fetched(model, f"sha256:{each * 64}", "c0ffee") for each in digests)
+    end = {"exitCode": 0, "message": encode_report(FetchReport(what))}
+    found = pod(name)
+    found["status"]["initContainerStatuses"] = [
+        {"name": "fetch", "ready": True, "state": {"terminated": end}}
+    ]
+    return found
+
+
+def test_what_pods_fetched_is_told_and_where_they_differ():
+    same = [fetching_pod("a", "1"), fetching_pod("b", "1")]
+    assert serving_state(None, same, {}).source == SourceStatus(
+        digests=(f"sha256:{'1' * 64}",), revisions=("c0ffee",)
+    )
+    differ = serving_state(None, [*same, fetching_pod("c", "2")], {}).source
+    assert differ is not None
+    assert len(differ.digests) == 2
+    assert serving_state(None, [pod()], {}).source is None
+    assert serving_state(None, same, {}, slot("another")).source is None

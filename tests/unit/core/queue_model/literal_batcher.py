@@ -31,6 +31,7 @@ class LiteralBatcher:
     preferred: tuple[int, ...] = ()
     timeout: float = inf
     room: float = inf
+    variable: bool = False
 
     def __post_init__(self):
         self.preferred = self.preferred or (self.bound,)
@@ -58,7 +59,9 @@ class LiteralBatcher:
             self.rejected.append((request, now))
             return
         self.queue.append(request)
-        enough = self.saturated or self.payload.taken or len(self.queue) >= self.wanted
+        enough = (
+            self.variable or self.saturated or self.payload.taken or len(self.queue) >= self.wanted
+        )
         if self.has_slot() and enough:
             self.look(now)
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import accumulate
 from math import exp, inf, sqrt
 
@@ -10,6 +11,8 @@ from ferryman.api.batching import Batching
 from ferryman.core.queue_model import queueing
 from ferryman.core.queue_model.queueing import Batcher, Batches, simulate
 from ferryman.core.simulator import arrivals
+from ferryman.core.simulator.graph.steps import PipelineLoad, SimulatedPipeline, SimulatedStep
+from ferryman.core.simulator.graph.twin import PipelineTwin
 from tests.unit.core.queue_model.literal_batcher import LiteralBatcher
 
 TICK_US = 15_625  # 1/64 s: exact in floating point
@@ -31,7 +34,7 @@ def batcher(*service_s, **configured):
 
 
 @st.composite
-def situations(draw, *, delay=None, gap=6, policy=False, preferred=False):
+def situations(draw, *, delay=None, gap=6, policy=False, preferred=False, variable=False):
     """Situations in ticks, in which arrivals, timers and ends of batches never coincide.
 
     Arrivals are multiples of 120, delays and timeouts are 40 and 80 more than one, and a batch
@@ -52,6 +55,7 @@ def situations(draw, *, delay=None, gap=6, policy=False, preferred=False):
         "preferred": tuple(draw(sizes)),
         "timeout": 120 * patience + 80 if patience else inf,
         "room": room or inf,
+        "variable": variable,
     }
 
 
@@ -66,6 +70,8 @@ EVERY_SITUATION = st.one_of(
     situations(preferred=True, delay=SHORT, gap=2),
     situations(policy=True, preferred=True),
     situations(policy=True, preferred=True, delay=DELAYS),
+    situations(variable=True, delay=SHORT, gap=2),
+    situations(variable=True, preferred=True, delay=DELAYS),
 )
 
 
@@ -73,7 +79,7 @@ def seconds(ticks):
     return [each * TICK_US / 1e6 for each in ticks]
 
 
-def twin(situation):
+def twin(situation, parallelism=inf):
     timeout, room = (0 if situation[key] == inf else situation[key] for key in ("timeout", "room"))
     configured = batching(
         situation["bound"],
@@ -83,7 +89,8 @@ def twin(situation):
         timeout * TICK_US,
         room,
     )
-    return Batcher(configured, tuple(seconds(situation["service"])))
+    service_s = tuple(seconds(situation["service"]))
+    return Batcher(configured, service_s, parallelism, situation["variable"])
 
 
 def in_batches(batches):
@@ -107,6 +114,7 @@ THREE_FORMED = {
     "preferred": (1,),
     "timeout": inf,
     "room": inf,
+    "variable": False,
 }
 
 
@@ -147,6 +155,66 @@ def test_everybody_is_served_once_in_order_and_within_the_bound_or_rejected(situ
     begun, ended = batches.starts_s, batches.ends_s
     overlapping = [int(((begun <= at) & (ended > at)).sum()) for at in begun]
     assert max(overlapping, default=0) <= situation["instances"]
+
+
+def by_start(batches):
+    return sorted(in_batches(batches), key=lambda batch: (batch[0], batch[2]))
+
+
+@settings(max_examples=150, deadline=None)
+@given(EVERY_SITUATION)
+def test_a_processor_that_is_enough_for_all_instances_slows_nobody_down(situation):
+    arrivals_s = seconds(situation["arrivals"])
+    shared = simulate(arrivals_s, twin(situation, parallelism=situation["instances"]))
+    apart = simulate(arrivals_s, twin(situation))
+    assert by_start(shared.batches) == by_start(apart.batches)
+    assert shared.latencies_s.tolist() == apart.latencies_s.tolist()
+
+
+@settings(max_examples=100, deadline=None)
+@given(EVERY_SITUATION, st.lists(st.integers(0, 20_000), max_size=4))
+def test_who_shares_a_processor_may_also_be_watched(situation, moments):
+    """However often one looks, everybody is served once, and the work takes the time it takes."""
+    batcher, arrivals_s = twin(situation, parallelism=1), seconds(situation["arrivals"])
+    state, parts = queueing.idle(situation["instances"]), []
+    for moment_s in (*seconds(sorted(moments)), inf):
+        state, part = queueing.advance(batcher, arrivals_s, state, until_s=moment_s)
+        assert np.all(part.ends_s <= moment_s)
+        parts.append(part)
+    batches = Batches.concatenated(parts)
+    assert sorted([*batches.requests, *batches.rejected]) == list(range(len(arrivals_s)))
+    work_s = np.array((0.0, *batcher.service_s))[batches.sizes]
+    busy_s, last_s = 0.0, 0.0
+    for start_s, end_s in sorted(zip(batches.starts_s, batches.ends_s, strict=True)):
+        busy_s += max(0.0, end_s - max(last_s, start_s))
+        last_s = max(last_s, end_s)
+    assert work_s.sum() == pytest.approx(busy_s)
+
+
+@pytest.mark.parametrize("parallelism", [1.0, 1.5, 3.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_instances_share_a_processor_as_the_steps_of_a_pipeline_do(parallelism, seed):
+    """Another model that has nothing in common with this one: events, one after the other."""
+    generator = np.random.default_rng(seed)
+    arrivals_s = np.cumsum(generator.exponential(0.5, 60))
+    service_s = tuple(np.cumsum(generator.uniform(0.2, 1.0, 3)).tolist())
+    configured = batching(bound=3, instances=4)
+    step = SimulatedStep("only", service_s, processors=1.0)
+    acted = PipelineTwin(
+        SimulatedPipeline((step,), processors=parallelism),
+        PipelineLoad(tuple(arrivals_s.tolist())),
+        {"only": configured},
+    )
+    acted.run(inf)
+    answered = acted.answered()
+    latencies_s = (answered.ends_s - answered.arrivals_s)[np.argsort(answered.arrivals_s)]
+    found = simulate(arrivals_s, Batcher(configured, service_s, parallelism))
+    assert found.latencies_s == pytest.approx(latencies_s)
+
+
+def test_a_batch_is_as_noisy_as_its_first_request():
+    found = simulate([0.0, 0.1, 0.2], batcher(1, 2), noise=[2.0, 0.5, 9.0])
+    assert found.latencies_s.tolist() == pytest.approx([2.0, 2.9, 2.8])
 
 
 @settings(max_examples=200, deadline=None)
@@ -239,6 +307,15 @@ def test_when_the_batcher_wakes(delay_us, preferred, starts_s, sizes):
     ).batches
     assert found.starts_s[:2].tolist() == pytest.approx(starts_s)
     assert found.sizes[:2].tolist() == sizes
+
+
+def test_with_inputs_of_variable_dimensions_a_batch_grows_until_an_instance_takes_it():
+    """Every arrival wakes the batcher; with fixed dimensions the second would stay alone."""
+    moments_s = [0.0, 1.0, 1.6, 1.7, 1.8]
+    fixed = batcher(2, 2, 2, 2, delay_us=500_000)
+    found = simulate(moments_s, replace(fixed, variable_inputs=True)).batches
+    assert found.sizes.tolist() == [1, 4]
+    assert simulate(moments_s, fixed).batches.sizes.tolist() == [1, 1, 3]
 
 
 def test_what_waits_for_an_instance_fills_the_batch_up_to_the_bound():

@@ -32,6 +32,23 @@ def test_a_factor_makes_every_batch_take_longer():
     assert found.curve_s(2, factor=1.5) == pytest.approx((0.009, 0.012))
 
 
+def test_drift_and_a_tenant_multiply():
+    found = curve(
+        coefficients={"t0": 1},
+        drift=[{"atSeconds": 10, "factor": 2}],
+        tenant=[
+            {"fromSeconds": 5, "untilSeconds": 15, "factor": 1.5},
+            {"fromSeconds": 15, "untilSeconds": 20, "factor": 3},
+        ],
+    )
+    assert found.factors == {5: 1.5, 10: 3, 15: 6, 20: 2}
+    assert curve(coefficients={"t0": 1}).factors == {}
+
+
+def tenant(*times):
+    return [{"fromSeconds": left, "untilSeconds": right, "factor": 2} for left, right in times]
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
@@ -58,6 +75,22 @@ def test_a_factor_makes_every_batch_take_longer():
             "drift must ascend in atSeconds",
             id="two drifts at once",
         ),
+        pytest.param(
+            {"coefficients": {"t0": 1}, "tenant": tenant((9, 9))},
+            "untilSeconds must be more",
+            id="a tenant that is never there",
+        ),
+        pytest.param(
+            {"coefficients": {"t0": 1}, "tenant": tenant((1, 9), (8, 12))},
+            "must not overlap",
+            id="two tenants at once",
+        ),
+        pytest.param(
+            {"coefficients": {"t0": 1}, "parallelism": 0.5},
+            "greater than or equal to 1",
+            id="one batch that slows itself down",
+        ),
+        pytest.param({"coefficients": {"t0": 1}, "noise": 2}, "less than", id="noise beyond all"),
     ],
 )
 def test_what_is_no_curve_is_refused(fields, words):

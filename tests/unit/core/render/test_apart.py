@@ -1,11 +1,14 @@
 """Replicas of a model are kept apart, and leave nodes that died."""
 
+from dataclasses import replace
+
 import pytest
 
-from ferryman.api.scheduling import Toleration
+from ferryman.api.pods.scheduling import Toleration
+from ferryman.core import render
 from ferryman.core.render import apart
 from tests import factories
-from tests.unit.core.test_render import pod_spec
+from tests.unit.core.test_render import pod_spec, serving
 
 UNREACHABLE = "node.kubernetes.io/unreachable"
 NOT_READY = "node.kubernetes.io/not-ready"
@@ -77,3 +80,18 @@ def test_replicas_of_one_rollout_prefer_nodes_without_another_of_them():
         assert stated["topologyKey"] == "kubernetes.io/hostname"
         assert stated["labelSelector"] == selected
         assert stated["matchLabelKeys"] == ["pod-template-hash"]
+
+
+def test_over_several_node_types_replicas_prefer_a_type_without_another_and_then_a_node():
+    given = replace(serving(replicas=2), further_node_types=("cpu-large", "cpu-old"))
+    deployment = render.render(given, repr)[-1]
+    spec = deployment["spec"]["template"]["spec"]
+    affinity = spec["affinity"]
+    required = affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    [term] = required["nodeSelectorTerms"]
+    preferred = affinity["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    keys = ["serving.ferryman.dev/node-type", "kubernetes.io/hostname"]
+
+    assert term["matchExpressions"][0]["values"] == ["cpu-small", "cpu-large", "cpu-old"]
+    assert [each["topologyKey"] for each in spec["topologySpreadConstraints"]] == keys
+    assert [each["podAffinityTerm"]["topologyKey"] for each in preferred] == keys

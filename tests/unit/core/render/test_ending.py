@@ -97,7 +97,7 @@ def test_the_longest_request_is_the_models_own():
 def test_a_pod_without_a_drain_is_started_as_ever_and_sleeps():
     spec = spec_of(None)
     triton = spec["containers"][0]
-    assert triton["command"] == ["tritonserver"]
+    assert triton["command"][-1] == "tritonserver"
     assert triton["lifecycle"] == {"preStop": {"sleep": {"seconds": 7}}}
     assert not [a for a in triton["args"] if "connection-age" in a]
     assert "drain" not in [volume["name"] for volume in spec["volumes"]]
@@ -106,7 +106,7 @@ def test_a_pod_without_a_drain_is_started_as_ever_and_sleeps():
 def test_grpc_connections_are_renewed_where_the_image_knows_how():
     triton = spec_of(GRPC_ALONE)["containers"][0]
     assert "--grpc-max-connection-age=10000" in triton["args"]
-    assert triton["command"] == ["tritonserver"], "nothing is preloaded"
+    assert "LD_PRELOAD" not in triton["command"][2], "nothing is preloaded"
 
 
 def test_the_runtimes_own_arguments_still_come_last():
@@ -132,7 +132,7 @@ def test_a_library_of_another_image_is_copied_first():
 @pytest.mark.parametrize("drain", [WHOLE, COPIED])
 def test_flag_and_library_lie_where_the_pod_may_write(drain):
     spec = spec_of(drain)
-    assert spec["volumes"][-1] == {"name": "drain", "emptyDir": {}}
+    assert spec["volumes"][-1] == {"name": "drain", "emptyDir": {"sizeLimit": "16Mi"}}
     triton = spec["containers"][0]
     assert triton["volumeMounts"][-1] == {"name": "drain", "mountPath": "/drain"}
     environment = {entry["name"]: entry.get("value") for entry in triton["env"]}
@@ -184,7 +184,8 @@ def test_the_server_gets_its_arguments_word_for_word(shell):
 def test_the_command_is_that_of_the_server():
     triton = spec_of(WHOLE)["containers"][0]
     assert triton["command"][:2] == ["/bin/sh", "-c"]
-    assert triton["args"][:2] == ["tritonserver", "--exit-timeout-secs=20"]
+    at = triton["args"].index("tritonserver")
+    assert triton["args"][at + 1] == "--exit-timeout-secs=20"
 
 
 def test_pre_stop_raises_the_flag_and_sleeps(shell, tmp_path):

@@ -23,6 +23,9 @@ def arrivals(**fields):
         pytest.param({"mmpp": MMPP}, 35, id="mmpp: weighted by the time spent in each state"),
         pytest.param({"steps": STEPS}, 7, id="steps: the highest"),
         pytest.param({"trace": {"file": "gaps.txt"}}, 0, id="a trace does not say"),
+        pytest.param(
+            {"trace": {"file": "gaps.txt", "ratePerSecond": 9}}, 9, id="unless it is scaled"
+        ),
     ],
 )
 def test_how_much_is_expected(fields, expected):

@@ -48,6 +48,38 @@ def test_a_trace_is_replayed():
     assert moments_s.size == 199
 
 
+def test_a_trace_is_scaled_to_a_rate_and_begins_anywhere():
+    how = {"trace": {"file": "gaps.txt", "ratePerSecond": 4, "skip": 4}}
+    [moments_s] = loads.draw(scenario(how), (0.5, 1.0, 1.5))
+    assert moments_s[:4].tolist() == pytest.approx([0.25, 0.625, 0.75, 1.0])
+    assert moments_s.size == pytest.approx(4 * 75, abs=2)
+
+
+def test_a_trace_that_would_be_too_many_requests_is_refused_before_it_is_read():
+    with pytest.raises(ValueError, match="more than 20000000 requests may arrive"):
+        scenario({"trace": {"file": "gaps.txt", "ratePerSecond": 1_000_000}})
+
+
+def noisy(sigma, **fields):
+    curve = {"coefficients": {"t0": 5}, "noise": sigma}
+    return scenario({"poisson": {"ratePerSecond": 50}}, serviceTime=curve, **fields)
+
+
+def test_noise_has_a_mean_of_one_and_the_sigma_that_is_stated():
+    found = np.array(loads.noise(noisy(0.3), 0, 100_000))
+    assert found.mean() == pytest.approx(1, abs=4 * 0.31 / np.sqrt(100_000))
+    assert np.log(found).std() == pytest.approx(0.3, rel=0.02)
+
+
+def test_noise_is_that_of_the_seed_and_the_pod_and_leaves_arrivals_alone():
+    one, again = (loads.noise(noisy(0.3), 0, 5) for _ in range(2))
+    assert one == again
+    assert one != loads.noise(noisy(0.3), 1, 5)
+    assert one != loads.noise(noisy(0.3, seed=1), 0, 5)
+    assert loads.noise(noisy(0), 0, 2) == [1, 1]
+    assert np.array_equal(loads.draw(noisy(0.3))[0], loads.draw(noisy(0))[0])
+
+
 @pytest.mark.parametrize(
     ("gaps_s", "words"),
     [

@@ -130,6 +130,16 @@ def test_what_is_rejected_is_tried_where_the_scenario_rejects(scenario):
     assert timeouts == {0, 6_250, 12_500, 18_750}
 
 
+def test_where_latency_is_preferred_no_delay_beyond_the_least_is_tried(scenario):
+    limits = scenario.batching.limits
+    waited = {batching.max_queue_delay_microseconds for batching in oracle.candidates(scenario)}
+    assert len(waited) > 1
+    spec = scenario.batching.with_(prefer="Latency")
+    found = oracle.candidates(scenario.with_(batching=spec))
+    least_us = limits.max_queue_delay_microseconds.min
+    assert {batching.max_queue_delay_microseconds for batching in found} == {least_us}
+
+
 def test_without_a_latency_target_nothing_is_too_late_to_be_answered(scenario):
     spec = scenario.batching.with_(on_overload="Reject")
     objectives = Objectives.model_validate({"throughput": {"minPerSecond": 100}})

@@ -20,8 +20,9 @@ def batching(bound=4, delay_us=0, instances=1, timeout_us=0, room=0):
     )
 
 
-def log(moments_s, service_s=SERVICE_S, **configured):
-    return PodLog(np.array(moments_s, float), Batcher(batching(**configured), service_s))
+def log(moments_s, service_s=SERVICE_S, parallelism=np.inf, noise=None, **configured):
+    batcher = Batcher(batching(**configured), service_s, parallelism)
+    return PodLog(np.array(moments_s, float), batcher, noise=noise)
 
 
 def drawn(rate_per_s=200, duration_s=100, seed=1):
@@ -139,13 +140,29 @@ def test_a_batch_that_waits_for_its_delay_is_not_filled_by_those_after_the_chang
     pod.change(batching(3), 0.3)
     served = pod.drain()
     assert served.sizes.tolist() == [2, 2, 1]
-    assert served.starts_s.tolist() == pytest.approx([1.0, 1.0, 1.1]), "one instance, one device"
+    assert served.starts_s.tolist() == pytest.approx([1.0, 1.0, 0.4]), "each copy has its instance"
 
 
-def test_an_added_instance_helps_from_the_change_on():
+def test_the_new_copy_serves_what_comes_while_the_old_one_works_off_what_waited():
     pod = log([0, 0, 1, 1], (4.0,), bound=1)
     pod.change(batching(1, instances=2), 0.5)
-    assert pod.drain().ends_s.tolist() == [4, 8, 5, 9]
+    assert pod.drain().ends_s.tolist() == [4, 8, 5, 5]
+
+
+def test_a_reload_sets_the_statistics_back_and_the_metrics_go_on_for_both_copies():
+    pod = log([0, 0, 0, 0, 2], (1, 1), bound=1)
+    pod.run(1.5)
+    assert pod.look(1.5).success_count == 1
+    pod.change(batching(2), 1.5)
+    pod.run(1.6)
+    seen = pod.look(1.6)
+    assert (seen.success_count, seen.batches, seen.answered_by_all) == (0, {}, 1)
+    assert seen.pending == 2, "those who wait at the old copy are among those who wait"
+    pod.run(3.5)
+    seen = pod.look(3.5)
+    assert (seen.success_count, seen.batches) == (1, {1: (1, 1_000_000_000)})
+    assert (seen.answered_by_all, seen.pending) == (4, 0)
+    assert pod.drain().ends_s.tolist() == [1, 2, 3, 4, 3]
 
 
 def test_a_change_to_the_same_changes_nothing():
@@ -204,3 +221,40 @@ def test_service_times_drift_from_a_moment_on():
     pod.change_service((3,), 0.5)
     assert pod.drain().ends_s.tolist() == [1, 4, 8]
     assert pod.look(9.0).batches == {1: (3, 7_000_000_000)}
+
+
+def test_a_batch_has_the_noise_of_its_first_request():
+    pod = log([0, 0.5, 0.6, 9], (1, 2), bound=2, noise=[0.5, 1.5, 9.0, 2.0])
+    # One alone from 0 to 0.5, then one at a time, and 1.5 and 2 times as long.
+    assert pod.drain().ends_s.tolist() == [0.5, 2.0, 11.0, 13.0]
+
+
+def test_who_shares_a_processor_is_counted_when_it_ends_and_not_before():
+    pod = log([0, 0.5], (1,), parallelism=1, bound=1, instances=2)
+    pod.run(1.2)
+    # Alone it would have been over at 1; the other one began at 0.5, and then both take twice.
+    seen = pod.look(1.2)
+    assert (seen.success_count, seen.pending) == (0, 0)
+    pod.run(1.6)
+    assert pod.look(1.6).batches == {1: (1, 1_500_000_000)}
+    assert pod.drain().ends_s.tolist() == [1.5, 2.0]
+
+
+def test_instances_that_are_added_slow_the_others_down():
+    """With an instance added in place the second request need not wait, and both take longer."""
+    pod = log([0, 0.1], (1,), parallelism=1, bound=1)
+    pod.change(batching(1, instances=2), 0.5, drain=False)
+    assert pod.drain().ends_s.tolist() == [1.5, 2.0]
+
+
+def test_an_instance_that_is_removed_still_needs_the_processor_for_its_batch():
+    pod = log([0, 0, 0], (1,), parallelism=1, bound=1, instances=2)
+    pod.change(batching(1), 1.0, drain=False)
+    assert pod.drain().ends_s.tolist() == [2.0, 2.0, 3.0]
+
+
+def test_after_a_reload_nobody_gains_a_processor():
+    """What waits is served as before; instances that are added begin when that is over."""
+    pod = log([0, 0, 0, 1.5], (1,), parallelism=1, bound=1)
+    pod.change(batching(1, instances=2), 1.0)
+    assert pod.drain().ends_s.tolist() == [1.0, 2.0, 3.0, 4.0]

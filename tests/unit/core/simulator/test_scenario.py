@@ -92,6 +92,18 @@ def knots(*sizes):
             id="too many requests",
         ),
         pytest.param({"objectives": {}}, "", "objectives must state", id="no objective"),
+        pytest.param(
+            {"scaling": {"minReplicas": 3, "maxReplicas": 2}},
+            "",
+            "scaling.minReplicas must not exceed scaling.maxReplicas",
+            id="scaling the wrong way round",
+        ),
+        pytest.param(
+            {"scaling": {"maxReplicas": 2}, "batching": {"algorithm": "Trend"}},
+            "",
+            "scaling needs batching.mode Auto with batching.algorithm Guarded",
+            id="scaling by what says no number",
+        ),
         pytest.param({"windows": 0}, "windows", "greater than or equal to 1", id="no window"),
         pytest.param({"window": 5}, "window", "not permitted", id="a field that is unknown"),
         pytest.param(

@@ -261,6 +261,31 @@ def test_the_live_cap_reaches_what_it_would_in_a_pod(first, second, actuators):
     assert [change.actuator for change in ran.changes] == actuators
 
 
+def test_with_inputs_of_variable_dimensions_the_live_cap_reaches_also_with_a_delay():
+    steps = [{"max_queue_delay_microseconds": 500}, {"max_batch_size": 8}]
+
+    def script(_number, applied, _state):
+        return says(applied.with_(**steps.pop(0)) if steps else applied)
+
+    ran, _ = scripted(scenario(liveCap=True, variableInputs=True, batching=FREE), script)
+    assert [change.actuator for change in ran.changes] == ["Reload", "LiveCap"]
+
+
+def test_noise_and_a_tenant_show_in_what_batches_take():
+    curve = {
+        **EXAMPLE["serviceTime"],
+        "noise": 0.3,
+        "tenant": [{"fromSeconds": 10, "untilSeconds": 20, "factor": 2}],
+    }
+    given = scenario(arrivals={"poisson": {"ratePerSecond": 100}}, serviceTime=curve)
+    _, algorithm = scripted(given, lambda _, applied, __: says(applied))
+    alone_ms = [window.service_times[1][1] for window in algorithm.windows]
+    assert alone_ms[:2] == pytest.approx([6.0, 6.0], rel=0.1)
+    assert alone_ms[:2] != [6.0, 6.0]
+    assert alone_ms[2] == pytest.approx(12.0, rel=0.15)
+    assert alone_ms[-1] == pytest.approx(6.0, rel=0.1)
+
+
 def test_what_was_taken_back_is_not_tried_again_within_the_hour():
     """As in the operator, whoever wants it."""
 

@@ -308,6 +308,28 @@ def test_needs_capacity(fields, words):
         assert words in found[2]
 
 
+@pytest.mark.parametrize(
+    ("runtime", "said"),
+    [
+        pytest.param(("cpu", "tritonserver:25.06-py3"), True, id="of the class that was chosen"),
+        pytest.param(("cpu", "tritonserver:26.08-py3"), False, id="none of a later image"),
+        pytest.param(("gpu", "tritonserver:25.06-py3"), False, id="none of another class"),
+        pytest.param(None, False, id="none without a runtime"),
+    ],
+)
+def test_published_vulnerabilities_of_the_image_are_said(runtime, said):
+    processors = [factories.runtime_processor(runtime[0], image=runtime[1])] if runtime else []
+    served = factories.runtime(processors=processors) if runtime else None
+    found = find(
+        conditions.describe(replace(view(), runtime=served), NOW),
+        ConditionType.KNOWN_VULNERABILITIES,
+    )
+    assert (found is not None) is said
+    if found is not None:
+        assert (found.status, found.reason) == ("True", Reason.PUBLISHED_ADVISORIES)
+        assert found.message.startswith("the image tritonserver:25.06-py3 has a tritonserver")
+
+
 def test_nothing_observed_yet_rejects_nothing():
     unseen = replace(view(**REJECT), observation=Observation(None, None, steady=True))
     assert find(conditions.describe(unseen, NOW), ConditionType.NEEDS_CAPACITY) is None

@@ -10,6 +10,7 @@ from ferryman.api.inference_model_status import (
     InferenceModelStatus,
     PlacementStatus,
 )
+from ferryman.api.scaling import ScalingChange, ScalingStatus
 from ferryman.core.batching.changes import Actuation
 from ferryman.core.status.events import Event, of_outcome, of_transition
 from tests.factories import at
@@ -154,3 +155,38 @@ def test_a_rollback_is_a_warning():
         Reason.ROLLED_BACK,
         "batch 8, delay 0 µs, 1 instance applied: worse than predicted",
     )
+
+
+MORE = ScalingChange(time=at(), before=2, after=3, reason="MoreNeeded", message="3 would do")
+SCALED = InferenceModelStatus(
+    scaling=ScalingStatus(replicas=3, reason="MoreNeeded", message="so", changes=(MORE,))
+)
+FULL = status(condition("ScalingLimited", "True", "NoRoom"))
+OTHER = status(condition("ScalingLimited", "True", "AtMaxReplicas"))
+SHARED = status(condition("ScalingContested", "True", "OtherAutoscaler"))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        pytest.param(
+            InferenceModelStatus(),
+            SCALED,
+            (Event("Normal", "MoreNeeded", "2 to 3 replicas: 3 would do"),),
+            id="another number",
+        ),
+        pytest.param(SCALED, SCALED, (), id="the same number"),
+        pytest.param(SCALED, InferenceModelStatus(), (), id="no longer scaled"),
+        pytest.param(status(), FULL, (Event("Warning", "NoRoom", "m"),), id="no room"),
+        pytest.param(FULL, FULL, (), id="still none"),
+        pytest.param(
+            FULL, OTHER, (Event("Warning", "AtMaxReplicas", "m"),), id="something else hinders"
+        ),
+        pytest.param(
+            status(), SHARED, (Event("Warning", "OtherAutoscaler", "m"),), id="another owner"
+        ),
+        pytest.param(SHARED, status(), (), id="nothing hinders"),
+    ],
+)
+def test_scaling(before, after, expected):
+    assert of_transition(before, after) == expected

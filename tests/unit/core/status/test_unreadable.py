@@ -21,7 +21,9 @@ def error_of(body):
 
 
 def status_of(body):
-    return unreadable.status(body, error_of(body), NOW)
+    error = error_of(body)
+    keep = not unreadable.is_about_status(error)
+    return unreadable.status(body, unreadable.words(error), NOW, keep_status=keep)
 
 
 def condition(kind, state, since_s=-60.0, reason="Serving"):
@@ -90,3 +92,8 @@ def test_many_problems_are_counted_not_listed():
     words = unreadable.words(error_of(body))
     assert words.endswith(" and 2 more")
     assert words.count("; ") == 4
+
+
+def test_of_an_object_that_is_too_large_it_says_what_to_shorten():
+    words = unreadable.too_large("it has 2 MiB, of which 1 MiB is read")
+    assert words.startswith("it has 2 MiB, of which 1 MiB is read: shorten spec.model.config")

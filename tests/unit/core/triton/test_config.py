@@ -14,9 +14,8 @@ BATCHING = Batching(max_batch_size=16, max_queue_delay_microseconds=500, instanc
 
 def configured(config, batching=BATCHING, model_format="onnx", live_cap=None):
     source = factories.source(model_format=model_format, config=config)
-    model = factories.model(model=source)
     entry = factories.runtime_processor()
-    return triton_config.model_config(model, entry, source, batching, live_cap)
+    return triton_config.model_config("resnet50", entry, source, batching, live_cap)
 
 
 def test_name_backend_and_batching_are_laid_over_an_empty_overlay():
@@ -234,8 +233,8 @@ def test_stated_batching(overlay, spec, expected):
 
 def untuned(config, **batching):
     source = factories.source(config=config)
-    model = factories.model(model=source, batching=BatchingSpec(**batching))
-    return triton_config.untuned(model, factories.runtime_processor(), source)
+    spec, entry = BatchingSpec(**batching), factories.runtime_processor()
+    return triton_config.untuned("resnet50", spec, entry, source)
 
 
 def test_the_untuned_part_keeps_the_preferred_sizes_that_a_low_bound_hides():

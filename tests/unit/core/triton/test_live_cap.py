@@ -9,6 +9,7 @@ from ferryman.api.conditions import Reason
 from ferryman.api.inference_runtime import RuntimeLiveCap
 from ferryman.core.errors import RejectedError
 from ferryman.core.snapshot import ServingState
+from ferryman.core.triton import config as triton_config
 from ferryman.core.triton import live_cap
 from ferryman.core.triton.config import LiveCap
 from tests import factories
@@ -25,8 +26,18 @@ def found(
     entry = factories.runtime_processor(live_cap=source)
     spec = spec or BatchingSpec(limits=MODE_LIMITS)
     serving = ServingState(variable_inputs=variable, shape_tensors=shape_tensors)
-    model = factories.model(batching=spec)
-    return live_cap.in_config(live_cap.offer(entry, overlay or {}), model, serving, batching)
+    return live_cap.in_config(live_cap.offer(entry, overlay or {}), spec, serving, batching)
+
+
+def test_of_several_models_each_reads_a_bound_of_its_own():
+    entry = factories.runtime_processor(live_cap=SOURCE)
+    offered = live_cap.offer(entry, {}, "/live-cap/detect")
+    spec = BatchingSpec(limits=MODE_LIMITS)
+    capped = live_cap.in_config(offered, spec, ServingState(), EIGHT)
+    assert capped == LiveCap(32, "/live-cap/detect")
+    config = triton_config.model_config("detect", entry, factories.source(), EIGHT, capped)
+    file = config["parameters"]["FERRYMAN_LIVE_CAP_FILE"]
+    assert file == {"string_value": "/live-cap/detect"}
 
 
 def test_without_one_in_the_runtime_there_is_none_and_nothing_to_explain():
@@ -107,7 +118,7 @@ def test_what_pods_are_made_for_depends_on_nothing_that_is_tuned(mode, batching)
     offered = live_cap.offer(factories.runtime_processor(live_cap=SOURCE), {})
     assert offered == live_cap.Offer(SOURCE)
     spec = BatchingSpec(mode=mode, initial=EIGHT)
-    live_cap.in_config(offered, factories.model(batching=spec), ServingState(), batching)
+    live_cap.in_config(offered, spec, ServingState(), batching)
 
 
 @pytest.mark.parametrize(

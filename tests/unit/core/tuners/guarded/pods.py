@@ -52,9 +52,10 @@ def limits(bound=(1, 32), delay_us=(0, 20_000), instances=(1, 1)):
     return factories.limits(bound, delay_us, instances)
 
 
-def spec(on_overload="Queue", samples=3, step=2, **bounds):
+def spec(on_overload="Queue", samples=3, step=2, prefer="Economy", **bounds):
     return BatchingSpec(
         algorithm="Guarded",
+        prefer=prefer,
         on_overload=on_overload,
         step=step,
         trend=TrendSettings(samples=samples),

@@ -12,7 +12,7 @@ from tests.unit.core.tuners.guarded.pods import case as the_case
 
 #: The capacity of LINE at bound 8.
 CAPACITY_PER_S = 8 / 0.013
-EVALUATION = Evaluation(bound(8), 100.0, 13.0, Reason.NO_BETTER, "", None)
+EVALUATION = Evaluation(bound(8), 100.0, 100.0, 13.0, Reason.NO_BETTER, "", None)
 FAILED = trial(bound(4), bound(16))
 
 
@@ -29,7 +29,7 @@ def offered(per_s, **fields):
 def queued(**fields):
     """Return a window in which batches are full and requests wait for longer than one takes."""
     values = {"mean_batch_size": 8.0, "queue_ms": 30.0, "compute_ms": 13.0, **fields}
-    return window(arrived=((1.0, 100),), **values)
+    return window(**{"arrived": ((1.0, 100),), **values})
 
 
 @pytest.mark.parametrize(
@@ -160,3 +160,29 @@ def test_a_saving_that_failed_is_remembered():
     known = the_case(applied, shown(applied)).failing_saving()
     (failed,) = known.reach.failed
     assert (failed.before, failed.after) == (bound(8), applied)
+
+
+# What a search is asked
+
+
+def test_savings_are_told_by_the_demand_of_now_and_borne_by_all_that_is_remembered():
+    seen = window(arrived=((1.0, 600),) * 20 + ((1.0, 100),) * 40)
+    question = the_case(seen=seen).economical()
+    assert question.load.rate_per_s == pytest.approx(100)
+    assert question.past.rate_per_s == pytest.approx((600 * 20 + 100 * 40) / 60)
+
+
+def test_after_silence_savings_are_told_by_all_that_is_remembered():
+    seen = window(arrived=((1.0, 600),) * 20 + ((1.0, 0),) * 40)
+    question = the_case(seen=seen).economical()
+    assert question.load.rate_per_s == pytest.approx(200)
+
+
+def test_what_came_last_goes_on_where_requests_wait_already():
+    """Otherwise it may be a burst, and the demand of a quarter of a minute counts."""
+    arrived = ((1.0, 100),) * 17 + ((1.0, 900),) * 3
+    calm = the_case(seen=queued(arrived=arrived, pending=0))
+    flooded = the_case(seen=queued(arrived=arrived, pending=900, mean_latency_ms=900.0))
+    assert flooded.late
+    assert flooded.question().lasting_per_s == pytest.approx(900)
+    assert calm.question().lasting_per_s == pytest.approx((12 * 100 + 3 * 900) / 15)

@@ -5,12 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ferryman.api.batching import BatchingLimits, InstanceLimits, MaxBatchSizeLimits
 from ferryman.api.conditions import Reason
 from ferryman.core.tuners.guarded import decision as guarded
 from ferryman.core.tuners.guarded.decision import MAX_MISFIT, decide
 from ferryman.core.tuners.guarded.verification import MEMORY_S, WINDOWS
 from ferryman.core.tuners.learned.demand import Demand
 from ferryman.core.tuners.learned.service_time import Parabola, ServiceTimes
+from ferryman.core.tuners.needs import Replicas
 from ferryman.core.tuners.state import MIN_REQUESTS, Learned, TunerState
 from tests.factories import objectives, window
 from tests.unit.core.tuners.guarded.pods import (
@@ -314,11 +316,13 @@ def test_a_model_that_is_well_is_left_alone():
     assert {step.decision.batching for step in steps} == {bound(16)}
 
 
-def test_slack_is_used_once_and_then_it_stays():
+def test_slack_is_used_as_far_as_is_known_then_further_and_then_it_stays():
+    """Larger batches are run a little at a time; the bound, and with it the capacity, is kept."""
     steps = Play(spec(), start=bound(32)).on(100, windows=40)
-    changed = [before != after for before, after in pairwise(step.applied for step in steps)]
-    assert sum(changed) == 1
-    assert steps[-1].applied.max_queue_delay_microseconds > 0
+    pairs = pairwise(step.applied.max_queue_delay_microseconds for step in steps)
+    changes = [(before, after) for before, after in pairs if before != after]
+    assert changes == [(0, 16_000), (16_000, 20_000)]
+    assert set(bounds(steps)) == {32}
     assert steps[-1].decision.reason == Reason.MET
 
 
@@ -429,12 +433,11 @@ def test_the_same_windows_always_give_the_same_decisions(scene):
         state = again.state
 
 
-def test_what_is_taken_back_still_serves_what_waited_and_nothing_is_decided_by_it():
-    steps = Play(spec(), start=bound(4), shape=Knee(10)).on(600, windows=20)
-    reasons = [step.decision.reason for step in steps]
-    after = reasons.index(Reason.ROLLED_BACK) + 1
-    assert reasons[after] == Reason.OBSERVING
-    assert steps[after].decision.message.startswith("what waited is still served as before")
+def test_while_what_waited_is_served_in_batches_as_before_nothing_is_decided():
+    seen = slow(bound(4), service_times={64: (10, 100.0)}, pending=1_000)
+    decision = tuned(bound(4), seen, trial=trial(bound(64), bound(4)))
+    assert decision.reason == Reason.OBSERVING
+    assert decision.message.startswith("what waited is still served as before")
 
 
 def test_a_trial_is_not_judged_by_a_window_whose_arrivals_nobody_told():
@@ -442,3 +445,21 @@ def test_a_trial_is_not_judged_by_a_window_whose_arrivals_nobody_told():
     tried = trial(bound(4), bound(16))
     given = case(bound(16), seen, demand=Demand(((5.0, 500.0),)), trial=tried)
     assert guarded._verified(given) == (given, False)
+
+
+def test_a_saturated_model_that_is_served_one_by_one_is_told_how_many_replicas_it_needs():
+    """There is no larger batch to learn from, and no need of one."""
+    seen = replace(
+        shown(bound(1), 45.0),
+        latency_ms=9_000.0,
+        queue_ms=2_000.0,
+        mean_batch_size=1.0,
+        service_times={1: (150, 30.0)},
+    )
+    limits = BatchingLimits(
+        max_batch_size=MaxBatchSizeLimits(min=1, max=1), instances=InstanceLimits(min=1, max=1)
+    )
+    one_by_one = spec().with_(limits=limits)
+    decision = tuned(bound(1), seen, asked=one_by_one, service=ServiceTimes())
+    assert isinstance(decision.needs, Replicas)
+    assert decision.needs.count > 1

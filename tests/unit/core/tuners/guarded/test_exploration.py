@@ -34,9 +34,9 @@ def test_where_there_is_hope(points, expected):
 
 def test_what_cannot_be_enough_at_best_is_not_tried():
     points = ran(s1=10.0, s32=200.0)
-    assert asked(points, 3000) == 16
+    assert asked(points, 3000) == 31, "30 would do if they took no longer than one"
     assert asked(points, 3200) is None
-    assert asked(points, 3200, instances=2) == 16
+    assert asked(points, 3200, instances=2) == 23
 
 
 def test_nothing_beyond_what_may_be_tried_is_hoped_for():
@@ -59,7 +59,7 @@ def test_the_refuge_is_the_size_that_serves_most_where_that_is_enough():
     points = ran(s1=10.0, s16=20.0, s64=200.0)
     known = reach(present=bound(64), seen=frozenset(points), limits=limits(bound=(1, 64)))
     assert refuge(points, known, 700.0, 1) == 16
-    assert refuge(points, known, 1000.0, 1) == 8
+    assert refuge(points, known, 1000.0, 1) == 13, "10 would do at best"
     assert refuge(points, known, 50_000.0, 1) == 16
     assert refuge({}, known, 50_000.0, 1) is None
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 import pytest
 
 from ferryman.api.conditions import Reason
-from ferryman.core.tuners.guarded import economy, improvement, overload, search
+from ferryman.core.tuners.guarded import economy, improvement, overload
 from ferryman.core.tuners.guarded.improvement import (
     ECONOMY_INTERVAL_S,
     MAX_REPLICAS,
@@ -57,6 +57,7 @@ def evaluation(case, **fields):
     values = {
         "batching": case.applied,
         "rate_per_s": case.rate_per_s,
+        "mean_per_s": case.learned.demand.rate_per_s,
         "service_ms": case.service_ms,
         "reason": Reason.NO_BETTER,
         "message": "as before",
@@ -185,7 +186,7 @@ def test_a_search_is_repeated_when_what_it_was_about_changed(searches, fields, a
 
 
 def predicted(size, attainment=0.5, capacity_per_s=400.0, *, meets=False):
-    return Prediction(bound(size), 60.0, 30.0, attainment, 0.9, capacity_per_s, meets, meets)
+    return Prediction(bound(size), 60.0, 30.0, attainment, 0.9, capacity_per_s, 1.0, meets, meets)
 
 
 @pytest.mark.parametrize(
@@ -214,6 +215,12 @@ def test_the_unknown_is_entered_only_where_the_objectives_are_predicted_to_be_mi
     assert improvement._worth_changing(asked(), SearchResult(predicted(4), beyond), saturated=True)
     seen = asked(seen=frozenset({16}))
     assert improvement._worth_changing(seen, reaching, saturated=True)
+
+
+def test_the_unknown_is_not_entered_for_a_backlog_that_is_soon_over():
+    found = SearchResult(predicted(4), predicted(16, 0.9, 4000.0, meets=True))
+    assert not improvement._worth_changing(asked(backlog=1.0), found, saturated=True)
+    assert improvement._worth_changing(asked(backlog=1e6), found, saturated=True)
 
 
 # All objectives are met
@@ -278,6 +285,20 @@ def test_device_time_is_not_saved_while(searches, fields):
 def test_device_time_is_saved_again_after_a_while(searches):
     economise(met(economised_s=(10.0 - ECONOMY_INTERVAL_S,)))
     assert searches == [True]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "searched"),
+    [
+        pytest.param(4, False, id="two an hour where few reloads are allowed"),
+        pytest.param(6, True, id="half of the reloads where more are"),
+    ],
+)
+def test_savings_leave_half_of_the_reloads_for_what_is_missed(searches, allowed, searched):
+    guardrails = spec().guardrails.with_(max_reloads_per_hour=allowed)
+    earlier = (10.0 - 3 * ECONOMY_INTERVAL_S, 10.0 - 2 * ECONOMY_INTERVAL_S)
+    economise(met(asked=spec().with_(guardrails=guardrails), economised_s=earlier))
+    assert bool(searches) is searched
 
 
 def test_an_objective_that_only_just_holds_is_not_put_at_risk_for_device_time():
@@ -369,11 +390,11 @@ def test_without_a_latency_objective_nothing_can_be_rejected_for_being_late():
     assert (decision.reason, decision.batching) == (Reason.MET, SLACK)
 
 
-def test_the_policy_comes_with_the_bound_that_serves_overload_best():
+def test_the_policy_comes_with_what_saves_device_time():
     seen = shown(SLACK, 100, shape=CONVEX)
     given = met(SLACK, seen, asked=spec("Reject"), service=knowing((1, 4, 8, 16, 32), CONVEX))
     decision = economise(given)
-    assert decision.batching == search.safest(given.question(), 1).batching
+    assert decision.batching == economy.answer(given.question(), economical=True).best.batching
     assert overload.without_policy(decision.batching) != decision.batching
 
 
@@ -392,3 +413,27 @@ def test_where_hardly_anything_is_in_time_the_bound_matters_more_than_the_delay(
     decision = improve(the_case(waiting, shown(waiting, 900)))
     assert decision.batching.max_batch_size > 4
     assert decision.urgent
+
+
+def test_where_the_bound_holds_requests_back_it_is_not_the_delay_that_they_wait_for():
+    waiting = bound(4, max_queue_delay_microseconds=2_000)
+    given = in_time(missed(waiting))
+    assert given.saturated
+    decision = improve(given)
+    assert decision.batching.max_batch_size > 4
+    assert decision.batching.max_queue_delay_microseconds == 0
+
+
+def test_what_a_tenth_of_the_requests_would_gain_by_does_not_wait():
+    given = in_time(missed())
+    assert not given.late
+    decision = improve(given)
+    assert decision.urgent
+    silent = replace(given.window, arrived=((10.0, 0),))
+    assert not improve(replace(given, window=silent)).urgent
+
+
+def test_a_queue_policy_waits_until_device_time_may_be_saved_by_the_same_change():
+    given = met(asked=spec("Reject"), history_s=MIN_HISTORY_S / 2)
+    decision = economise(given)
+    assert (decision.batching, decision.reason) == (SLACK, Reason.MET)

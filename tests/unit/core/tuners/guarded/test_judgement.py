@@ -80,7 +80,7 @@ def test_where_the_twin_cannot_tell_the_estimate_from_the_mean_stands(known, fie
 
 
 def test_a_prediction_that_nothing_is_answered_says_nothing_of_what_was(monkeypatch):
-    lost = Prediction(bound(8), inf, inf, 0.0, 0.0, 0.0, meets=False, reaches=False)
+    lost = Prediction(bound(8), inf, inf, 0.0, 0.0, 0.0, 0.0, meets=False, reaches=False)
     monkeypatch.setattr(judgement.learning, "expected", lambda *_: lost)
     seen = replace(EXCURSION, latency_estimated=True)
     assert judged(seen).message.startswith("p99 90.0 ms (estimated)")

@@ -105,3 +105,25 @@ def test_the_policy_of_a_fast_model_with_a_loose_target_is_still_valid():
 def test_a_delay_that_is_longer_than_the_timeout_is_no_reason_to_fail():
     """limits.maxQueueDelayMicroseconds.min may demand it."""
     with_policy(bound(64, max_queue_delay_microseconds=20_000), curve(), goal(25.0))
+
+
+def test_a_policy_that_serves_overload_as_well_stays_whatever_the_bound():
+    """Then the live cap changes the bound alone, and nothing is reloaded."""
+    present = with_policy(bound(8), curve(), goal())
+    grown = with_policy(bound(10), curve(), goal(), present)
+    assert grown == present.with_(max_batch_size=10)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"default_timeout_microseconds": 0, "max_queue_size": 0}, id="there is none"),
+        pytest.param({"max_queue_size": 12}, id="its queue is too small"),
+        pytest.param({"default_timeout_microseconds": 49_000}, id="it waits for too long"),
+    ],
+)
+def test_another_policy_is_chosen_where(fields):
+    present = with_policy(bound(8), curve(), goal()).with_(**fields)
+    assert with_policy(bound(10), curve(), goal(), present) == with_policy(
+        bound(10), curve(), goal()
+    )

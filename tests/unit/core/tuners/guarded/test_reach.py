@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ferryman.core.tuners.guarded.reach import GROWTH, SHORTER, SMALL_STEP, STEPS
+from ferryman.core.tuners.guarded.reach import GROWTH, SHORTER, SMALL_STEP
 from tests.unit.core.tuners.guarded.pods import bound, limits, trial
 from tests.unit.core.tuners.guarded.pods import reach as asked
 
@@ -56,8 +56,10 @@ def test_up_to_the_present_bound_and_the_largest_batch_nothing_is_a_guess():
     assert asked(seen=frozenset()).known == 8
 
 
-def test_a_bound_grows_in_even_steps_by_ratio():
-    assert asked(limits=limits(bound=(1, 128))).growths == [11, 16, 23]
+def test_a_bound_grows_to_where_stairs_mostly_end():
+    assert asked(limits=limits(bound=(1, 128))).growths == [16]
+    wide = asked(limits=limits(bound=(1, 512)), present=bound(20), seen=frozenset({20}))
+    assert wide.growths == [32, 64]
 
 
 def test_there_are_none_where_nothing_larger_may_be_tried():
@@ -70,7 +72,7 @@ def test_growths_lie_between_what_is_known_and_the_largest(seen, present, most):
     reach = asked(
         seen=frozenset(seen), present=bound(min(present, most)), limits=limits(bound=(1, most))
     )
-    assert len(reach.growths) <= STEPS
+    assert all(size.bit_count() == 1 for size in reach.growths)
     assert all(reach.known < size < reach.largest_bound for size in reach.growths)
 
 
@@ -100,3 +102,8 @@ def test_a_delay_that_failed_is_followed_by_shorter_ones():
     failed = (trial(bound(8), bound(8, max_queue_delay_microseconds=10_000)),)
     assert asked().longest_delay_us == 20_000
     assert asked(failed=failed).longest_delay_us == pytest.approx(SHORTER * 10_000)
+
+
+def test_where_the_bound_grew_as_well_the_delay_is_not_to_blame():
+    failed = (trial(bound(8), bound(16, max_queue_delay_microseconds=10_000)),)
+    assert asked(failed=failed).longest_delay_us == 20_000

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ferryman.core.tuners.guarded import overload, search
+from ferryman.core.tuners.guarded import economy, overload, search
 from ferryman.core.tuners.guarded.economy import (
     DELAY_FACTOR,
     FIRST_DELAY_US,
+    WORTH_SAVING,
     answer,
     delays_us,
 )
@@ -84,7 +85,7 @@ def within(batching, given):
 
 
 def predicted(batching, attainment=1.0, capacity_per_s=100.0, *, busy=0.5, meets=True):
-    return Prediction(batching, 10.0, 8.0, attainment, busy, capacity_per_s, meets, meets)
+    return Prediction(batching, 10.0, 8.0, attainment, busy, capacity_per_s, 1.0, meets, meets)
 
 
 def test_limits_that_were_raised_after_a_failure_leave_the_least_bound_to_try():
@@ -394,6 +395,38 @@ def test_so_many_replicas_are_needed_as_counting_up_finds():
     assert counted >= 4
 
 
+def test_what_waits_now_is_not_what_replicas_are_needed_for():
+    """It is worked off once; the demand goes on. Nothing is gained by batches of this model."""
+    calm = asked(
+        curve_ms=lambda _instances, most: tuple(0.1 + 100.0 * size for size in range(1, most + 1)),
+        limits=limits(bound=(1, 64)),
+        present=bound(64),
+        seen=frozenset({32, 64}),
+        load=load(100, 6000),
+        goal=goal(600.0),
+        lasting_per_s=100.0,
+        latest_per_s=100.0,
+    )
+    needed = {
+        replicas_needed(replace(calm, backlog=waiting), 1, 100)
+        for waiting in (0.0, 272.0, 1208.0, 4016.0)
+    }
+    assert len(needed) == 1
+    assert needed <= {14, 15, 16}, "100 a second, of which one replica serves 10"
+
+
+def test_where_every_size_is_as_efficient_the_smallest_is_looked_at():
+    """Whatever the last digits of a fitted curve say: the others only wait longer."""
+    for noise in (1e-12, -1e-12):
+        straight = tuple(5.0 * size * (1 + noise * size) for size in range(1, 65))
+        question = asked(
+            curve_ms=lambda _instances, most, times=straight: times[:most],
+            limits=limits(bound=(1, 32)),
+            load=load(150),
+        )
+        assert 1 in {each.max_batch_size for each in search._bounds(question, 1)}
+
+
 def test_pods_that_are_there_already_count():
     """Two pods at 1,500 requests/s each need as many in all as one at 3,000."""
     one = replicas_needed(asked(load=load(3000, 4000), goal=goal(60.0)), 1, 100)
@@ -474,12 +507,11 @@ def test_a_backlog_stands_until_the_spare_capacity_has_worked_it_off():
     assert asked().stands_s(stays) == 0
 
 
-def test_before_a_change_helps_what_waits_is_served_as_before():
-    """LINE serves 615 requests/s at a bound of 8."""
-    waiting = asked(present=bound(8), backlog=615.4, lasting_per_s=400.0)
-    drains_s = search.CHANGE_S + 1
+def test_a_change_takes_its_time_before_it_works_anything_off():
+    waiting = asked(present=bound(8), backlog=600.0, lasting_per_s=400.0)
     larger = predicted(bound(32), capacity_per_s=800.0)
-    assert waiting.stands_s(larger) == pytest.approx(drains_s + drains_s * 400 / 400, rel=1e-3)
+    assert waiting.stands_s(larger) == pytest.approx(search.CHANGE_S + 600 / 400)
+    assert waiting.stands_s(predicted(bound(32), capacity_per_s=400.0)) == inf
 
 
 def test_of_two_bounds_that_are_enough_the_one_that_is_soon_in_time_again_is_chosen():
@@ -518,3 +550,57 @@ def test_whatever_is_chosen_is_what_would_come_into_force(question, economical, 
     question = replace(question, in_effect=in_effect, reject=reject)
     best = answer(question, economical=economical).best.batching
     assert best in (in_effect(best), question.reach.present)
+
+
+# What saves device time
+
+
+def test_what_is_known_is_spared_before_what_is_not():
+    """A bound of 32 could save more; it is tried once 8 is filled, if that still pays."""
+    question = asked(
+        load=load(100, 1200),
+        present=bound(8),
+        seen=frozenset(range(1, 9)),
+        goal=goal(200.0),
+        limits=limits(delay_us=(0, 100_000)),
+    )
+    found = answer(question, economical=True)
+    assert found.saves > WORTH_SAVING
+    assert found.best.batch <= 8
+
+
+def test_savings_bear_the_demand_that_is_remembered():
+    """A delay that spares much now would be missed by what was asked a minute ago."""
+    fields = {"present": bound(8), "seen": frozenset(range(1, 33)), "goal": goal(45.0)}
+    now = asked(load=load(60, 1200), **fields)
+    alone = answer(now, economical=True).best
+    borne = answer(replace(now, past=load(580, 6000)), economical=True).best
+    assert alone.batching.max_queue_delay_microseconds > (
+        borne.batching.max_queue_delay_microseconds
+    )
+    assert replace(now, load=load(580, 6000)).predict(borne.batching).meets
+
+
+def test_what_failed_is_not_tried_again_with_its_delay():
+    """Not even where the delay itself was not to blame, since it was as long before."""
+    question = asked(load=load(100, 1200), present=bound(8), seen=frozenset(range(1, 33)))
+    longest_us = delays_us(question)[-1]
+    alone = answer(question, economical=True).best.batching
+    assert alone.max_queue_delay_microseconds == longest_us
+    waited = [bound(size, max_queue_delay_microseconds=longest_us) for size in range(1, 33)]
+    known = reaching(question, failed=tuple(trial(waited[-1], each) for each in waited))
+    found = answer(known, economical=True).best.batching
+    assert found.max_queue_delay_microseconds not in {0, longest_us}
+
+
+def test_delays_that_miss_do_not_hide_a_longer_one_that_does_not(monkeypatch):
+    """A delay that is shorter than a batch may be worse than none, and than a longer one."""
+    question = asked(load=load(100, 1200), present=bound(8), seen=frozenset(range(1, 33)))
+    longest_us = delays_us(question)[-1]
+    monkeypatch.setattr(
+        economy,
+        "_allowed",
+        lambda _, each, __: each.batching.max_queue_delay_microseconds in {0, longest_us},
+    )
+    found = answer(question, economical=True).best.batching
+    assert found.max_queue_delay_microseconds == longest_us

@@ -22,7 +22,7 @@ from tests.unit.core.tuners.guarded.pods import bound, knowing, trial
 
 BEFORE, AFTER = bound(4), bound(16)
 TRIAL = trial(BEFORE, AFTER, served_per_s=400.0, service=knowing((1, 2, 4)))
-FORESEEN = Prediction(AFTER, 30.0, 20.0, 1.0, 0.5, 700.0, meets=True, reaches=True)
+FORESEEN = Prediction(AFTER, 30.0, 20.0, 1.0, 0.5, 700.0, 8.0, meets=True, reaches=True)
 #: The least mean that counts as later than 20 ms.
 LATE_MS = 20.0 * (1 + TOLERANCE) + 0.1
 FULL = {"pending_before": 100, "pending": 100}
@@ -153,7 +153,7 @@ def test_while_no_objective_is_missed_nothing_counts_against_a_change(
 
 def test_what_was_taken_back_is_remembered_for_a_while_and_older_failures_are_forgotten():
     old, recent = (replace(TRIAL, after=bound(size)) for size in (32, 24))
-    evaluation = Evaluation(AFTER, 100.0, 10.0, Reason.NO_BETTER, "", None)
+    evaluation = Evaluation(AFTER, 100.0, 100.0, 10.0, Reason.NO_BETTER, "", None)
     learned = Learned(
         trial=TRIAL, failed=((old, 100.0), (recent, 100.1)), evaluation=evaluation, safe_bound=64
     )

@@ -120,3 +120,20 @@ def test_demand_that_lasts_is_a_level_and_a_burst_is_not():
     assert demand(*calm, *burst * 3).lasting_per_s == 400
     assert demand(*burst, *calm).lasting_per_s == pytest.approx((6000 + 2000) / 65)
     assert Demand().lasting_per_s == 0
+
+
+def test_of_more_than_can_be_replayed_the_latest_counts_or_a_part_of_all():
+    """A burst that is two minutes old is forgotten by the one, and remembered by the other."""
+    known = demand(*[(1.0, 600)] * 10, *[(1.0, 200)] * 120)
+    latest, whole = known.load(pods=1), known.load(pods=1, whole=True)
+    assert latest.rate_per_s == pytest.approx(200)
+    assert whole.rate_per_s == pytest.approx(known.rate_per_s, rel=0.01)
+    assert whole.arrivals_s.size <= 1.01 * MAX_REQUESTS
+    early = whole.arrivals_s < 10 / 130 * whole.seconds
+    assert early.sum() / (10 / 130 * whole.seconds) == pytest.approx(600, rel=0.05)
+
+
+def test_the_demand_of_the_latest_seconds_alone():
+    known = demand((1.0, 600), (1.0, 200), (1.0, 300))
+    assert known.of_latest(2.0).rate_per_s == 250
+    assert known.of_latest(0.5).rate_per_s == 300, "one reading at least"

@@ -9,7 +9,7 @@ from ferryman.api.inference_model_status import (
     UnschedulablePlace,
 )
 from ferryman.core.placement.choose import choose, score
-from ferryman.core.placement.unschedulable import (
+from ferryman.core.placement.departures.unschedulable import (
     FORGET_AFTER,
     MAX_PLACES,
     has_waited,

@@ -5,7 +5,7 @@ import pytest
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_model_status import InferenceModelStatus, PlacementStatus
 from ferryman.core.placement.choose import choose
-from ferryman.core.placement.unschedulable import serves_there
+from ferryman.core.placement.departures.unschedulable import serves_there
 from ferryman.core.snapshot import PodView, ServingState
 from tests.factories import NOW, at, benchmark, model, node, processor, snapshot
 
@@ -172,4 +172,4 @@ def test_of_a_lost_node_its_candidate_says_so():
 def test_a_pod_on_a_lost_node_does_not_serve_there(lost):
     serving = ServingState(pods=(pod("large-1"),))
 
-    assert serves_there([large(lost=lost)], serving, "large") is not lost
+    assert serves_there([large(lost=lost)], serving, ["large"]) is not lost

@@ -6,9 +6,10 @@ from xml.etree import ElementTree as ET
 import pytest
 from rich.console import Console
 
-from ferryman.cli import main, nodes_view
+from ferryman.cli import main
 from ferryman.cli.benchmarking import curve_plot
-from ferryman.core.placement.node_types import summarise
+from ferryman.cli.looking import nodes_view
+from ferryman.core.placement.nodes.node_types import summarise
 from tests.factories import at, benchmark, node, points, processor
 
 EXAMPLE = Path("tests/data/snapshot.yaml")
@@ -79,6 +80,14 @@ def test_failures_notes_and_lost_processors_are_said_below():
         f"cpu-small cpu under triton: the last measurement failed ({at(-60)}): it broke",
         "cpu-small cpu under triton: cut short",
     ]
+
+
+def test_published_vulnerabilities_of_what_was_measured_are_said_below():
+    shown = seen(node(benchmarks=[benchmark(image="tritonserver:25.07-py3")]))
+    assert shown[-1].startswith(
+        "cpu-small cpu under triton: the image tritonserver:25.07-py3 has a tritonserver with "
+        "published vulnerabilities (CVE-2025-33201"
+    )
 
 
 def test_taints_are_said_below():
