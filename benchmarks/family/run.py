@@ -13,8 +13,8 @@ from math import inf
 from typing import Any, Final
 
 from benchmarks.contenders.registry import BY_NAME, CONTENDERS
+from benchmarks.family import confirm, plan, report, store
 from benchmarks.family import job as runner
-from benchmarks.family import plan, report, store
 from benchmarks.family.plan import HALVES, LARGEST, ORACLE, Job
 
 SCENARIOS: Final = 200
@@ -31,6 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = [report.GUARDED] if args.quick and not args.contender else args.contender or _ALL
     wanted = list(dict.fromkeys([LARGEST, *asked]))
     chosen = {half: _seeds(args, half, measured) for half in args.half}
+    if args.confirm:
+        for half in args.half:
+            confirm.confirm(half, chosen[half], wanted, args.confirm)
     jobs = [
         each
         for half in args.half
@@ -58,6 +61,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--commit", help="whose validation half; default: the one that is checked out")
     add("--contender", nargs="+", choices=list(BY_NAME), metavar="NAME")
     add("--minutes", type=float, default=inf, metavar="N", help="begin nothing after so long")
+    add(
+        "--confirm",
+        type=int,
+        metavar="N",
+        help="after a change of the code, run N scenarios of each half again first, and keep the "
+        "results of contenders where these come out as they did, to the last bit",
+    )
     add("--workers", type=int, default=WORKERS, metavar="N", help=f"default: {WORKERS}")
     add("--worst", type=int, default=0, metavar="N", help="show the worst scenarios of Guarded")
     add("--report", action="store_true", help="write the section of docs/benchmarks.md")

@@ -27,12 +27,19 @@ def key(scenario: Scenario) -> str:
 
 def read(half: str, contender: str, inputs: str, folder: Path = FOLDER) -> Results:
     """Return the results by scenario, as far as they depend on these inputs."""
-    path = _path(half, contender, folder)
-    if not path.exists():
-        return {}
-    content = json.loads(path.read_text(encoding="utf-8"))
-    found: Results = content["results"] if content["inputs"] == inputs else {}
-    return found
+    kept, results = _content(half, contender, folder)
+    return results if kept == inputs else {}
+
+
+def read_outdated(half: str, contender: str, inputs: str, folder: Path = FOLDER) -> Results:
+    """Return the results by scenario, if they depend on other inputs than these."""
+    kept, results = _content(half, contender, folder)
+    return {} if kept == inputs else results
+
+
+def renew(half: str, contender: str, inputs: str, folder: Path = FOLDER) -> None:
+    """Have results of other inputs count for these."""
+    _write(half, contender, inputs, _content(half, contender, folder)[1], folder)
 
 
 def add(
@@ -44,6 +51,18 @@ def add(
 ) -> None:
     """Add results to those of the same inputs; whole files or none are written."""
     results = {**read(half, contender, inputs, folder), **found}
+    _write(half, contender, inputs, results, folder)
+
+
+def _content(half: str, contender: str, folder: Path) -> tuple[str, Results]:
+    path = _path(half, contender, folder)
+    if not path.exists():
+        return "", {}
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return content["inputs"], content["results"]
+
+
+def _write(half: str, contender: str, inputs: str, results: Results, folder: Path) -> None:
     lines = ",\n".join(
         f'  "{name}": {json.dumps(results[name], separators=(",", ":"))}'
         for name in sorted(results)

@@ -1,8 +1,23 @@
+import json
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from benchmarks import traces
-from benchmarks.family import best_static, curves, demands, generator, job, plan, report, run, store
+from benchmarks.contenders.registry import BY_NAME
+from benchmarks.family import (
+    best_static,
+    confirm,
+    curves,
+    demands,
+    generator,
+    job,
+    plan,
+    report,
+    run,
+    store,
+)
 from benchmarks.family.measures import PROMISES, Ratios, ratios
 from ferryman.api.batching import InstanceLimits
 from ferryman.core.simulator import loads, oracle
@@ -144,3 +159,27 @@ def test_nothing_is_begun_after_the_time_that_was_given(monkeypatch):
     monkeypatch.setattr(report, "told", lambda *_, **__: "")
     assert run.main(["--workers", "1", "--minutes", "0"]) == 0
     assert begun == [0]
+
+
+def test_results_are_kept_where_a_few_come_out_as_they_did_and_not_where_one_does_not(
+    monkeypatch, tmp_path
+):
+    """Six results of other code; the first five run again, in one of them a figure differs."""
+    scenarios = {
+        seed: SMALL.model_copy(update={"windows": 2, "window_seconds": 5, "seed": seed})
+        for seed in range(6)
+    }
+    largest = BY_NAME["largest"]
+    found = {
+        store.key(each): json.loads(json.dumps(job.contend(each, [largest])["largest"]))
+        for each in scenarios.values()
+    }
+    monkeypatch.setattr(generator, "draw", lambda seed: SimpleNamespace(scenario=scenarios[seed]))
+    monkeypatch.setattr(store, "_path", lambda half, name, _: tmp_path / f"{half}-{name}.json")
+    wrong = {**found, store.key(scenarios[4]): {**found[store.key(scenarios[4])], "busy": [0, 0]}}
+    store.add("development", "largest", "of other code", found)
+    store.add("validation", "largest", "of other code", wrong)
+    for half in plan.HALVES:
+        confirm.confirm(half, range(6), ["largest"], 5)
+    assert store.read("development", "largest", plan.inputs("largest")) == found
+    assert store.read("validation", "largest", plan.inputs("largest")) == {}
