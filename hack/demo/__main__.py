@@ -43,7 +43,7 @@ def run(console: Console, context: str | None, chosen: Sequence[int]) -> int:
         at = Stage(console, cluster, api)
         prepare(at)
         outcomes = [play(at, number) for number in chosen]
-    print_next_steps(console, cluster, outcomes)
+    print_next_steps(console, cluster, chosen, outcomes)
     return 1 if any(outcome.faults for outcome in outcomes) else 0
 
 
@@ -80,8 +80,14 @@ def play(at: Stage, number: int) -> Outcome:
     return outcome
 
 
-def print_next_steps(console: Console, cluster: Cluster, outcomes: Sequence[Outcome]) -> None:
+def print_next_steps(
+    console: Console, cluster: Cluster, chosen: Sequence[int], outcomes: Sequence[Outcome]
+) -> None:
     """Say where the pictures are, how to look further, and how to tear down."""
+    left, where = [acts.LEFT[number - 1] for number in chosen], f"--namespace {scenario.NAMESPACE}"
+    looks = [f"  kubectl describe {described} {where}" for described, _ in left]
+    looks += [f"  .venv/bin/ferryman explain {explained} {where}" for _, explained in left]
+    further = "\n".join(looks)
     drawn = "\n".join(f"  {outcome.picture}  {outcome.title}" for outcome in outcomes)
     console.print(
         f"""
@@ -90,9 +96,8 @@ What happened, act by act:
 
 Look further:
   export KUBECONFIG={cluster.kubeconfig}
-  kubectl get imodel,ipipe -o wide --namespace {scenario.NAMESPACE}
-  kubectl describe imodel {scenario.RUSH} --namespace {scenario.NAMESPACE}
-  .venv/bin/ferryman explain {scenario.RUSH} --namespace {scenario.NAMESPACE}
+  kubectl get imodel,ipipe -o wide {where}
+{further}
 Tear down:
   make cluster-down""",
         highlight=False,

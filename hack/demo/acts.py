@@ -98,6 +98,12 @@ def workers(at: Stage, pictures_to: Path = PICTURES) -> Outcome:
 
 
 ACTS: Final[Sequence[Callable[[Stage], Outcome]]] = (rescue, economy, workers)
+#: What is left of each act to look at: `kubectl describe` and `ferryman explain` take these.
+LEFT: Final = (
+    (f"imodel {scenario.RUSH}", scenario.RUSH),
+    (f"imodel {scenario.SLACK}", scenario.SLACK),
+    (f"ipipe {scenario.OCR}", f"{scenario.OCR} --pipeline"),
+)
 
 
 def _tuned(

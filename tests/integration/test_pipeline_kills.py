@@ -11,12 +11,12 @@ from tests.integration.operators import wait_for
 from tests.integration.pipeline_parts import (
     Kubelet,
     Load,
+    condition,
     create,
     delete,
     specification,
     status,
 )
-from tests.integration.pipeline_parts import condition as condition_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
@@ -66,11 +66,11 @@ class Life:
 
     def _made_ready(self, kubelet, template):
         kubelet.pod(template, ready=False)
-        loaded = lambda: condition_of(self.objects, "ModelLoaded")[0] == "True"  # noqa: E731
+        loaded = lambda: condition(self.objects, "ModelLoaded")[0] == "True"  # noqa: E731
         wait_for("the ensemble is loaded", loaded, 60)
         kubelet.project()
         kubelet.pod(template, ready=True)
-        ready = lambda: condition_of(self.objects, "Ready") == ("True", "Serving")  # noqa: E731
+        ready = lambda: condition(self.objects, "Ready") == ("True", "Serving")  # noqa: E731
         wait_for("it is ready", ready, 60)
 
     def _die(self, number, when, *, ends):
@@ -91,7 +91,7 @@ class Life:
     def _rested(self):
         """Whether the objectives are met and no change is under way."""
         self.end = status(self.objects)
-        met = condition_of(self.objects, "ObjectivesMet")
+        met = condition(self.objects, "ObjectivesMet")
         return met and met[0] == "True" and workers(self.end) == END
 
 
