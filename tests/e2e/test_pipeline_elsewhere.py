@@ -1,0 +1,140 @@
+"""A slow step that is an InferenceModel's: two pods answer it, evenly, and nothing fails."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ferryman.api.names import API_VERSION
+from hack import installation
+from hack.load_job import LoadJob, LoadSpec
+from tests.e2e import models
+
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(900)]
+
+NAME, STEP = "two-servers", "detector"
+RATE_PER_S, DURATION_S = 20.0, 45
+TENSOR = {"data_type": "TYPE_FP32", "dims": [1]}
+#: Of an equal share, which neither pod falls below.
+LEAST_SHARE = 0.8
+
+
+def source(sleeps_ms):
+    """Return a model that sleeps for so long, whatever the batch."""
+    takes = {"fixed_us": sleeps_ms * 1000, "per_item_us": 0}
+    return {
+        "storageUri": installation.model_uri("sleeper"),
+        "modelFormat": {"name": "python"},
+        "config": {
+            "input": [{"name": "input", **TENSOR}],
+            "output": [{"name": "output", **TENSOR}],
+            "parameters": {key: {"string_value": str(us)} for key, us in takes.items()},
+        },
+    }
+
+
+def detector():
+    """Return the model that answers the step: two pods, one request at a time each."""
+    return models.model(STEP, batching=models.fixed(1), replicas=2, model=source(60))
+
+
+def pipeline():
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "InferencePipeline",
+        "metadata": {"name": NAME, "namespace": models.NAMESPACE},
+        "spec": {
+            "inputs": [{"name": "image", "datatype": "FP32", "shape": [-1, 1]}],
+            "steps": [
+                {"name": "prepare", "model": source(2), "inputMap": {"input": "image"}},
+                {
+                    "name": "detect",
+                    "modelRef": {"name": STEP},
+                    "inputMap": {"input": "prepare.output"},
+                },
+            ],
+            "outputs": [{"name": "boxes", "from": "detect.output"}],
+            "runtimeRef": {"name": "triton-cpu"},
+            "execution": {"mode": "Distributed"},
+            "objectives": {"latency": {"percentile": 99, "targetMilliseconds": 5000}},
+            "balancing": {"mode": "Observe"},
+        },
+    }
+
+
+def condition(cluster, kind):
+    found = installation.get(cluster, "inferencepipeline", NAME, models.NAMESPACE)
+    return installation.condition(found, kind) or {}
+
+
+def describe(cluster):
+    where = f"--namespace={models.NAMESPACE}"
+    return "\n".join(
+        (
+            cluster.kubectl("get", "inferencepipeline", NAME, where, "-o", "yaml"),
+            models.describe(cluster, STEP),
+        )
+    )
+
+
+def answered(cluster):
+    """Return how many requests each pod of the step's model has answered."""
+    where = f"/api/v1/namespaces/{models.NAMESPACE}/pods"
+    counts = {}
+    for pod in models.pods(cluster, STEP):
+        name = pod["metadata"]["name"]
+        raw = cluster.kubectl("get", "--raw", f"{where}/{name}:8000/proxy/v2/models/{STEP}/stats")
+        (found,) = json.loads(raw)["model_stats"]
+        counts[name] = found["inference_stats"]["success"]["count"]
+    return counts
+
+
+@pytest.fixture(scope="module")
+def served(ferryman, namespace):
+    """Serve both; the pipeline is there first, and waits for its step's model."""
+    installation.apply(ferryman, pipeline())
+    installation.apply(ferryman, detector())
+    models.wait_ready(ferryman, STEP)
+    installation.wait_for(
+        f"{NAME} is ready",
+        lambda: condition(ferryman, "Ready").get("status") == "True",
+        timeout_s=models.READY_TIMEOUT_S,
+        explain=lambda: describe(ferryman),
+    )
+
+
+def test_requests_go_through_both_servers_evenly_and_none_fails(ferryman, served, tmp_path):
+    inputs = tmp_path / "input.npz"
+    np.savez(inputs, image=np.ones((8, 1, 1), np.float32))
+    spec = LoadSpec(
+        NAME,
+        models.NAMESPACE,
+        rate_per_s=RATE_PER_S,
+        duration_s=DURATION_S,
+        inputs=inputs,
+        deadline_ms=60_000,
+        service=f"{NAME}-pipeline",
+    )
+    before = answered(ferryman)
+    job = LoadJob(ferryman, spec, "load-two-servers")
+    job.start()
+    summary = job.wait()
+    job.delete()
+    counts = answered(ferryman)
+    shares = [counts[pod] - before.get(pod, 0) for pod in counts]
+    print(summary, shares)
+
+    assert (summary["failed"], summary["sent"] > RATE_PER_S * DURATION_S * 0.8) == (0, True)
+    assert len(shares) == 2
+    assert sum(shares) >= summary["sent"]
+    assert min(shares) >= LEAST_SHARE * sum(shares) / 2, shares
+
+
+def test_a_step_whose_model_is_gone_is_told_by_its_pipeline(ferryman, served):
+    installation.delete(ferryman, detector())
+    installation.wait_for(
+        "the pipeline says so",
+        lambda: STEP in str(condition(ferryman, "Ready")) + str(condition(ferryman, "ModelLoaded")),
+        timeout_s=120,
+        explain=lambda: describe(ferryman),
+    )
