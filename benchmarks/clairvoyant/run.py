@@ -14,9 +14,9 @@ from benchmarks.arena import fingerprint, measures
 from benchmarks.clairvoyant import report, schedule
 from benchmarks.clairvoyant.report import CLAIRVOYANT, FOLDER, GUARDED, LARGEST, STATIC
 from benchmarks.contenders.registry import BY_NAME
-from benchmarks.family import best_static, job, store
+from benchmarks.family import job, store
 from ferryman.cli.files import scenario_file
-from ferryman.core.simulator import loads
+from ferryman.core.simulator import loads, oracle_search
 from ferryman.core.simulator.arrivals import Floats
 from ferryman.core.simulator.figures import Figures, measure
 from ferryman.core.simulator.scenario import Scenario
@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _static(scenario: Scenario, arrivals_s: Sequence[Floats]) -> Result:
-    found = best_static.find(scenario, arrivals_s)
+    found, _ = oracle_search.find(scenario, arrivals_s)
     return {**_figures(found.figures), "final": measures.brief(found.batching)}
 
 
@@ -96,7 +96,7 @@ def _inputs(contender: str, scenario: bytes) -> str:
 
 def _modules(contender: str) -> Iterator[str]:
     if contender in (STATIC, CLAIRVOYANT):
-        yield from ("benchmarks.family.best_static", "benchmarks.clairvoyant.schedule")
+        yield from ("ferryman.core.simulator.oracle_search", "benchmarks.clairvoyant.schedule")
         return
     entry = BY_NAME[contender]
     yield "benchmarks.family.job"

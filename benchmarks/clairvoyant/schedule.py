@@ -1,9 +1,10 @@
 """The clairvoyant oracle: the best configuration of each phase of a load, changed for free.
 
 A phase lasts from one change of the load to the next, or so many seconds where a recorded load
-changes all the time. Each has the configuration that is best for it alone (family/best_static.py:
-the highest goodput, and of those near it the least device time), in force from its first moment
-on, without a reload; what waits then is batched anew. Nobody who has to find out can do that.
+changes all the time. Each has the configuration that is best for it alone
+(core/simulator/oracle_search.py: the highest goodput, and of those near it the least device
+time), in force from its first moment on, without a reload; what waits then is batched anew. Nobody
+who has to find out can do that.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,10 +13,9 @@ from itertools import pairwise
 from math import ceil
 from typing import Final
 
-from benchmarks.family import best_static
 from ferryman.api.batching import Batching
 from ferryman.core.queue_model.batcher import Batcher
-from ferryman.core.simulator import loads
+from ferryman.core.simulator import loads, oracle_search
 from ferryman.core.simulator.arrivals import Floats
 from ferryman.core.simulator.figures import Served
 from ferryman.core.simulator.pod_log import PodLog
@@ -78,4 +78,4 @@ def _best(
     within = [each[(each >= begin_s) & (each < end_s)] - begin_s for each in arrivals_s]
     lasts_s = end_s - begin_s + _AFTERMATH * scenario.target_ms / _MS_PER_S
     phase = scenario.with_(windows=ceil(lasts_s), window_seconds=1)
-    return best_static.find(phase, within).batching
+    return oracle_search.find(phase, within)[0].batching

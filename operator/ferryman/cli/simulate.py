@@ -17,7 +17,7 @@ from ferryman.cli.files import content, profile_file, scenario_file
 from ferryman.cli.files.scenario_file import ScenarioError
 from ferryman.cli.simulate_view import Comparison
 from ferryman.cli.terminal import console, say
-from ferryman.core.simulator import loads, oracle, simulation
+from ferryman.core.simulator import loads, oracle, oracle_search, simulation
 from ferryman.core.simulator.figures import Floats
 from ferryman.core.simulator.oracle import Static
 from ferryman.core.simulator.scenario import MAX_REPLICAS, MAX_SEED, Scenario
@@ -35,10 +35,9 @@ ALL: Final = "all"
 
 DESCRIPTION = """\
 Let a batching algorithm tune a simulated model, window by window, with the operator's own code,
-and compare it with the best configuration that never changes: the oracle, found by trying. Where
-trying all of them would take long, a coarser selection is tried, and the answer says so. The format
-of a scenario is described in docs/scenario-format.md. The same scenario, seed and selection always
-give the same figures.
+and compare it with the best configuration that never changes: the oracle, found by trying. What
+cannot win is not tried, and the answer says how many were. The format of a scenario is described
+in docs/scenario-format.md. The same scenario, seed and selection always give the same figures.
 """
 EPILOG = """\
 examples:
@@ -81,8 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--oracle",
         type=_tries,
         metavar="N",
-        help=f"try about N configurations for the oracle, or `{ALL}` of them (default: as many as "
-        f"take {oracle.AFFORDABLE_REQUESTS // 10**6} million simulated requests)",
+        help=f"try about N configurations for the oracle, evenly chosen, or `{ALL}` of them "
+        "(default: those that may win)",
     )
     search.add_argument("--no-oracle", action="store_true", help="do without the oracle")
     arguments.add_output(parser)
@@ -99,8 +98,6 @@ def run(args: argparse.Namespace) -> int:
     except ValueError as error:
         raise ScenarioError(f"{content.name(args.scenario)}: arrivals: {error}") from error
     most = 0 if args.no_oracle else args.oracle
-    if most is None:
-        most = oracle.affordable(sum(map(len, arrivals_s)))
     known = TunerState() if args.profile is None else tuner_state(profile_file.read(args.profile))
     compared = compare(scenario, arrivals_s, args.algorithm, most, known)
     if not output.data(args.output, simulate_view.as_json(compared)):
@@ -112,13 +109,13 @@ def compare(
     scenario: Scenario,
     arrivals_s: Sequence[Floats],
     algorithm: str | None,
-    most: float,
+    most: float | None,
     known: TunerState,
 ) -> Comparison:
     """Run an algorithm (None: the scenario's) and the static contenders.
 
-    The oracle is found among at most so many configurations; 0 does without. ``known`` is what the
-    algorithm remembers in the beginning.
+    The oracle is found among at most so many configurations, None among those that may win; 0 does
+    without. ``known`` is what the algorithm remembers in the beginning.
     """
     name = algorithm or _stated(scenario)
     if name != FIXED:
@@ -146,13 +143,16 @@ def compare(
 
 
 def _oracle(
-    scenario: Scenario, arrivals_s: Sequence[Floats], most: float
+    scenario: Scenario, arrivals_s: Sequence[Floats], most: float | None
 ) -> tuple[Static | None, int]:
     """Return the oracle and among how many configurations it was found."""
-    if not most:
+    if most == 0:
         return None, 0
+    if most is None:
+        with _progress() as tell:
+            return oracle_search.find(scenario, arrivals_s, tell)
     among = oracle.candidates(scenario, None if most == float("inf") else int(most))
-    with _progress(len(among)) as tell:
+    with _progress() as tell:
         return oracle.find(scenario, arrivals_s, tell, among), len(among)
 
 
@@ -161,7 +161,7 @@ def _stated(scenario: Scenario) -> str:
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[oracle.Progress]:
+def _progress() -> Iterator[oracle.Progress]:
     """Tell on standard error how far the oracle's search is: as a bar, or now and then a line."""
     if not sys.stderr.isatty():
         yield _Lines()
@@ -170,16 +170,16 @@ def _progress(total: int) -> Iterator[oracle.Progress]:
         TextColumn("static configurations"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("time left"),
+        TextColumn("at most"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console(stderr=True), transient=True) as bar:
-        task = bar.add_task("oracle", total=total)
-        yield lambda done, _of: bar.update(task, completed=done)
+        task = bar.add_task("oracle", total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
 class _Lines:
-    """Says how far it is, and about how long the rest takes."""
+    """Says how far it is, and about how long the rest takes at most."""
 
     def __init__(self) -> None:
         self._began_s = self._told_at_s = time.monotonic()
@@ -189,8 +189,8 @@ class _Lines:
         if now_s - self._told_at_s >= PROGRESS_EVERY_S:
             self._told_at_s = now_s
             left_s = (now_s - self._began_s) / done * (of - done)
-            left = f"about {left_s:.0f} s left"
-            say("simulate", f"{done} of {of} static configurations, {left}")
+            left = f"at most {left_s:.0f} s left"
+            say("simulate", f"{done} of at most {of} static configurations, {left}")
 
 
 def _tries(text: str) -> float:

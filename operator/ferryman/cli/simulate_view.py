@@ -42,6 +42,13 @@ class Comparison:
     """… of so many that there are."""
 
     @property
+    def busy_by_oracle(self) -> float | None:
+        """Device time in the second half, by the oracle's; None where there is none of either."""
+        mine = self.run.figures.device_busy_by_half_s
+        best = self.oracle.figures.device_busy_by_half_s if self.oracle else None
+        return mine[1] / best[1] if mine and best and best[1] else None
+
+    @property
     def windows_to_converge(self) -> int | None:
         """Windows until the algorithm stays within 5 % of the oracle; None for never."""
         if self.oracle is None:
@@ -127,6 +134,7 @@ def _contender(batching: Batching, figures: Figures) -> dict[str, Any]:
         "attainment": figures.attainment,
         "latencyMilliseconds": {f"p{p}": value for p, value in figures.latency_ms.items()},
         "deviceBusySeconds": figures.device_busy_s,
+        "deviceBusySecondsByHalf": list(figures.device_busy_by_half_s or ()),
         "rejected": figures.rejected,
         "failed": figures.failed,
         "meanBatchSize": figures.mean_batch_size,
@@ -201,6 +209,9 @@ def _converged(compared: Comparison) -> Iterator[str]:
         if after is None
         else f"within 5 % of the oracle after {after} of {windows} windows"
     )
+    busy = compared.busy_by_oracle
+    if busy is not None:
+        yield f"device time in the second half {busy:.2f} of the oracle's"
     if compared.tried < compared.of:
         yield (
             f"the oracle is the best of {compared.tried} configurations out of {compared.of} "

@@ -7,7 +7,6 @@ import pytest
 from benchmarks import traces
 from benchmarks.contenders.registry import BY_NAME
 from benchmarks.family import (
-    best_static,
     confirm,
     curves,
     demands,
@@ -19,8 +18,7 @@ from benchmarks.family import (
     store,
 )
 from benchmarks.family.measures import PROMISES, Ratios, ratios
-from ferryman.api.batching import InstanceLimits
-from ferryman.core.simulator import loads, oracle
+from ferryman.core.simulator import loads
 from ferryman.core.simulator.scenario import Scenario
 
 SEEDS = range(60)
@@ -87,22 +85,6 @@ def test_the_seeds_of_validation_are_drawn_from_the_commit():
     assert not set(one) & set(other)
     assert one == list(plan.seeds(plan.VALIDATION, 5, "a" * 40))
     assert list(plan.seeds(plan.DEVELOPMENT, 3, "a" * 40)) == [0, 1, 2]
-
-
-@pytest.mark.parametrize(
-    ("on_overload", "instances"),
-    [("Queue", 1), ("Reject", 1), ("Queue", 3)],
-)
-def test_the_best_of_few_runs_is_as_good_as_that_of_the_whole_grid(on_overload, instances):
-    limits = SMALL.batching.limits.with_(instances=InstanceLimits(max=instances))
-    batching = SMALL.batching.with_(on_overload=on_overload, limits=limits)
-    shared = SMALL.service_time.with_(parallelism=1.5, noise=0.2)
-    scenario = SMALL.with_(batching=batching, service_time=shared)
-    arrivals_s = loads.draw(scenario)
-    found = best_static.find(scenario, arrivals_s).figures
-    whole = oracle.find(scenario, arrivals_s, lambda _done, _of: None).figures
-    assert found.goodput_per_s >= 0.998 * whole.goodput_per_s
-    assert found.device_busy_s <= 1.02 * whole.device_busy_s
 
 
 def test_the_oracle_of_a_job_has_a_ceiling():

@@ -87,6 +87,10 @@ class Figures:
     """Requests that the queue policy rejected."""
     failed: int = 0
     """Requests whose batch failed."""
+    device_busy_by_half_s: tuple[float, float] | None = None
+    """The device time of what began in each half of the run; None where only the sum is known."""
+    largest_batch: int = 0
+    """The largest batch that was answered; 0 where nothing was, or nobody counted."""
 
 
 def measure(scenario: Scenario, pods: Iterable[Served]) -> Figures:
@@ -96,18 +100,21 @@ def measure(scenario: Scenario, pods: Iterable[Served]) -> Figures:
     latencies_s = served.ends_s - served.arrivals_s
     good = (latencies_s * _MS_PER_S <= scenario.target_ms) & (served.ends_s < duration_s)
     windows = (served.ends_s[good] // scenario.window_seconds).astype(np.int64)
+    first_s, whole_s = (_device_busy_s(served, each) for each in (duration_s / 2, duration_s))
     by_window = np.bincount(windows, minlength=scenario.windows) / scenario.window_seconds
     return Figures(
         offered=offered,
         goodput_per_s=float(good.sum() / duration_s),
         attainment=float(good.sum() / offered) if offered else 1.0,
         latency_ms=percentiles_ms(latencies_s),
-        device_busy_s=_device_busy_s(served, duration_s),
+        device_busy_s=whole_s,
         # Each request is 1 / size of a batch.
         mean_batch_size=float(answered / (1 / served.sizes).sum()) if answered else 0.0,
         goodput_by_window=tuple(by_window.tolist()),
         rejected=served.rejected_s.size,
         failed=served.failed_s.size,
+        device_busy_by_half_s=(first_s, whole_s - first_s),
+        largest_batch=int(served.sizes.max(initial=0)),
     )
 
 
@@ -142,7 +149,7 @@ def _merge(pods: tuple[Served, ...]) -> Served:
     )
 
 
-def _device_busy_s(served: Served, duration_s: float) -> float:
-    """Return the service time of batches that began within the run; a request has its share."""
+def _device_busy_s(served: Served, until_s: float) -> float:
+    """Return the service time of batches that began before; a request has its share."""
     shares_s = (served.ends_s - served.starts_s) / served.sizes
-    return float(shares_s[served.starts_s < duration_s].sum())
+    return float(shares_s[served.starts_s < until_s].sum())

@@ -24,11 +24,6 @@ DELAY_STEP_US: Final = 500
 #: With onOverload Reject: how long requests may wait, in shares of the latency target.
 TIMEOUT_SHARES: Final = (0.25, 0.5, 0.75)
 
-#: Unless told otherwise, so many requests are simulated in all: some seconds …
-AFFORDABLE_REQUESTS: Final = 10_000_000
-#: … but so many configurations are tried at least.
-LEAST_TRIED: Final = 16
-
 _US_PER_MS: Final = 1e3
 
 Progress = Callable[[int, int], None]
@@ -50,11 +45,6 @@ def serve(scenario: Scenario, loads: Sequence[Floats], batching: Batching) -> St
     """Run one configuration from beginning to end; ``loads`` are the arrivals of each pod."""
     run = simulate(scenario, loads, Tuned(algorithm=None, start=batching))
     return Static(batching, run.figures)
-
-
-def affordable(requests: int) -> int:
-    """Return how many configurations are worth trying on so many requests."""
-    return max(LEAST_TRIED, AFFORDABLE_REQUESTS // max(1, requests))
 
 
 def candidates(scenario: Scenario, most: int | None = None) -> tuple[Batching, ...]:

@@ -179,15 +179,3 @@ def test_a_coarser_grid_keeps_the_ends_of_every_range(scenario, most, bounds, de
     found = oracle.candidates(scenario.with_(batching=spec), most)
     assert values("max_batch_size", found) == bounds
     assert values("max_queue_delay_microseconds", found) == delays
-
-
-@pytest.mark.parametrize(
-    ("requests", "expected"),
-    [
-        pytest.param(0, 10_000_000, id="nothing to simulate costs nothing"),
-        pytest.param(100_000, 100, id="short runs: many"),
-        pytest.param(20_000_000, oracle.LEAST_TRIED, id="the longest runs: a few all the same"),
-    ],
-)
-def test_how_many_configurations_are_worth_trying(requests, expected):
-    assert oracle.affordable(requests) == expected
