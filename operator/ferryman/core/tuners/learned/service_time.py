@@ -15,11 +15,13 @@ Times are in milliseconds.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations
-from math import inf
+from math import inf, log
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ferryman.core.tuners.learned import least_squares
 
 Floats = NDArray[np.float64]
 
@@ -209,7 +211,7 @@ class ServiceTimes:
         if not told or not self.points:
             return None
         curve = self.curve_ms(instances, told[-1][0])
-        ratios = np.log([ms / curve[size - 1] for size, _, ms in told])
+        ratios = np.array([log(ms / curve[size - 1]) for size, _, ms in told])
         return ratios, np.array([float(n) for _, n, _ in told])
 
     def misfit(self, instances: int) -> float:
@@ -287,11 +289,12 @@ class _Solution:
 
 
 def _solve(terms: Floats, wanted: Floats, chosen: tuple[int, ...]) -> _Solution:
-    solution, *_ = np.linalg.lstsq(terms[:, chosen], wanted, rcond=None)
+    solution = least_squares.solve([terms[:, each] for each in chosen], wanted)
     coefficients = np.zeros(3)
-    coefficients[list(chosen)] = solution
+    if solution is not None:
+        coefficients[list(chosen)] = solution
     valid = coefficients.min() >= 0 and coefficients.max() > 0
-    error = float(np.sum((terms @ coefficients - wanted) ** 2)) if valid else inf
+    error = float(np.sum(((terms * coefficients).sum(axis=1) - wanted) ** 2)) if valid else inf
     t0, a, g = coefficients.tolist()
     return _Solution(Parabola(t0, a, g), error)
 
