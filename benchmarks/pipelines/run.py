@@ -2,25 +2,30 @@
 
 ``make bench-pipelines`` runs the founding examples, large tensors handed on in four ways, a step
 on another server behind a proxy and behind a program that chains, pipelines of unequal steps that
-are balanced live beside the best assignment there is, and twice as many requests as can be
-answered. It fails where a request is lost or a step is reloaded. Figures go to benchmarks/results
-and docs/benchmarks.md.
+are balanced live beside the best assignment there is, twice as many requests as can be answered,
+and hundreds of changes. It fails where a request is lost, or a step reloaded that need not be.
+Figures go to benchmarks/results and docs/benchmarks.md.
 """
 
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from statistics import median
 from typing import Any, Final
 
 from benchmarks import common
-from benchmarks.pipelines import balanced, founding, ocr, overload, proxied, transfers
+from benchmarks.pipelines import (
+    balanced,
+    changes,
+    founding,
+    ocr,
+    overload,
+    proxied,
+    report,
+    transfers,
+)
 
 NAME: Final = "pipelines"
 ROUNDS: Final = 3
-
-Rounds = Sequence[Mapping[str, Any]]
-
 
 PARTS: Final[Mapping[str, Callable[[], Any]]] = {
     "founding": founding.run,
@@ -29,6 +34,7 @@ PARTS: Final[Mapping[str, Callable[[], Any]]] = {
     "balanced": balanced.run,
     "overload": overload.run,
     "ocr": ocr.run,
+    "changes": changes.run,
 }
 
 
@@ -44,250 +50,16 @@ def run(rounds: int, names: Sequence[str]) -> list[dict[str, Any]]:
     return found
 
 
-def is_good(rounds: Rounds) -> bool:
+def is_good(rounds: report.Rounds) -> bool:
     """Whether nothing was lost and nothing reloaded."""
     runs = [one["balanced"] for one in rounds if "balanced" in one]
     lost = sum(one["overload"]["otherwise"] for one in rounds if "overload" in one)
+    lost += sum(changes.lost(one["changes"]) for one in rounds if "changes" in one)
     read = [one["ocr"] for one in rounds if "ocr" in one]
     wrong = sum(each["all_failed"] + each["reloads"] for each in read)
     return not (lost or wrong) and all(
         balanced.totals([*each.values()])[1:] == (0, 0) for each in runs
     )
-
-
-def section(report: Mapping[str, Any]) -> str:
-    """Return the figures as a section in Markdown; medians of the rounds, and the worst."""
-    host, rounds = report["machine"], report["rounds"]
-    parts = [name for name in BLOCKS if name in rounds[0]]
-    title, command = "Pipelines", "make bench-pipelines"
-    if len(parts) < len(BLOCKS):
-        title = f"{title}: {', '.join(parts)}"
-        command = f"python -m benchmarks.pipelines.run --only {' '.join(parts)}"
-    return f"""## {title}
-
-`{command}` on {report["date"]}, {host["cores"]} cores ({host["cpu"]}): ensembles
-as Ferryman makes them, on a real tritonserver, of steps that sleep. The median of all rounds (here
-{len(rounds)}), and the worst in brackets. Raw results: `benchmarks/results/`.
-
-{"".join(block(rounds) for name, block in BLOCKS.items() if name in rounds[0])}"""
-
-
-def _founding_block(rounds: Rounds) -> str:
-    return f"""
-| the founding examples | measured | ideal |
-|---|---|---|
-{_founding(rounds)}
-"""
-
-
-def _transfers_block(rounds: Rounds) -> str:
-    return f"""
-| 4.9 MB through three steps that do nothing | p50 ms |
-|---|---|
-{_transfers(rounds)}
-"""
-
-
-def _proxy_block(rounds: Rounds) -> str:
-    ways = (proxied.WHOLE, proxied.PROXY, proxied.ORCHESTRATOR)
-    return f"""
-Three steps that do nothing, the second on a server of its own; p50 ms of one client, the ways in
-turns. Added is what the cut adds to the ensemble on one server:
-
-| | {" | ".join(ways)} | proxy / orchestrator | added |
-|---|---|---|---|---|---|
-{_proxy(rounds)}
-"""
-
-
-def _proxy(rounds: Rounds) -> str:
-    rows = []
-    for size in proxied.SIZES:
-        runs = [one["proxy"][size] for one in rounds]
-        cells = [
-            _worst([run[way] for run in runs], "")
-            for way in (proxied.WHOLE, proxied.PROXY, proxied.ORCHESTRATOR)
-        ]
-        share = _worst([run[proxied.PROXY] / run[proxied.ORCHESTRATOR] for run in runs], "")
-        added = _worst([run[proxied.PROXY] - run[proxied.WHOLE] for run in runs], "")
-        rows.append(f"| {' | '.join([size, *cells, share, added])} |")
-    return "\n".join(rows)
-
-
-def _balanced_block(rounds: Rounds) -> str:
-    return f"""
-Balanced live, from one worker for each step; {balanced.WORKERS} workers in all, and
-{balanced.CLIENTS} requests always under way. The best assignment is found by trying all, and served
-the same load on a server of its own:
-
-| pipeline | workers | best | requests/s / those of the best | windows of {balanced.WINDOW_S:g} s |
-|---|---|---|---|---|
-{_balanced(rounds)}
-
-{_totals(rounds)}
-"""
-
-
-def _overload_block(rounds: Rounds) -> str:
-    def of(figure: str) -> list[float]:
-        return [one["overload"][figure] for one in rounds]
-
-    target_ms = overload.TARGET_MS
-    return f"""
-{overload.OVERLOAD:g} times what can be answered, for {overload.OVERLOADED_S:g} s, with a latency
-target of {target_ms} ms:
-
-| | measured | wanted |
-|---|---|---|
-| accepted, p99 | {_worst(of("p99_ms"), "ms")} | {1.05 * target_ms:g} ms |
-| accepted, of what can be answered | {_worst(of("goodput_share"), "", least=True)} | 0.9 |
-| requests | {sum(of("sent")):,.0f} | |
-| neither answered nor rejected | {sum(of("otherwise")):,.0f} | 0 |
-"""
-
-
-def _ocr_block(rounds: Rounds) -> str:
-    runs = [one["ocr"] for one in rounds]
-    last = runs[-1]
-    requests, failed, reloads = (
-        sum(each[key] for each in runs) for key in ("all_requests", "all_failed", "reloads")
-    )
-    ceilings = [
-        median(duel["best_per_s"] for duel in each["duels"]) / each["ceiling_per_s"]
-        for each in runs
-    ]
-    after = [windows for each in runs for windows in ocr.withdrawn_after(each)]
-    rows = (
-        (
-            "requests/s / those of the best assignment",
-            _worst([*map(ocr.share, runs)], "", least=True),
-        ),
-        ("the best assignment's / K / Σ v·p, which no assignment exceeds", _worst(ceilings, "")),
-        ("workers chosen", _workers(last["workers"])),
-        ("the best of all that were tried", _workers(last["best"])),
-        ("workers that did not help are withdrawn after, windows", _windows(after)),
-        (
-            "character accuracy while all this was changed",
-            _worst([each["character_accuracy"] for each in runs], "", least=True),
-        ),
-    )
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return f"""
-OCR with trained networks (`hack/models/ocr`), {ocr.OcrLive.clients} requests always under way,
-{last["cores"]} processors, balanced live from one worker for each step. Texts are held against
-those that the same steps read in one process, on {last["pages"]} pages:
-
-| OCR | measured |
-|---|---|
-{table}
-
-{requests:,} pages, {failed} failed or read otherwise than in one process, {reloads} reloads.
-"""
-
-
-def _workers(workers: Mapping[str, int]) -> str:
-    return " ".join(f"{name}={count}" for name, count in workers.items())
-
-
-def _windows(after: Sequence[int]) -> str:
-    return " ".join(map(str, after)) if after else "none were added"
-
-
-BLOCKS: Final = {
-    "founding": _founding_block,
-    "transfers": _transfers_block,
-    "proxy": _proxy_block,
-    "balanced": _balanced_block,
-    "overload": _overload_block,
-    "ocr": _ocr_block,
-}
-
-
-def _founding(rounds: Rounds) -> str:
-    def of(example: str, figure: str) -> list[float]:
-        return [one["founding"][example][figure] for one in rounds]
-
-    speedup = [
-        many / one
-        for many, one in zip(of("three workers", "per_s"), of("one worker", "per_s"), strict=True)
-    ]
-    count, step_ms = founding.ITEMS, 1e3 * founding.STEP_S
-    whole_s = count * founding.STEPS * founding.STEP_S
-    rows = (
-        (
-            f"{count} items, {founding.STEPS} steps of {step_ms:g} ms",
-            _worst(of("items", "took_s"), "s"),
-            f"{(count + founding.STEPS - 1) * founding.STEP_S:.2f} s",
-        ),
-        ("… one by one", _worst(of("one after the other", "took_s"), "s"), f"{whole_s:.2f} s"),
-        ("produce 1, process 3: three workers / one", _worst(speedup, "", least=True), "3"),
-        (
-            "… a result waits for a worker, of the producer's period",
-            _worst([100 * share for share in of("three workers", "waits_share")], "%"),
-            "0 %",
-        ),
-        (
-            "… the first result after",
-            _worst(of("three workers", "first_s"), "s"),
-            f"{founding.PRODUCE_S + founding.PROCESS_S:.2f} s",
-        ),
-        (
-            f"branches of {_ms(founding.BRANCHES_S)}",
-            _worst([1e3 * p50 for p50 in of("branches", "p50_s")], "ms"),
-            f"{1e3 * max(founding.BRANCHES_S):g} ms",
-        ),
-        (
-            f"at home: {_ms([m * founding.MINUTE_S for m in founding.HOME_MIN])} for minutes",
-            _worst([1e3 * p50 for p50 in of("home", "p50_s")], "ms"),
-            f"{1e3 * max(founding.HOME_MIN) * founding.MINUTE_S:g} ms",
-        ),
-    )
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def _ms(seconds: Sequence[float]) -> str:
-    return " and ".join(f"{1e3 * each:g}" for each in seconds) + " ms"
-
-
-def _worst(values: Sequence[float], unit: str, *, least: bool = False) -> str:
-    worst = min(values) if least else max(values)
-    return f"{median(values):.2f} {unit} ({worst:.2f})".replace("  ", " ")
-
-
-def _transfers(rounds: Rounds) -> str:
-    ways = rounds[0]["transfers"]
-    return "\n".join(
-        f"| {way} | {_worst([one['transfers'][way] for one in rounds], '')} |" for way in ways
-    )
-
-
-def _balanced(rounds: Rounds) -> str:
-    rows = []
-    for name in rounds[0]["balanced"]:
-        runs = [one["balanced"][name] for one in rounds]
-        shares = [balanced.share(each) for each in runs]
-        windows = max(each["balanced"]["windows_to_settle"] for each in runs)
-        last = runs[-1]
-        workers = _counts(last["balanced"]["workers"].values())
-        cells = [
-            name,
-            workers,
-            _counts(last["best"].values()),
-            _worst(shares, "", least=True),
-            str(windows),
-        ]
-        rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows)
-
-
-def _counts(workers: Any) -> str:  # noqa: ANN401
-    return " ".join(map(str, workers))
-
-
-def _totals(rounds: Rounds) -> str:
-    each = [balanced.totals([*one["balanced"].values()]) for one in rounds]
-    requests, failed, reloads = (sum(column) for column in zip(*each, strict=True))
-    return f"{requests:,} requests, {failed} failed, {reloads} reloads."
 
 
 def main() -> int:
@@ -297,17 +69,17 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--only", nargs="+", default=list(PARTS), choices=list(PARTS))
     args = parser.parse_args()
-    report: dict[str, Any] = {
+    results: dict[str, Any] = {
         "date": common.today(),
         "machine": common.machine(),
         "rounds": run(args.rounds, args.only),
     }
     whole = set(args.only) == set(PARTS)
     name = NAME if whole else "-".join((NAME, *args.only))
-    common.write_results(name, report)
-    common.write_section(name, section(report))
-    print(section(report))
-    return 0 if is_good(report["rounds"]) else 1
+    common.write_results(name, results)
+    common.write_section(name, report.section(results))
+    print(report.section(results))
+    return 0 if is_good(results["rounds"]) else 1
 
 
 if __name__ == "__main__":
