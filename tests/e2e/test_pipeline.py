@@ -6,7 +6,7 @@ import pytest
 from ferryman.api.names import API_VERSION
 from hack import installation
 from hack.load_job import LoadJob, LoadSpec
-from tests.e2e import models
+from tests.e2e import models, pipelines
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -15,23 +15,12 @@ SLEEPS_MS = {"prepare": 5, "detect": 60, "read": 5}
 READS = {"prepare": "image", "detect": "prepare.output", "read": "detect.output"}
 #: One worker of the slow step answers 16 requests a second.
 RATE_PER_S = 24.0
-TENSOR = {"data_type": "TYPE_FP32", "dims": [1]}
 
 
-def sleeper(name):
-    """Return a step that sleeps for so long, whatever the batch."""
-    takes = {"fixed_us": SLEEPS_MS[name] * 1000, "per_item_us": 0}
+def step(name):
     return {
         "name": name,
-        "model": {
-            "storageUri": installation.model_uri("sleeper"),
-            "modelFormat": {"name": "python"},
-            "config": {
-                "input": [{"name": "input", **TENSOR}],
-                "output": [{"name": "output", **TENSOR}],
-                "parameters": {key: {"string_value": str(us)} for key, us in takes.items()},
-            },
-        },
+        "model": pipelines.sleeping(SLEEPS_MS[name]),
         "inputMap": {"input": READS[name]},
     }
 
@@ -43,7 +32,7 @@ def pipeline():
         "metadata": {"name": NAME, "namespace": models.NAMESPACE},
         "spec": {
             "inputs": [{"name": "image", "datatype": "FP32", "shape": [-1, 1]}],
-            "steps": [sleeper(name) for name in SLEEPS_MS],
+            "steps": [step(name) for name in SLEEPS_MS],
             "outputs": [{"name": "text", "from": "read.output"}],
             "runtimeRef": {"name": "triton-cpu"},
             "objectives": {"throughput": {"minPerSecond": 20}},
@@ -55,41 +44,11 @@ def pipeline():
     }
 
 
-def get(cluster):
-    return installation.get(cluster, "inferencepipeline", NAME, models.NAMESPACE)
-
-
-def describe(cluster):
-    where = f"--namespace={models.NAMESPACE}"
-    return "\n".join(
-        (
-            cluster.kubectl("get", "inferencepipeline", NAME, where, "-o", "yaml"),
-            cluster.kubectl("get", "pods,events", where, "-o", "wide"),
-            cluster.kubectl(
-                "logs", "--namespace=ferryman-system", "deploy/ferryman-operator", "--tail=30"
-            ),
-        )
-    )
-
-
-def await_condition(cluster, kind, status):
-    def reached():
-        found = installation.condition(get(cluster), kind)
-        return found if found and found["status"] == status else None
-
-    return installation.wait_for(
-        f"{NAME}: {kind}={status}",
-        reached,
-        timeout_s=models.READY_TIMEOUT_S,
-        explain=lambda: describe(cluster),
-    )
-
-
 @pytest.fixture(scope="module")
 def served(ferryman, namespace):
     installation.apply(ferryman, pipeline())
-    await_condition(ferryman, "Ready", "True")
-    return get(ferryman)
+    pipelines.wait_ready(ferryman, NAME)
+    return pipelines.get(ferryman, NAME)
 
 
 def pods(cluster):
@@ -125,7 +84,7 @@ def test_the_slow_step_gets_workers_live_and_no_request_fails(ferryman, served, 
     job.start()
     summary = job.wait()
     job.delete()
-    found = get(ferryman)["status"]
+    found = pipelines.get(ferryman, NAME)["status"]
     print(summary, found["workers"], found["balancing"]["message"])
 
     assert (summary["failed"], summary["sent"] > RATE_PER_S * 80) == (0, True)

@@ -8,34 +8,19 @@ import pytest
 from ferryman.api.names import API_VERSION
 from hack import installation
 from hack.load_job import LoadJob, LoadSpec
-from tests.e2e import models
+from tests.e2e import models, pipelines
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(900)]
 
 NAME, STEP = "two-servers", "detector"
 RATE_PER_S, DURATION_S = 20.0, 45
-TENSOR = {"data_type": "TYPE_FP32", "dims": [1]}
 #: Of an equal share, which neither pod falls below.
 LEAST_SHARE = 0.8
 
 
-def source(sleeps_ms):
-    """Return a model that sleeps for so long, whatever the batch."""
-    takes = {"fixed_us": sleeps_ms * 1000, "per_item_us": 0}
-    return {
-        "storageUri": installation.model_uri("sleeper"),
-        "modelFormat": {"name": "python"},
-        "config": {
-            "input": [{"name": "input", **TENSOR}],
-            "output": [{"name": "output", **TENSOR}],
-            "parameters": {key: {"string_value": str(us)} for key, us in takes.items()},
-        },
-    }
-
-
 def detector():
     """Return the model that answers the step: two pods, one request at a time each."""
-    return models.model(STEP, batching=models.fixed(1), replicas=2, model=source(60))
+    return models.model(STEP, batching=models.fixed(1), replicas=2, model=pipelines.sleeping(60))
 
 
 def pipeline():
@@ -46,7 +31,7 @@ def pipeline():
         "spec": {
             "inputs": [{"name": "image", "datatype": "FP32", "shape": [-1, 1]}],
             "steps": [
-                {"name": "prepare", "model": source(2), "inputMap": {"input": "image"}},
+                {"name": "prepare", "model": pipelines.sleeping(2), "inputMap": {"input": "image"}},
                 {
                     "name": "detect",
                     "modelRef": {"name": STEP},
@@ -60,21 +45,6 @@ def pipeline():
             "balancing": {"mode": "Observe"},
         },
     }
-
-
-def condition(cluster, kind):
-    found = installation.get(cluster, "inferencepipeline", NAME, models.NAMESPACE)
-    return installation.condition(found, kind) or {}
-
-
-def describe(cluster):
-    where = f"--namespace={models.NAMESPACE}"
-    return "\n".join(
-        (
-            cluster.kubectl("get", "inferencepipeline", NAME, where, "-o", "yaml"),
-            models.describe(cluster, STEP),
-        )
-    )
 
 
 def answered(cluster):
@@ -95,12 +65,7 @@ def served(ferryman, namespace):
     installation.apply(ferryman, pipeline())
     installation.apply(ferryman, detector())
     models.wait_ready(ferryman, STEP)
-    installation.wait_for(
-        f"{NAME} is ready",
-        lambda: condition(ferryman, "Ready").get("status") == "True",
-        timeout_s=models.READY_TIMEOUT_S,
-        explain=lambda: describe(ferryman),
-    )
+    pipelines.wait_ready(ferryman, NAME)
 
 
 def test_requests_go_through_both_servers_evenly_and_none_fails(ferryman, served, tmp_path):
@@ -132,9 +97,14 @@ def test_requests_go_through_both_servers_evenly_and_none_fails(ferryman, served
 
 def test_a_step_whose_model_is_gone_is_told_by_its_pipeline(ferryman, served):
     installation.delete(ferryman, detector())
+
+    def told():
+        kinds = ("Ready", "ModelLoaded")
+        return any(STEP in str(pipelines.condition(ferryman, NAME, kind)) for kind in kinds)
+
     installation.wait_for(
         "the pipeline says so",
-        lambda: STEP in str(condition(ferryman, "Ready")) + str(condition(ferryman, "ModelLoaded")),
+        told,
         timeout_s=120,
-        explain=lambda: describe(ferryman),
+        explain=lambda: pipelines.describe(ferryman, NAME),
     )

@@ -19,25 +19,9 @@ from benchmarks.family import (
 )
 from benchmarks.family.measures import PROMISES, Ratios, ratios
 from ferryman.core.simulator import loads
-from ferryman.core.simulator.scenario import Scenario
+from tests.scenarios import SMALL
 
 SEEDS = range(60)
-SMALL = Scenario.model_validate(
-    {
-        "serviceTime": {"coefficients": {"t0": 20, "a": 2}},
-        "arrivals": {"poisson": {"ratePerSecond": 100}},
-        "objectives": {"latency": {"percentile": 99, "targetMilliseconds": 200}},
-        "batching": {
-            "limits": {
-                "maxBatchSize": {"min": 1, "max": 16},
-                "maxQueueDelayMicroseconds": {"min": 0, "max": 64000},
-                "instances": {"min": 1, "max": 1},
-            },
-        },
-        "windows": 6,
-        "windowSeconds": 10,
-    }
-)
 
 
 def test_a_seed_always_draws_the_same_scenario():

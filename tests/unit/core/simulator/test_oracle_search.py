@@ -5,23 +5,7 @@ import pytest
 from ferryman.api.batching import InstanceLimits
 from ferryman.core.simulator import loads, oracle, oracle_search
 from ferryman.core.simulator.scenario import Scenario
-
-SMALL = Scenario.model_validate(
-    {
-        "serviceTime": {"coefficients": {"t0": 20, "a": 2}},
-        "arrivals": {"poisson": {"ratePerSecond": 100}},
-        "objectives": {"latency": {"percentile": 99, "targetMilliseconds": 200}},
-        "batching": {
-            "limits": {
-                "maxBatchSize": {"min": 1, "max": 16},
-                "maxQueueDelayMicroseconds": {"min": 0, "max": 64000},
-                "instances": {"min": 1, "max": 1},
-            },
-        },
-        "windows": 6,
-        "windowSeconds": 10,
-    }
-)
+from tests.scenarios import SMALL
 
 
 def _is_as_good(scenario):
