@@ -25,16 +25,6 @@ QUICK = {
     "guardrails": {"minSecondsBetweenReloads": 5, "maxReloadsPerHour": 60},
 }
 
-#: At 100 requests/s batches of 32 take longer to fill than a target of 60 ms allows.
-TOO_LARGE = {
-    "step": 10,
-    "initial": {"maxBatchSize": 32, "maxQueueDelayMicroseconds": 100_000, "instances": 1},
-    "limits": {
-        "maxBatchSize": {"min": 1, "max": 32},
-        "maxQueueDelayMicroseconds": {"min": 0, "max": 100_000},
-    },
-}
-
 #: Act 1 starts with batches of two, where many more would do.
 TOO_SMALL = {
     "initial": {"maxBatchSize": 2, "instances": 1},

@@ -3,14 +3,24 @@
 import pytest
 
 from hack import installation
-from hack.demo import scenario
 from hack.load_job import LoadJob, LoadSpec
 from tests.e2e import models
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-TOO_LARGE = {**models.QUICK, **scenario.TOO_LARGE}
-TOO_LONG_US = scenario.TOO_LARGE["initial"]["maxQueueDelayMicroseconds"]
+#: So long that what else the machine does, tens of milliseconds, decides nothing.
+TOO_LONG_US = 400_000
+TARGET_MS = 240
+#: At 100 requests/s no batch is full before the delay is over.
+TOO_LARGE = {
+    **models.QUICK,
+    "step": 10,
+    "initial": {"maxBatchSize": 64, "maxQueueDelayMicroseconds": TOO_LONG_US, "instances": 1},
+    "limits": {
+        "maxBatchSize": {"min": 1, "max": 64},
+        "maxQueueDelayMicroseconds": {"min": 0, "max": TOO_LONG_US},
+    },
+}
 #: One that meets the target, and perhaps one that spares device time.
 MOST_CHANGES = 2
 #: The first change comes from the service time curve; or, where the noise of a busy machine keeps
@@ -21,7 +31,7 @@ LOAD_S = 50
 
 @pytest.fixture(scope="module")
 def tuned(ferryman, namespace, digits_input):
-    objectives = {"latency": {"targetMilliseconds": 60}}
+    objectives = {"latency": {"targetMilliseconds": TARGET_MS}}
     installation.apply(ferryman, models.model("tuned", objectives=objectives, batching=TOO_LARGE))
     models.wait_ready(ferryman, "tuned")
     spec = LoadSpec("tuned", namespace, rate_per_s=100, duration_s=LOAD_S, inputs=digits_input)
@@ -103,7 +113,7 @@ def test_recommend_changes_nothing_but_the_status(ferryman, namespace, digits_in
         ferryman,
         models.model(
             "advised",
-            objectives={"latency": {"targetMilliseconds": 60}},
+            objectives={"latency": {"targetMilliseconds": TARGET_MS}},
             batching={**TOO_LARGE, "mode": "Recommend"},
         ),
     )

@@ -38,6 +38,8 @@ HALF_SURPRISED: Final = 1.0
 SIZES_FOR_A_SHAPE: Final = 2
 #: A straight line that is off by no more than this, on average, is straight enough.
 STRAIGHT: Final = 0.02
+#: Parabolas that differ by no more in how far they are off, on average, are equally good.
+SAME: Final = 1e-6
 #: A point that is further than this from the best parabola lies beyond a knee.
 KNEE: Final = 0.3
 #: So far on the way from one size that was run to the next, by ratio, the curve is bent as at the
@@ -51,6 +53,7 @@ FEARED_STAIR: Final = 3.0
 FEARED_GROWTH: Final = 2.0
 #: No service time is shorter.
 LEAST_MS: Final = 1e-6
+#: Terms of a parabola, those of fewest and lowest powers first.
 _SUBSETS: Final = tuple(chosen for count in (1, 2, 3) for chosen in combinations(range(3), count))
 
 
@@ -278,7 +281,10 @@ def fit(points: Points) -> Parabola:
     line = _solve(terms, weights, (0, 1))
     if line.error <= STRAIGHT**2 * float((weights**2).sum()):
         return line.parabola
-    return min((_solve(terms, weights, s) for s in _SUBSETS), key=lambda each: each.error).parabola
+    found = [_solve(terms, weights, chosen) for chosen in _SUBSETS]
+    # Two sizes are met by several parabolas exactly: the simplest, not that of the last bit.
+    enough = min(each.error for each in found) + SAME**2 * float((weights**2).sum())
+    return next(each.parabola for each in found if each.error <= enough)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,12 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ferryman.core.tuners.learned import least_squares
+from ferryman.core.tuners.learned import least_squares, service_time
+from ferryman.core.tuners.learned.service_time import ServiceTimePoint
 from hack.manifests import ROOT
 
 SIZES = st.lists(st.integers(1, 4096), min_size=1, max_size=20, unique=True).map(sorted)
@@ -63,3 +65,10 @@ def test_curves_are_the_same_on_every_processor():
         for core in ("Nehalem", "Haswell", "SkylakeX")
     }
     assert len(printed) == 1
+
+
+def test_of_parabolas_that_meet_two_sizes_alike_the_simplest_is_taken():
+    """Whichever last bit the executions leave: 100 ms a request, not 2 s and a square."""
+    for executions in range(1, 40):
+        points = {32: ServiceTimePoint(1, 3200.0), 64: ServiceTimePoint(executions, 6400.0)}
+        assert service_time.fit(points).at(np.array([1.0]))[0] == pytest.approx(100.0)
