@@ -15,9 +15,9 @@ STANDARD_INPUT: Final = Path("-")
 MAX_BYTES: Final = 256 * 2**20
 
 
-def text(path: Path, fault: type[Exception] = InputError) -> str:
+def text(path: Path, fault: type[Exception] = InputError, most_bytes: int | None = None) -> str:
     """Return what a file says. Raises ``fault`` when it cannot be read."""
-    content = read(path, fault)
+    content = read(path, fault, most_bytes)
     try:
         # Some editors begin a file with a byte order mark, which is no part of the text.
         return content.decode("utf-8-sig")
@@ -27,18 +27,19 @@ def text(path: Path, fault: type[Exception] = InputError) -> str:
         raise fault(f"{name(path)} cannot be read: {said}") from error
 
 
-def read(path: Path, fault: type[Exception] = InputError) -> bytes:
+def read(path: Path, fault: type[Exception] = InputError, most_bytes: int | None = None) -> bytes:
     """Return what a file holds, or standard input for ``-``. Raises ``fault`` if it cannot."""
+    most_bytes = MAX_BYTES if most_bytes is None else most_bytes
     try:
         with _opened(path) as file:
-            content = file.read(MAX_BYTES + 1)
+            content = file.read(most_bytes + 1)
     except OSError as error:
         raise fault(f"{name(path)} cannot be read: {why(error)}") from error
     except ValueError as error:
         # A path that another file names may be none.
         raise fault(f"{name(path)} cannot be read: {error}") from error
-    if len(content) > MAX_BYTES:
-        raise fault(f"{name(path)} cannot be read: it has more than {MAX_BYTES >> 20} MiB")
+    if len(content) > most_bytes:
+        raise fault(f"{name(path)} cannot be read: it has more than {most_bytes >> 20} MiB")
     return content
 
 

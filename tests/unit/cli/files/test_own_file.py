@@ -257,6 +257,12 @@ def test_what_is_neither_json_nor_yaml_is_told_with_its_place(file, content, tol
             "&a [*a]\n", "the whole file: must be fields with values", id="a list of itself"
         ),
         pytest.param("&a {<<: *a}\n", "nodeTypes: is required", id="fields of themselves"),
+        pytest.param(
+            "a: &a {" + ", ".join(f"k{n}: 1" for n in range(200)) + "}\n"
+            "b: &b {<<: [" + ", ".join(["*a"] * 100) + "]}\n",
+            "line 2, column 4: more than 10_000 fields are merged: write fewer",
+            id="fields that a few lines bring together by the million",
+        ),
         pytest.param("", "fleet.yaml is empty", id="nothing"),
         pytest.param("null", "the whole file: must be fields with values", id="null"),
         pytest.param(
