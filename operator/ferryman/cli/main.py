@@ -49,6 +49,7 @@ COMMANDS: Final = {
     "trace": Command("sending.trace", "show where the time of a request through a pipeline goes"),
     "tune": Command("tuning.tune", "tune a model on any running Triton, without Kubernetes"),
     "simulate": Command("simulate", "try a batching algorithm on a simulated model"),
+    "import": Command("importing.command", "print manifests of what KServe or Triton serves"),
     "split": Command("onnx.split", "cut an ONNX model into the steps of a pipeline"),
     "compress": Command("onnx.compress", "make a smaller or faster variant of an ONNX model"),
     "completion": Command("completion", "print the script that has a shell complete commands"),
@@ -71,6 +72,7 @@ examples:
   ferryman simulate --scenario FILE         what tuning would do, and the best
   ferryman tune --url HOST --model M --p99 50ms  tune any Triton
   ferryman load --url URL --model M --rate 50 --duration 30
+  ferryman import FILE|FOLDER --latency-ms 50    manifests of what there is
 
 Installed as kubectl-ferryman, every command is also `kubectl ferryman …`. The file `-` is
 standard input wherever a file of text is read.

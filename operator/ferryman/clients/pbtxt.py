@@ -18,6 +18,7 @@ _INTEGERS: Final = {
     FieldDescriptor.CPPTYPE_UINT32: range(2**32),
     FieldDescriptor.CPPTYPE_UINT64: range(2**64),
 }
+_LARGEST_NUMBER: Final = 2**53
 _FRACTIONS: Final = (FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE)
 
 
@@ -50,6 +51,14 @@ def to_dict(message: ModelConfig) -> dict[str, Any]:
     return dict(json_format.MessageToDict(message, preserving_proto_field_name=True))
 
 
+def stated(text: str) -> dict[str, Any]:
+    """Return what a config.pbtxt states, as people write it: 64-bit integers are numbers.
+
+    Raises ConfigInvalid, also for fractions that JSON does not have.
+    """
+    return _as_written(decode(text), ModelConfig.DESCRIPTOR, "")
+
+
 def parse(config: Mapping[str, Any]) -> ModelConfig:
     """Return the message of a ModelConfig given in its JSON form; raises ConfigInvalid."""
     _check_message(config, ModelConfig.DESCRIPTOR, "")
@@ -75,6 +84,34 @@ def to_text(message: ModelConfig) -> str:
 def to_json(message: ModelConfig) -> str:
     """Return the one-line JSON that Triton's load parameter ``config`` takes."""
     return str(json_format.MessageToJson(message, preserving_proto_field_name=True, indent=None))
+
+
+def _as_written(value: Mapping[str, Any], schema: Descriptor, path: str) -> dict[str, Any]:
+    return {
+        key: _field_as_written(entry, schema.fields_by_name[key], f"{path}.{key}".lstrip("."))
+        for key, entry in value.items()
+    }
+
+
+def _field_as_written(value: Any, field: FieldDescriptor, path: str) -> Any:  # noqa: ANN401  JSON
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        of = field.message_type.fields_by_name["value"]
+        return {key: _value_as_written(entry, of, f"{path}[{key}]") for key, entry in value.items()}
+    if field.is_repeated:
+        return [_value_as_written(entry, field, path) for entry in value]
+    return _value_as_written(value, field, path)
+
+
+def _value_as_written(value: Any, field: FieldDescriptor, path: str) -> Any:  # noqa: ANN401  JSON
+    if field.message_type is not None:
+        return _as_written(value, field.message_type, path)
+    if field.cpp_type in _FRACTIONS and isinstance(value, str):
+        raise ConfigInvalid(f"{path} must be a number, not {value}")
+    if field.cpp_type in _INTEGERS:
+        number = int(value)
+        # Beyond that, programs that read JSON take a number for a fraction, or for none.
+        return number if abs(number) < _LARGEST_NUMBER else value
+    return value
 
 
 def _check_message(value: object, schema: Descriptor, path: str) -> None:

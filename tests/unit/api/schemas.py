@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft4Validator, FormatChecker
 
 from ferryman.api.crd import RULES
+from hack.generate.crds import crd_documents
 
 _KEYS_RULE = "self.all(k, k in ["
 
@@ -35,6 +36,21 @@ def validator(schema):
         else:
             node["anyOf"] = [*node["anyOf"], {"type": "null"}]
     return Draft4Validator(schema, format_checker=FormatChecker())
+
+
+def strict_validators():
+    """Return for each kind a validator that knows no field but the kind's own."""
+    return {crd["spec"]["names"]["kind"]: _strict(crd) for crd in crd_documents().values()}
+
+
+def _strict(crd):
+    (version,) = crd["spec"]["versions"]
+    found = validator(version["schema"]["openAPIV3Schema"])
+    for path, node in list(nodes(found.schema)):
+        open_ended = {"additionalProperties", "x-kubernetes-preserve-unknown-fields"} & node.keys()
+        if "properties" in node and not open_ended and path != ".metadata":
+            node["additionalProperties"] = False
+    return found
 
 
 def examples(schema):

@@ -35,6 +35,7 @@ from tests.unit.cli.onnx import small_models
 
 SNAPSHOT, FLEET = Path("tests/data/snapshot.yaml"), Path("tests/data/fleet.yaml")
 SCENARIO = Path("tests/data/scenario.yaml")
+SERVICES = Path("tests/data/services.yaml")
 #: Nobody listens there.
 NOWHERE = "127.0.0.1:9"
 METADATA = {
@@ -135,6 +136,7 @@ def printing(url: str) -> dict[str, list[str]]:
         "trace": ["trace", "m", "--url", f"grpc://{NOWHERE}"],
         "tune": ["tune", "--url", "127.0.0.1", "--model", "m", "--p99", "50ms"],
         "simulate": ["simulate", "--scenario", str(SCENARIO), "--no-oracle"],
+        "import": ["import", str(SERVICES), "--latency-ms", "50"],
         "split": ["split", model, "--parts", "2", "--rounds", "1", "-o", str(made / "parts")],
         "compress": [
             *("compress", model, "--float16", "--check", str(made / "rows.npz")),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from ferryman.clients.pbtxt import ConfigInvalid, decode, encode
+from ferryman.clients.pbtxt import ConfigInvalid, decode, encode, stated
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12)
 BATCHERS = st.fixed_dictionaries(
@@ -165,3 +165,25 @@ def test_an_invalid_config_is_refused_by_its_field(config, message):
 def test_an_invalid_text_is_refused_with_line_and_column():
     with pytest.raises(ConfigInvalid, match=r"line:column 2:1 .*no field named \"nme\""):
         decode('backend: "x"\nnme: 1')
+
+
+def test_what_a_file_states_is_as_people_write_it():
+    text = (
+        'input { name: "x" dims: [ -1, 3 ] } dynamic_batching { max_queue_delay_microseconds: 500 '
+        "priority_queue_policy { key: 2 value { default_timeout_microseconds: 7 } } "
+        "default_priority_level: 18446744073709551615 }"
+    )
+    assert stated(text) == {
+        "input": [{"name": "x", "dims": [-1, 3]}],
+        "dynamic_batching": {
+            "max_queue_delay_microseconds": 500,
+            "priority_queue_policy": {"2": {"default_timeout_microseconds": 7}},
+            # No program that reads JSON has to know such a number.
+            "default_priority_level": "18446744073709551615",
+        },
+    }
+
+
+def test_a_fraction_that_json_does_not_have_is_refused_by_its_path():
+    with pytest.raises(ConfigInvalid, match=r"direct\.minimum_slot_utilization must be a number"):
+        stated("sequence_batching { direct { minimum_slot_utilization: inf } }")

@@ -10,7 +10,6 @@ from jsonschema import Draft7Validator
 from ferryman.cli import main
 from hack.docs import examples
 from hack.docs.blocks import blocks
-from hack.generate.crds import crd_documents
 from tests.unit.api import schemas
 
 ROOT = Path(__file__).parents[3]
@@ -28,18 +27,7 @@ COMMANDS = [
 ]
 
 
-def strict(crd):
-    """Return a validator of a kind that knows no field but its own."""
-    (version,) = crd["spec"]["versions"]
-    validator = schemas.validator(version["schema"]["openAPIV3Schema"])
-    for path, node in list(schemas.nodes(validator.schema)):
-        open_ended = {"additionalProperties", "x-kubernetes-preserve-unknown-fields"} & node.keys()
-        if "properties" in node and not open_ended and path != ".metadata":
-            node["additionalProperties"] = False
-    return validator
-
-
-VALIDATORS = {crd["spec"]["names"]["kind"]: strict(crd) for crd in crd_documents().values()}
+VALIDATORS = schemas.strict_validators()
 
 
 @pytest.mark.parametrize("found", OBJECTS)

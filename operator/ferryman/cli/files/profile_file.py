@@ -18,14 +18,14 @@ from ferryman.cli.errors import InputError
 from ferryman.cli.files import content, field_errors, own_file
 from ferryman.core.tuners.profile import Profile
 
-_MODEL: Final = "Model"
-_BATCH: Final = "Batch"
-_CONCURRENCY: Final = "Concurrency"
-_INSTANCES: Final = "Instance Group"
-_BOUND: Final = "Max Batch Size"
-_THROUGHPUT: Final = "Throughput (infer/sec)"
-_COLUMNS: Final = (_MODEL, _BATCH, _CONCURRENCY, _INSTANCES, _BOUND, _THROUGHPUT)
-_GROUP: Final = re.compile(r"(\d+)[/:](?:CPU|GPU)")
+MODEL: Final = "Model"
+BATCH: Final = "Batch"
+CONCURRENCY: Final = "Concurrency"
+INSTANCES: Final = "Instance Group"
+BOUND: Final = "Max Batch Size"
+THROUGHPUT: Final = "Throughput (infer/sec)"
+_COLUMNS: Final = (MODEL, BATCH, CONCURRENCY, INSTANCES, BOUND, THROUGHPUT)
+GROUP: Final = re.compile(r"([0-9]{1,4})[/:](?:CPU|GPU)")
 _MS_PER_S: Final = 1e3
 #: So many times what all instances take at once must be asked for at once.
 _SATURATED: Final = 2
@@ -49,28 +49,31 @@ def read_model_analyzer(path: Path, model: str) -> Profile:
 
     Raises ProfileError when there is no such table in the file, or no row of it is of use.
     """
-    rows = list(_rows(path))
-    own = [(line, row) for line, row in rows if row[_MODEL] == model]
+    every = list(rows(path))
+    own = [(line, row) for line, row in every if row[MODEL] == model]
     if not own:
-        others = ", ".join(sorted({row[_MODEL] for _, row in rows})) or "no model"
+        others = ", ".join(sorted({row[MODEL] for _, row in every})) or "no model"
         raise ProfileError(f"{content.name(path)}: there is no row of {model}, but of {others}")
     found: Found = {}
     for line, row in own:
         _take_in(found, path, line, row)
     if not found:
         raise ProfileError(
-            f"{content.name(path)}: no row of {model} has {_BATCH} x {_CONCURRENCY} of at least "
-            f"{_SATURATED} x {_BOUND} x instances: only then are batches known to be full"
+            f"{content.name(path)}: no row of {model} has {BATCH} x {CONCURRENCY} of at least "
+            f"{_SATURATED} x {BOUND} x instances: only then are batches known to be full"
         )
     return _profile(path, found)
 
 
-def _rows(path: Path) -> Iterator[tuple[int, Row]]:
-    """Yield line numbers and rows of every table that has our columns; blank lines end a table."""
+def rows(path: Path) -> Iterator[tuple[int, Row]]:
+    """Yield line numbers and rows of every table that has our columns; blank lines end a table.
+
+    Raises ProfileError where there is none, or a line is cut short.
+    """
     header: list[str] = []
     tables = 0
     lines = content.text(path, ProfileError).splitlines()
-    for line, cells in enumerate(csv.reader(lines), start=1):
+    for line, cells in enumerate(_cells(path, lines), start=1):
         values = [cell.strip() for cell in cells]
         if not any(values):
             header = []
@@ -91,15 +94,22 @@ def _rows(path: Path) -> Iterator[tuple[int, Row]]:
         )
 
 
+def _cells(path: Path, lines: list[str]) -> Iterator[list[str]]:
+    try:
+        yield from csv.reader(lines)
+    except csv.Error as error:
+        raise ProfileError(f"{content.name(path)} is no table of CSV: {error}") from error
+
+
 def _take_in(found: Found, path: Path, line: int, row: Row) -> None:
     """Note what a row says, if it is of use."""
-    group = _GROUP.fullmatch(row[_INSTANCES])
+    group = GROUP.fullmatch(row[INSTANCES])
     if group is None:
         return
     batch, concurrency, bound = (
-        _number(path, line, row, name) for name in (_BATCH, _CONCURRENCY, _BOUND)
+        number(path, line, row, name) for name in (BATCH, CONCURRENCY, BOUND)
     )
-    throughput, instances = _number(path, line, row, _THROUGHPUT), int(group[1])
+    throughput, instances = number(path, line, row, THROUGHPUT), int(group[1])
     if batch > bound or batch * concurrency < _SATURATED * bound * instances or not instances:
         return
     size = int(bound // batch * batch)
@@ -107,7 +117,8 @@ def _take_in(found: Found, path: Path, line: int, row: Row) -> None:
     found[instances, size] = min(took_ms, found.get((instances, size), took_ms))
 
 
-def _number(path: Path, line: int, row: Row, column: str) -> float:
+def number(path: Path, line: int, row: Row, column: str) -> float:
+    """Return a figure of a row, which is above 0. Raises ProfileError."""
     try:
         value = float(row[column])
     except ValueError:

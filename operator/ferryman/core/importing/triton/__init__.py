@@ -1,0 +1,1 @@
+"""Models of a Triton model repository as InferenceModels, its ensembles as InferencePipelines."""
