@@ -17,7 +17,8 @@ from ferryman.core.simulator import loads, oracle
 from tests import factories
 from tests.fuzz import words
 
-_DATA = Path(__file__).parent.parent / "data"
+#: Committed examples.
+DATA = Path(__file__).parent.parent / "data"
 #: So many requests are drawn at once; a scenario may state more.
 _FEW_REQUESTS = 10_000
 
@@ -104,7 +105,7 @@ def scenario(data: bytes) -> None:
 
 def _seeds(name: str) -> tuple[bytes, ...]:
     """Return a committed example as it is, and as JSON."""
-    text = (_DATA / name).read_bytes()
+    text = (DATA / name).read_bytes()
     return text, json.dumps(_typed(text)).encode()
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import yaml
 from rich.text import Text
 
+from ferryman.api.inference_model import InferenceModel
+from ferryman.api.pipelines.inference_pipeline import InferencePipeline
 from ferryman.cli import terminal
 from ferryman.cli.errors import EXIT_STATUSES
 from ferryman.cli.main import main
@@ -18,6 +22,24 @@ from tests.fuzz import files
 
 _HARMFUL = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+#: What is imported, by how a file's name ends.
+IMPORTED = (".yaml", ".pbtxt", ".csv")
+IMPORT_OPTIONS = ("--latency-ms", "50", "--storage-uri", "pvc://m", "--format", "onnx")
+IMPORT_WORDS = (
+    *(
+        "apiVersion",
+        "kind",
+        "metadata",
+        "name",
+        "labels",
+        "spec",
+        "predictor",
+        "model",
+        "storageUri",
+    ),
+    *("modelFormat", "minReplicas", "maxReplicas", "tolerations", "key", "operator", "affinity"),
+    *("nodeAffinity", "resources", "limits", "env", "value", "securityContext", "items", "onnx"),
+)
 #: The status that says that a fault of Ferryman's own ended a command.
 _BROKEN = 70
 #: A simulation of more takes more than moments.
@@ -78,6 +100,41 @@ def commands(data: bytes) -> None:
     assert not harm(said)
     assert "fault of Ferryman's own" not in said, said
     assert status in {0, 1, *EXIT_STATUSES} - {_BROKEN}
+
+
+def imports(data: bytes) -> None:
+    """Refuse what is imported in words, or print objects that the API takes."""
+    number, _, content = data.partition(b"\n")
+    path = files.written(content).with_suffix(IMPORTED[sum(number) % len(IMPORTED)])
+    path.write_bytes(content)
+    with _captured() as (out, err):
+        status = main(["import", str(path), *IMPORT_OPTIONS])
+    assert not harm(out.getvalue() + err.getvalue())
+    assert status in {0, 1, 2}, err.getvalue()
+    for found in yaml.safe_load_all(out.getvalue()):
+        kind = InferencePipeline if found["kind"] == "InferencePipeline" else InferenceModel
+        assert kind.model_validate(found)
+
+
+def import_seeds() -> tuple[bytes, ...]:
+    """Return services, a configuration, an ensemble and a table, each with its number."""
+    services = yaml.safe_load_all((files.DATA / "services.yaml").read_bytes())
+    table = (
+        "Model,Batch,Concurrency,Instance Group,Max Batch Size,Throughput (infer/sec),"
+        "p99 Latency (ms)\nm,1,64,2:GPU,32,300,45\n"
+    )
+    ensemble = (
+        'name: "e" platform: "ensemble" max_batch_size: 8 '
+        'input { name: "a" data_type: TYPE_FP32 dims: [ 4 ] } '
+        'output { name: "b" data_type: TYPE_FP32 dims: [ 4 ] } ensemble_scheduling { step '
+        '{ model_name: "m" input_map { key: "x" value: "a" } output_map { key: "y" value: "b" } } }'
+    )
+    model = 'name: "m" backend: "python" max_batch_size: 8 instance_group { count: 2 }'
+    return (
+        *(b"\x00\n" + json.dumps(each).encode() for each in services),
+        *(b"\x01\n" + text.encode() for text in (model, ensemble)),
+        b"\x02\n" + table.encode(),
+    )
 
 
 def _is_long(path: files.Path) -> bool:

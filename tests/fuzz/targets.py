@@ -52,6 +52,7 @@ TARGETS = {
     "benchmark-results": Target(pages.benchmark_result, pages.result_seeds, pages.RESULT_WORDS),
     "commands": Target(screens.commands, screens.command_seeds, files.SNAPSHOT_WORDS, seconds=5.0),
     "fleets": Target(files.fleet, files.fleet_seeds, files.FLEET_WORDS),
+    "imports": Target(screens.imports, screens.import_seeds, screens.IMPORT_WORDS, seconds=5.0),
     "metrics": Target(pages.metrics, pages.metrics_seeds, seconds=0.1),
     "overlays": Target(objects.overlay, objects.overlay_seeds, objects.OVERLAY_WORDS),
     "pbtxt": Target(pages.pbtxt_text, pages.pbtxt_seeds),

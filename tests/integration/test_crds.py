@@ -1,8 +1,11 @@
+import copy
 import json
 import math
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from kubernetes import client, config
 
 from ferryman.api import names, resources
@@ -15,6 +18,7 @@ from hack.manifests import ROOT, render_chart
 from tests.integration import crd_cases
 from tests.integration.controlplane import ControlPlane
 from tests.integration.crd_cases import ABSENT, MODEL, PIPELINE, PROFILE, RUNTIME, changed
+from tests.unit.core.importing.any_sources import OUTCOMES
 
 pytestmark = pytest.mark.integration
 
@@ -128,6 +132,17 @@ def _check(api, case):
     answer = str(refusal.value)
     assert case.path in answer
     assert case.words in answer
+
+
+@pytest.mark.parametrize("kind", OUTCOMES)
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_what_import_prints_is_accepted(api, kind, data):
+    for imported in data.draw(OUTCOMES[kind]):
+        if imported.manifest is not None:
+            found = copy.deepcopy(imported.manifest)
+            found["metadata"].pop("namespace", None)
+            assert api.create(found)
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf], ids=["not a number", "infinity"])
