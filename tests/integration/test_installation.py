@@ -340,6 +340,26 @@ def test_prometheus_selects_what_is_installed_for_it_and_reaches_it():
     assert {"namespaceSelector": monitoring} in rule["from"]
 
 
+def environment(*arguments):
+    """Return the variables of the operator's container, the last of a name as the kubelet does."""
+    operator = by_identity(render(*arguments))["Deployment", "ferryman-operator"]
+    [container] = operator["spec"]["template"]["spec"]["containers"]
+    return {each["name"]: each.get("value") for each in container["env"]}
+
+
+def test_traces_go_to_a_collector_only_where_one_is_named():
+    silent = environment()
+    traced = environment("--set=tracing.endpoint=http://otel.monitoring:4318")
+
+    assert not [name for name in silent if name.startswith("OTEL_")]
+    assert {name: traced[name] for name in traced.keys() - silent.keys()} == {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel.monitoring:4318",
+        "OTEL_RESOURCE_ATTRIBUTES": (
+            "k8s.namespace.name=$(POD_NAMESPACE),k8s.pod.name=$(POD_NAME)"
+        ),
+    }
+
+
 def test_serving_pods_are_scraped_where_models_are_served():
     [*arguments] = (*MONITORING, "--set=namespaces={team-a,team-b}")
     pods = by_identity(render(*arguments))["PodMonitor", "ferryman-serving"]["spec"]

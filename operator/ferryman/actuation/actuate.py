@@ -7,6 +7,7 @@ from functools import partial
 from typing import Final, Literal
 
 from ferryman.api.batching import Batching
+from ferryman.clients import tracing
 from ferryman.clients.kubernetes_errors import NotFoundError, PermanentError, TemporaryError
 from ferryman.clients.pbtxt import ConfigInvalid
 from ferryman.clients.triton import ConfigRefused, TritonServer, TritonUnavailable
@@ -68,7 +69,8 @@ async def actuate(
             tally.silent.append(f"{len(actuation.pods) - number} further pods were left for later")
             break
         try:
-            await _change(pod, actuation, means)
+            with tracing.span("change pod", tracing.of_pod(pod.name)):
+                await _change(pod, actuation, means)
         except (ConfigRefused, ConfigInvalid, _Forbidden) as refusal:
             await _put_back(pod, tally.changed, actuation, means)
             return Result("Refused", str(refusal))
@@ -135,8 +137,9 @@ async def _put_back(
     if ACTUATORS[actuation.actuator].annotates:
         undoing.insert(0, partial(_cap, refusing, actuation.before, means))
     for undo in undoing:
+        pod: PodView = undo.args[0]
         try:
-            await undo()
+            with tracing.span("put back", tracing.of_pod(pod.name)):
+                await undo()
         except (ConfigRefused, TritonUnavailable, _Forbidden, TemporaryError, NotFoundError) as e:
-            pod: PodView = undo.args[0]
             _log.warning("a pod kept the new batching", extra={"pod": pod.name, "why": str(e)})

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ferryman.actuation.actuate import Result
+from ferryman.clients import tracing
 from ferryman.clients.kubernetes_errors import NotFoundError, PermanentError, TemporaryError
 from ferryman.clients.pbtxt import ConfigInvalid
 from ferryman.clients.triton import ConfigRefused, TritonServer, TritonUnavailable
@@ -50,7 +51,8 @@ class StepActuator:
         for move in change.moves:
             for pod in move.pods:
                 try:
-                    await self._change(pod, move, change)
+                    with tracing.span("change pod", _about(pod, move)):
+                        await self._change(pod, move, change)
                 except (ConfigRefused, ConfigInvalid, EnsembleLostError, PermanentError) as error:
                     if isinstance(error, NotFoundError):
                         _log.info("a pod is gone", extra={"pod": pod.name})
@@ -98,14 +100,22 @@ class StepActuator:
         """Undo on a best effort: a pod that resists is seen to differ, and converged, later."""
         for pod, move in reversed(tally.changed):
             try:
-                if pod.live_cap is not None:
-                    await self.annotate(pod, move.cap_annotation, move.before.max_batch_size)
-                config = move.restoring.get(pod.name)
-                if config is not None:
-                    await self.server(pod, move.step).load(config)
+                with tracing.span("put back", _about(pod, move)):
+                    await self._undo(pod, move)
             except (ConfigRefused, TritonUnavailable, TemporaryError, PermanentError) as error:
                 extra = {"pod": pod.name, "step": move.step, "why": str(error)}
                 _log.warning("a pod kept what a step was given", extra=extra)
+
+    async def _undo(self, pod: PodView, move: StepMove) -> None:
+        if pod.live_cap is not None:
+            await self.annotate(pod, move.cap_annotation, move.before.max_batch_size)
+        config = move.restoring.get(pod.name)
+        if config is not None:
+            await self.server(pod, move.step).load(config)
+
+
+def _about(pod: PodView, move: StepMove) -> tracing.Attributes:
+    return {**tracing.of_pod(pod.name), "ferryman.step": move.step}
 
 
 def _shown(pod: PodView, move: StepMove) -> int:

@@ -78,6 +78,11 @@ class Plan:
     """Whether it goes elsewhere. That is written down first, and nothing is applied: other models
     that wait for a place come before its objects."""
 
+    @property
+    def reason(self) -> str:
+        """Why batching is changed, or left as it is."""
+        return self.status.batching.reason
+
 
 def plan(
     snapshot: Snapshot,

@@ -16,7 +16,7 @@ from typing import Any, Final
 import yaml
 
 from ferryman.api import names
-from ferryman.clients import triton
+from ferryman.clients import tracing, triton
 from ferryman.clients.kubernetes import Kubernetes, KubernetesApi
 from ferryman.clients.kubernetes_errors import ConflictError, KubernetesError
 from ferryman.clients.kubernetes_transport import Configuration, Transport, load_configuration
@@ -73,6 +73,11 @@ async def run(options: Options) -> None:
     configuration = await load_configuration(options.kubeconfig, options.context)
     metrics, state = Metrics(), Health(time.monotonic)
     async with AsyncExitStack() as stack:
+        if tracing.collector():
+            # What sends is loaded only then. It begins first, so that it ends last.
+            from ferryman.clients.tracing import export  # noqa: PLC0415
+
+            stack.enter_context(export.to_collector(options.identity, metrics.spans))
         # A connection of its own: it writes while the others may not.
         electing = await stack.enter_async_context(Transport(configuration))
         leases = Leases(electing, options.scope.operator_namespace, leadership.LEASE)

@@ -10,6 +10,7 @@ from typing import Final
 
 from ferryman.api import resources
 from ferryman.api.resources import Key
+from ferryman.clients import tracing
 from ferryman.clients.kubernetes import Kubernetes, ObjectReference
 from ferryman.clients.kubernetes_errors import Fault, KubernetesError, NotOwnedError, PermanentError
 from ferryman.core.manifests import Manifest
@@ -128,7 +129,8 @@ class Writer:
 
     async def write_status(self, about: ObjectReference, status: Manifest) -> None:
         """Replace a status. Raises KubernetesError."""
-        answer = await self._kubernetes.apply_status(about, status)
+        with tracing.span("write status"):
+            answer = await self._kubernetes.apply_status(about, status)
         self._cache.remember_subject(about.key, answer)
 
     async def annotate(self, namespace: str, pod: str, annotations: Mapping[str, str]) -> None:
@@ -147,6 +149,12 @@ class Writer:
 
     async def _write(self, manifest: Manifest) -> Manifest:
         """Write an object; a Secret only where it is ours, which the API server tests."""
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        what = {"ferryman.applied.kind": kind, "ferryman.applied.name": name}
+        with tracing.span("apply object", what):
+            return await self._put(manifest)
+
+    async def _put(self, manifest: Manifest) -> Manifest:
         if manifest["kind"] != "Secret":
             return await self._kubernetes.apply(manifest)
         try:

@@ -9,6 +9,7 @@ from ferryman.actuation.actuate import actuate
 from ferryman.api import names
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import InferenceModelStatus
+from ferryman.clients import tracing
 from ferryman.clients.kubernetes import ObjectReference
 from ferryman.clients.kubernetes_errors import PermanentError
 from ferryman.clients.triton import TritonServer
@@ -18,6 +19,7 @@ from ferryman.core.plan import Plan, record_outcome, record_started
 from ferryman.core.snapshot import PodView
 from ferryman.core.status import conditions
 from ferryman.core.status.events import Event, of_outcome
+from ferryman.core.wording import describe
 from ferryman.handlers.apply import Writer, problem_of
 from ferryman.handlers.metrics import Metrics
 from ferryman.handlers.work_queue import Aside, nobody_waits
@@ -35,12 +37,14 @@ class Executor:
         *,
         clock: Callable[[], datetime],
         aside: Aside = nobody_waits,
+        changes: tracing.Changes | None = None,
     ) -> None:
         """``aside`` is entered while pods are changed, which may take as long as they like."""
         self._aside = aside
         self._writer = writer
         self._metrics = metrics
         self._clock = clock
+        self._changes = changes or tracing.Changes()
 
     async def carry_out(
         self,
@@ -111,8 +115,16 @@ class Executor:
         traits = ACTUATORS[actuation.actuator]
         on_change(0.0)
         try:
-            async with self._aside(model.key):
-                result = await actuate(actuation, server, annotate)
+            with self._changes.recorded(
+                model.key,
+                actuator=actuation.actuator,
+                reason=actuation.reason,
+                before=describe(actuation.before),
+                after=describe(actuation.after),
+            ) as span:
+                async with self._aside(model.key):
+                    result = await actuate(actuation, server, annotate)
+                tracing.came(span, result.outcome, result.message)
         finally:
             on_change(traits.settles_s)
         self._metrics.changed(actuation.actuator, result.outcome)

@@ -137,6 +137,6 @@ def _decision(decided: Plan) -> dict[str, Any]:
         "conditions": {c.type: f"{c.status} {c.reason}" for c in status.conditions},
         "node_type": placement.node_type if placement else None,
         "batching": applied.as_dict() if applied else None,
-        "reason": status.batching.reason,
+        "reason": decided.reason,
         "change": change.after.as_dict() if change else None,
     }

@@ -19,6 +19,7 @@ from ferryman.api.resources import INFERENCE_MODEL, INFERENCE_PIPELINE, Key
 from ferryman.clients.bounded.objects import Guard
 from ferryman.clients.kubernetes import Kubernetes
 from ferryman.clients.kubernetes_errors import KubernetesError
+from ferryman.clients.tracing import Changes
 from ferryman.core.manifests import Manifest
 from ferryman.core.placement.reservations import created
 from ferryman.core.plan import Environment
@@ -139,7 +140,10 @@ class Session:
         )
         tuning = Tuning(servers.statistics, queue.add, clock=clocks.seconds)
         writer = Writer(dependencies.kubernetes, cache, applied)
-        executor = Executor(writer, dependencies.metrics, clock=clocks.now, aside=queue.aside)
+        changes = Changes()
+        executor = Executor(
+            writer, dependencies.metrics, clock=clocks.now, aside=queue.aside, changes=changes
+        )
         rebalancing = Rebalancing(
             cache,
             nodes,
@@ -164,6 +168,7 @@ class Session:
             applied,
             dependencies.metrics,
             queue.aside,
+            changes,
         )
         models = Reconciler(
             Parts(common, nodes, tuning, executor, rebalancing.advice),
@@ -178,7 +183,13 @@ class Session:
                 common,
                 PipelineLooks(cache, nodes, servers),
                 observing,
-                PipelineExecutor(writer, dependencies.metrics, clock=clocks.now, aside=queue.aside),
+                PipelineExecutor(
+                    writer,
+                    dependencies.metrics,
+                    clock=clocks.now,
+                    aside=queue.aside,
+                    changes=changes,
+                ),
             ),
             clocks,
             master_key=dependencies.master_key,

@@ -40,6 +40,11 @@ class PipelinePlan:
     is_new_place: bool = False
     """Whether it goes elsewhere: that is written down first, and nothing is applied."""
 
+    @property
+    def reason(self) -> str:
+        """Why the steps are changed, or left as they are."""
+        return self.status.balancing.reason
+
 
 def plan_pipeline(situation: Situation) -> PipelinePlan:
     """Decide about one pipeline."""

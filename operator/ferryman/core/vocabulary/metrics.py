@@ -291,6 +291,11 @@ _OPERATOR: Final = (
         "Those of the changes that loaded the model anew",
         "outcome",
     ),
+    _counter(
+        "ferryman_spans_total",
+        "Spans of traces that the collector took (`Sent`), or that are lost (`Lost`)",
+        "outcome",
+    ),
 )
 #: Of the operator's own process, as every client library of Prometheus' calls them.
 _PROCESS: Final = (

@@ -1,6 +1,6 @@
 """The operator's own metrics, in the Prometheus format: those of ``core.vocabulary.metrics``."""
 
-from typing import get_args
+from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
@@ -36,6 +36,8 @@ class Metrics:
         """Have the first of anything be seen as an increase: a series that begins at 1 is none."""
         for result in ("ok", "error"):
             self.reconciles.labels(result)
+        for outcome in ("Sent", "Lost"):
+            self._families.counter("ferryman_spans_total").labels(outcome)
         for outcome in get_args(ChangeOutcome):
             self._families.counter("ferryman_batching_reloads_total").labels(outcome)
             for actuator in ACTUATORS:
@@ -55,6 +57,10 @@ class Metrics:
     def unread(self, kind: str, count: int) -> None:
         """Show how many objects of a kind (its plural) are not read."""
         self._families.gauge("ferryman_unread_objects").labels(kind).set(count)
+
+    def spans(self, outcome: Literal["Sent", "Lost"], count: int) -> None:
+        """Count spans that the collector took, or that are lost; called in any thread."""
+        self._families.counter("ferryman_spans_total").labels(outcome).inc(count)
 
     def changed(self, actuator: Actuator, outcome: str) -> None:
         """Count a change of batching, and the reload that it took if it did."""

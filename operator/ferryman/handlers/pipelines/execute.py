@@ -1,13 +1,15 @@
 """Execute: carry out the plan of a pipeline, writing only what differs from what is there."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
 from ferryman.actuation.steps import ServerOf, StepActuator
+from ferryman.api.batching import Batching
 from ferryman.api.pipelines.inference_pipeline import InferencePipeline
 from ferryman.api.pipelines.inference_pipeline_status import InferencePipelineStatus
+from ferryman.clients import tracing
 from ferryman.clients.kubernetes import ObjectReference
 from ferryman.clients.kubernetes_errors import PermanentError
 from ferryman.clients.triton import ConfigRefused, TritonUnavailable
@@ -19,6 +21,7 @@ from ferryman.core.pipelines.reporting import report
 from ferryman.core.pipelines.serving.loading import EnsembleLoad
 from ferryman.core.snapshot import PodView
 from ferryman.core.status.events import Event
+from ferryman.core.wording import describe
 from ferryman.handlers.apply import Writer, problem_of
 from ferryman.handlers.metrics import Metrics
 from ferryman.handlers.work_queue import Aside, nobody_waits
@@ -39,12 +42,14 @@ class PipelineExecutor:
         *,
         clock: Callable[[], datetime],
         aside: Aside = nobody_waits,
+        changes: tracing.Changes | None = None,
     ) -> None:
         """``aside`` is entered while pods are changed, which may take as long as they like."""
         self._aside = aside
         self._writer = writer
         self._metrics = metrics
         self._clock = clock
+        self._changes = changes or tracing.Changes()
 
     async def carry_out(
         self,
@@ -91,7 +96,8 @@ class PipelineExecutor:
             on_change(0.0)
             try:
                 async with self._aside(pipeline.key):
-                    await server(pod, pipeline.triton_name).load(load.config_pbtxt)
+                    with tracing.span("load ensemble", tracing.of_pod(pod.name)):
+                        await server(pod, pipeline.triton_name).load(load.config_pbtxt)
             except ConfigRefused as refusal:
                 _log.warning("the ensemble was refused", extra=extra | {"why": str(refusal)})
                 return str(refusal)
@@ -141,8 +147,16 @@ class PipelineExecutor:
         on_change(0.0)
         actuator = StepActuator(pipeline.triton_name, server, annotate)
         try:
-            async with self._aside(pipeline.key):
-                result = await actuator.carry_out(change)
+            with self._changes.recorded(
+                pipeline.key,
+                actuator="InPlace",
+                reason=change.reason,
+                before=_described(change.before),
+                after=_described(change.after),
+            ) as span:
+                async with self._aside(pipeline.key):
+                    result = await actuator.carry_out(change)
+                tracing.came(span, result.outcome, result.message)
         finally:
             on_change(ACTUATORS["LiveCap"].settles_s)
         self._metrics.changed("InPlace", result.outcome)
@@ -164,3 +178,7 @@ class PipelineExecutor:
 def reference(pipeline: InferencePipeline) -> ObjectReference:
     """Return what writes and events about a pipeline refer to."""
     return ObjectReference.of(pipeline.key, pipeline.metadata.uid)
+
+
+def _described(steps: Mapping[str, Batching]) -> str:
+    return "; ".join(f"{step}: {describe(batching)}" for step, batching in steps.items())

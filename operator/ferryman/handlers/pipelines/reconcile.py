@@ -165,6 +165,6 @@ def _decision(decided: PipelinePlan) -> dict[str, Any]:
         "node_type": status.placement.node_type if status.placement else None,
         "workers": status.workers,
         "limiting": status.limiting_step,
-        "reason": status.balancing.reason,
+        "reason": decided.reason,
         "change": {step: each.as_dict() for step, each in change.after.items()} if change else None,
     }

@@ -1,13 +1,15 @@
 """What reconciles of every kind work with, and what they expect of a kind's objects and plans."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, TypeVar
 
 from ferryman.api.base import Metadata
+from ferryman.api.conditions import Condition
 from ferryman.api.inference_model_status import PlacementStatus
 from ferryman.api.resources import Key
+from ferryman.clients.tracing import Changes
 from ferryman.core.placement.reservations import Reservation
 from ferryman.core.snapshot import ServingState
 from ferryman.handlers.apply import Applied, Writer
@@ -64,6 +66,11 @@ class Status(Protocol):
     """What is reported."""
 
     @property
+    def conditions(self) -> Sequence[Condition]:
+        """What is the case."""
+        ...
+
+    @property
     def placement(self) -> PlacementStatus | None:
         """Where it is placed."""
         ...
@@ -75,6 +82,11 @@ class Plan(Protocol):
     @property
     def status(self) -> Status:
         """What is reported."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """Why what serves is changed, or left as it is."""
         ...
 
     @property
@@ -105,3 +117,4 @@ class Common:
     applied: Applied
     metrics: Metrics
     aside: Aside = nobody_waits
+    changes: Changes = field(default_factory=Changes)

@@ -15,8 +15,10 @@ from typing import Any, ClassVar, Final, Generic, TypeVar
 from pydantic import ValidationError
 
 from ferryman.api.base import ApiType
+from ferryman.api.conditions import ConditionType, Reason, find
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.resources import Key
+from ferryman.clients import tracing
 from ferryman.clients.bounded.objects import UNREAD
 from ferryman.clients.kubernetes import ObjectReference
 from ferryman.clients.kubernetes_errors import ConflictError, NotFoundError
@@ -121,7 +123,10 @@ class Frame(ABC, Generic[O, L, S, W, P]):
             # Another object of the same name: nothing that is known of the old one counts.
             await self._forget(key)
             self._uids[key] = manifest["metadata"]["uid"]
-        with metrics.reconcile_seconds.time():
+        about = tracing.of_object(
+            key, manifest["metadata"]["uid"], manifest["metadata"].get("generation", 0)
+        )
+        with tracing.span(f"reconcile {key.kind}", about), metrics.reconcile_seconds.time():
             try:
                 after_s = await self._reconcile(key, manifest)
             except (ConflictError, NotFoundError) as error:
@@ -136,12 +141,15 @@ class Frame(ABC, Generic[O, L, S, W, P]):
     async def _reconcile(self, key: Key, manifest: Manifest) -> float | None:
         subject = await self._read(key, manifest)
         if subject is None:
+            tracing.describe({"ferryman.reason": Reason.INVALID_SPEC})
             return RESYNC_S
         control_key = self._control_key(subject)
         await self._common.writer.prove(key)
         async with self._common.aside(key):
-            looked = await self._look(subject, control_key)
+            with tracing.span("look at servers"):
+                looked = await self._look(subject, control_key)
         snapshot, decided = await self._decide(subject, looked, control_key)
+        tracing.describe(_words(decided))
         self._note_problem(key, snapshot.serving.problem_reason)
         self._observe(subject, snapshot, decided, control_key)
         await self._carry_out(subject, decided, control_key)
@@ -173,13 +181,16 @@ class Frame(ABC, Generic[O, L, S, W, P]):
         if window is not None:
             snapshot = self._snapshot(subject, looked)
             planner = self._planner(subject, snapshot, window, control_key)
-            decided = await self._run_in_executor(planner)
+            # The window shows what came of the latest change.
+            with tracing.span("decide", links=self._common.changes.link(subject.key)):
+                decided = await self._run_in_executor(planner)
             if not decided.is_new_place:
                 self._note_placement(subject, snapshot, decided, epoch)
                 return snapshot, decided
             epoch = placements.epoch
         snapshot = self._snapshot(subject, looked)
-        decided = self._planner(subject, snapshot, None, control_key)()
+        with tracing.span("decide"):
+            decided = self._planner(subject, snapshot, None, control_key)()
         self._note_placement(subject, snapshot, decided, epoch)
         return snapshot, decided
 
@@ -231,7 +242,17 @@ class Frame(ABC, Generic[O, L, S, W, P]):
             known.forget(key)
         common.cache.chains.forget(key)
         common.metrics.forget(key)
+        common.changes.forget(key)
         self._uids.pop(key, None)
         self._problems.pop(key, None)
         self._drop(key)
         await common.servers.close(key)
+
+
+def _words(decided: Plan) -> dict[str, str]:
+    """Return what a span says of a decision: the words of the status."""
+    ready = find(decided.status.conditions, ConditionType.READY)
+    found = {"ferryman.reason": decided.reason}
+    if ready is not None:
+        found |= {"ferryman.ready": ready.status, "ferryman.ready.reason": ready.reason}
+    return found

@@ -1,0 +1,154 @@
+"""Spans to a collector, over OTLP/HTTP and as OpenTelemetry's environment variables say.
+
+The collector may hang, refuse, or be gone: a thread of its own sends, what waits is bounded, and
+what does not fit or is not taken is lost and counted. The end waits for it for moments.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.environment_variables import OTEL_BSP_MAX_QUEUE_SIZE
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+from ferryman import __version__
+from ferryman.clients.tracing import collector, tracing
+
+_log = logging.getLogger(__name__)
+
+#: Spans that may wait to be sent, where the environment does not say: OpenTelemetry's own number.
+MAX_WAITING: Final = 2048
+#: What still waits at the end is sent within so long, or lost.
+END_WITHIN_S: Final = 2.0
+_SERVICE: Final = "ferryman-operator"
+
+Outcome = Literal["Sent", "Lost"]
+Count = Callable[[Outcome, int], None]
+
+
+@contextmanager
+def to_collector(instance: str, count: Count) -> Iterator[None]:
+    """Record spans and send them while the block runs.
+
+    ``instance`` tells operators apart; ``count`` is told of spans that were sent or lost, in any
+    thread. Settings that are wrong leave tracing off, and are said.
+    """
+    try:
+        exporter = _Counted(OTLPSpanExporter(), count)
+        provider = _provider(instance, exporter)
+    except ValueError as error:
+        _log.error("tracing is off: OTEL_… is set wrongly", extra={"why": str(error)})
+        yield
+        return
+    _log.info("spans are sent", extra={"to": urlsplit(collector()).hostname})
+    with exporter.overhearing():
+        try:
+            with tracing(provider.get_tracer("ferryman", __version__)):
+                yield
+        finally:
+            _end(provider)
+
+
+def _provider(instance: str, exporter: "_Counted") -> TracerProvider:
+    """Return what makes spans. Raises ValueError for settings that are wrong."""
+    ours = {
+        "service.name": _SERVICE,
+        "service.version": __version__,
+        "service.instance.id": instance,
+    }
+    resource = Resource.create().merge(Resource(ours)).merge(OTELResourceDetector().detect())
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    provider.add_span_processor(_Bounded(exporter))
+    return provider
+
+
+def _end(provider: TracerProvider) -> None:
+    """Send what waits, but not for long: a thread that hangs dies with the process."""
+    ending = threading.Thread(target=provider.shutdown, name="end of tracing", daemon=True)
+    ending.start()
+    ending.join(END_WITHIN_S)
+    if ending.is_alive():
+        _log.warning("the last spans were not sent in time", extra={"waited_s": END_WITHIN_S})
+
+
+class _Counted(SpanExporter):
+    """An exporter that counts what is taken and what is not, and says once that it is not."""
+
+    def __init__(self, exporter: SpanExporter, count: Count) -> None:
+        self._exporter = exporter
+        self._count = count
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self._losing = False
+        self._why = ""
+
+    def admitted(self, most: int) -> bool:
+        """Whether one more span may wait; one that may not is lost."""
+        with self._lock:
+            room = self._waiting < most
+            self._waiting += room
+        if not room:
+            self._lost(1, f"{most} spans wait already")
+        return room
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send spans; return whether they were taken."""
+        self._why = ""
+        result = self._exporter.export(spans)
+        with self._lock:
+            self._waiting -= len(spans)
+        if result is SpanExportResult.SUCCESS:
+            self._count("Sent", len(spans))
+            if self._losing:
+                self._losing = False
+                _log.info("the collector takes spans again")
+        else:
+            self._lost(len(spans), self._why)
+        return result
+
+    def shutdown(self) -> None:
+        """End what is under way."""
+        self._exporter.shutdown()
+
+    def _lost(self, spans: int, why: str) -> None:
+        self._count("Lost", spans)
+        if not self._losing:
+            self._losing = True
+            _log.warning("the collector does not take spans: they are lost", extra={"why": why})
+
+    @contextmanager
+    def overhearing(self) -> Iterator[None]:
+        """Keep the exporter's own words, which come with every attempt, from the log."""
+        logger = logging.getLogger(type(self._exporter).__module__)
+        logger.addFilter(self._overheard)
+        try:
+            yield
+        finally:
+            logger.removeFilter(self._overheard)
+
+    def _overheard(self, record: logging.LogRecord) -> bool:
+        """Keep the first words of an attempt, and let none through."""
+        self._why = self._why or record.getMessage()
+        return False
+
+
+class _Bounded(BatchSpanProcessor):
+    """Sends in batches, in a thread of its own; what finds no room is counted."""
+
+    def __init__(self, exporter: _Counted) -> None:
+        self._most = int(os.environ.get(OTEL_BSP_MAX_QUEUE_SIZE) or MAX_WAITING)
+        self._counted = exporter
+        super().__init__(exporter, max_queue_size=self._most)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Have a span sent."""
+        sampled = span.context is not None and span.context.trace_flags.sampled
+        if sampled and self._counted.admitted(self._most):
+            super().on_end(span)
