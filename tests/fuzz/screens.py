@@ -59,7 +59,7 @@ def terminal_text(data: bytes) -> None:
     """Show cells, lines and messages without what does harm, however narrow it is."""
     text = data.decode(errors="surrogateescape")
     name, _, why = text.partition("|")
-    with _captured() as (out, err):
+    with captured() as (out, err):
         sys.stdout.write(text)
         print(text, file=sys.stderr)
         terminal.say("explain", text)
@@ -94,7 +94,7 @@ def commands(data: bytes) -> None:
     path = files.written(content)
     if command[0] == "simulate" and _is_long(path):
         return
-    with _captured() as (out, err):
+    with captured() as (out, err):
         status = main([*command, str(path)])
     said = out.getvalue() + err.getvalue()
     assert not harm(said)
@@ -158,7 +158,7 @@ def command_seeds() -> tuple[bytes, ...]:
 
 
 @contextmanager
-def _captured() -> Iterator[tuple[io.StringIO, io.StringIO]]:
+def captured() -> Iterator[tuple[io.StringIO, io.StringIO]]:
     """Have what is printed go through screens, as ``main`` has it, and be kept."""
     before = sys.stdout, sys.stderr
     out, err = io.StringIO(), io.StringIO()

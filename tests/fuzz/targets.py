@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from tests.fuzz import files, objects, pages, screens
+from tests.fuzz import files, looking, objects, pages, screens
 from tests.fuzz.limits import TooSlowError, bounded, interrupted
 
 
@@ -53,6 +53,7 @@ TARGETS = {
     "commands": Target(screens.commands, screens.command_seeds, files.SNAPSHOT_WORDS, seconds=5.0),
     "fleets": Target(files.fleet, files.fleet_seeds, files.FLEET_WORDS),
     "imports": Target(screens.imports, screens.import_seeds, screens.IMPORT_WORDS, seconds=5.0),
+    "looking": Target(looking.statuses, looking.seeds, looking.WORDS),
     "metrics": Target(pages.metrics, pages.metrics_seeds, seconds=0.1),
     "overlays": Target(objects.overlay, objects.overlay_seeds, objects.OVERLAY_WORDS),
     "pbtxt": Target(pages.pbtxt_text, pages.pbtxt_seeds),

@@ -5,11 +5,11 @@ All axes are logarithmic: batch sizes double, and processors differ by orders of
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from math import ceil, floor, log2, log10
 from typing import Final
 
 from ferryman.api.node_profile import BenchmarkPoint
+from ferryman.cli.files import content
 from ferryman.core.placement.nodes.node_types import NodeTypeSummary
 
 WIDTH: Final = 960
@@ -160,4 +160,4 @@ def _rule(x1: float, y1: float, x2: float, y2: float, *, stroke: str = "#dddddd"
 
 def _text(x: float, y: float, words: str, *, anchor: str = "start", fill: str = "#222222") -> str:
     where = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
-    return f'<text {where} fill="{fill}">{escape(words)}</text>'
+    return f'<text {where} fill="{fill}">{content.xml(words)}</text>'

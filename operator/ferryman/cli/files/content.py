@@ -4,9 +4,11 @@ import errno
 import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
+from html import escape
 from pathlib import Path
 from typing import IO, Final
 
+from ferryman.api.base import printable
 from ferryman.cli.errors import InputError, OutputError, why
 
 #: What is written for the file that is standard input.
@@ -85,3 +87,8 @@ def expect_writable(path: Path) -> None:
 def _expect_name(path: Path) -> None:
     if path == STANDARD_INPUT:
         raise InputError("`-` is standard input: to write a file, name it")
+
+
+def xml(words: str) -> str:
+    """Return words as a picture may hold them: XML allows no control characters at all."""
+    return escape(printable(words))

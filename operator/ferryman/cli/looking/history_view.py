@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any, Final
 
 from rich.console import Console
@@ -14,6 +13,7 @@ from ferryman.api.pipelines.inference_pipeline_status import (
     InferencePipelineStatus,
     StepAssignment,
 )
+from ferryman.cli.files import content
 from ferryman.cli.tables import Column, Listing
 from ferryman.core import timestamps
 from ferryman.core.wording import describe
@@ -171,11 +171,11 @@ def picture(name: str, entries: Sequence[Entry]) -> str:
     ]
     for each, (at_s, bound) in zip(entries, found[1:], strict=True):
         x, y = place(at_s, bound)
-        title = escape(f"{each.time} {each.reason}: {each.before} to {each.after}")
+        title = content.xml(f"{each.time} {each.reason}: {each.before} to {each.after}")
         circle = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="#1b6ca8">'
         parts.append(f"{circle}<title>{title}</title></circle>")
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
 def _text(x: float, y: float, words: str) -> str:
-    return f'<text x="{x}" y="{y}" fill="#222222">{escape(words)}</text>'
+    return f'<text x="{x}" y="{y}" fill="#222222">{content.xml(words)}</text>'

@@ -9,11 +9,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from ferryman.api.conditions import Condition, ConditionType, find
+from ferryman.api.conditions import ConditionType, find
 from ferryman.api.inference_model import InferenceModel
-from ferryman.api.objectives import Objectives
 from ferryman.api.pipelines.inference_pipeline import InferencePipeline
-from ferryman.cli.tables import Column, Listing
+from ferryman.cli.tables import Cell, Column, Listing
 from ferryman.core.batching import desired
 
 _UNKNOWN: Final = "-"
@@ -50,6 +49,9 @@ class Row:
         return self.ready == "False", self.objectives_met == "False", share
 
 
+_Shown = tuple[Column, Callable[[Row], Cell]]
+
+
 def rows(models: Iterable[InferenceModel], pipelines: Iterable[InferencePipeline]) -> list[Row]:
     """Return a row for each, the worst first."""
     found = [*map(_of_model, models), *map(_of_pipeline, pipelines)]
@@ -62,80 +64,66 @@ def rows(models: Iterable[InferenceModel], pipelines: Iterable[InferencePipeline
 
 def _of_model(model: InferenceModel) -> Row:
     status, observed = model.status, model.status.observed
-    applied, placement = status.batching.applied, status.placement
-    return Row(
-        model.key.namespace,
-        model.key.name,
+    applied = status.batching.applied
+    return _row(
         "model",
-        *_conditions(status.conditions),
-        observed.latency_milliseconds if observed else None,
-        _target(model.spec.objectives),
-        observed.inferences_per_second if observed else None,
-        applied.max_batch_size if applied else None,
-        status.ready_replicas,
-        model.replicas,
-        desired.shown(status.batching, model.replicas),
-        placement.node_type if placement else None,
+        model,
+        per_second=observed.inferences_per_second if observed else None,
+        bound=applied.max_batch_size if applied else None,
+        replicas=model.replicas,
+        desired=desired.shown(status.batching, model.replicas),
     )
 
 
 def _of_pipeline(pipeline: InferencePipeline) -> Row:
     status, observed = pipeline.status, pipeline.status.observed
-    placement = status.placement
-    return Row(
-        pipeline.key.namespace,
-        pipeline.key.name,
+    return _row(
         "pipeline",
-        *_conditions(status.conditions),
-        observed.latency_milliseconds if observed else None,
-        _target(pipeline.spec.objectives),
-        observed.requests_per_second if observed else None,
-        None,
-        status.ready_replicas,
-        pipeline.spec.replicas,
-        status.balancing.desired_replicas,
-        placement.node_type if placement else None,
+        pipeline,
+        per_second=observed.requests_per_second if observed else None,
+        bound=None,  # each step has its own
+        replicas=pipeline.spec.replicas,
+        desired=status.balancing.desired_replicas,
     )
 
 
-def _conditions(conditions: Iterable[Condition]) -> tuple[str, str, str]:
-    known = tuple(conditions)
-    ready, met = find(known, ConditionType.READY), find(known, ConditionType.OBJECTIVES_MET)
-    return (
+def _row(
+    kind: str,
+    subject: InferenceModel | InferencePipeline,
+    *,
+    per_second: float | None,
+    bound: int | None,
+    replicas: int,
+    desired: int | None,
+) -> Row:
+    """Return the row of what models and pipelines have alike, and of what differs."""
+    status, latency = subject.status, subject.spec.objectives.latency
+    ready = find(status.conditions, ConditionType.READY)
+    met = find(status.conditions, ConditionType.OBJECTIVES_MET)
+    return Row(
+        subject.key.namespace,
+        subject.key.name,
+        kind,
         ready.status if ready else "Unknown",
         ready.reason if ready else "",
         met.status if met else "Unknown",
+        status.observed.latency_milliseconds if status.observed else None,
+        float(latency.target_milliseconds) if latency else None,
+        per_second,
+        bound,
+        status.ready_replicas,
+        replicas,
+        desired,
+        status.placement.node_type if status.placement else None,
     )
-
-
-def _target(objectives: Objectives) -> float | None:
-    return float(objectives.latency.target_milliseconds) if objectives.latency else None
 
 
 def table(found: Sequence[Row], *, wide: bool) -> Listing:
     """Return the rows as a table."""
-    figures = ("LATENCY ms", "TARGET ms", "PER SECOND", "BATCH", "REPLICAS", "NEEDED")
-    columns = [
-        *map(Column, ("NAMESPACE", "NAME", "KIND", "READY", "MET")),
-        *(Column(title, right=True) for title in figures),
-        *(map(Column, ("NODE TYPE", "REASON")) if wide else ()),
-    ]
-    listing = Listing(columns, lines=False)
+    columns = [*_COLUMNS, *(_WIDE if wide else ())]
+    listing = Listing((column for column, _ in columns), lines=False)
     for row in found:
-        listing.add(
-            row.namespace,
-            row.name,
-            row.kind,
-            Text(row.ready, _STYLES[row.ready]),
-            Text(row.objectives_met, _STYLES[row.objectives_met]),
-            _figure(row.latency_milliseconds),
-            _figure(row.target_milliseconds),
-            _figure(row.per_second),
-            _figure(row.max_batch_size),
-            f"{row.ready_replicas}/{row.replicas}",
-            _figure(row.desired_replicas),
-            *((row.node_type or _UNKNOWN, row.reason) if wide else ()),
-        )
+        listing.add(*(cell(row) for _, cell in columns))
     return listing
 
 
@@ -150,6 +138,34 @@ def live(
 
 def _figure(value: float | None) -> str:
     return _UNKNOWN if value is None else f"{value:,.4g}" if value < 1e4 else f"{value:,.0f}"  # noqa: PLR2004
+
+
+def _word(value: str) -> Text:
+    return Text(value, _STYLES[value])
+
+
+def _right(title: str, value: Callable[[Row], float | None]) -> _Shown:
+    return Column(title, right=True), lambda row: _figure(value(row))
+
+
+#: What is shown, and of which part of a row.
+_COLUMNS: Final[tuple[_Shown, ...]] = (
+    (Column("NAMESPACE"), lambda row: row.namespace),
+    (Column("NAME"), lambda row: row.name),
+    (Column("KIND"), lambda row: row.kind),
+    (Column("READY"), lambda row: _word(row.ready)),
+    (Column("MET"), lambda row: _word(row.objectives_met)),
+    _right("LATENCY ms", lambda row: row.latency_milliseconds),
+    _right("TARGET ms", lambda row: row.target_milliseconds),
+    _right("PER SECOND", lambda row: row.per_second),
+    _right("BATCH", lambda row: row.max_batch_size),
+    (Column("REPLICAS", right=True), lambda row: f"{row.ready_replicas}/{row.replicas}"),
+    _right("NEEDED", lambda row: row.desired_replicas),
+)
+_WIDE: Final[tuple[_Shown, ...]] = (
+    (Column("NODE TYPE"), lambda row: row.node_type or _UNKNOWN),
+    (Column("REASON"), lambda row: row.reason),
+)
 
 
 def _camel(name: str) -> str:

@@ -6,8 +6,12 @@ import pytest
 from rich.console import Console
 
 from ferryman.api.conditions import Condition
-from ferryman.api.inference_model_status import InferenceModelStatus, ObservedStatus
-from ferryman.cli import main
+from ferryman.api.inference_model_status import (
+    InferenceModelStatus,
+    ObservedStatus,
+    PlacementStatus,
+)
+from ferryman.cli import main, terminal
 from ferryman.cli.looking import top, top_view
 from tests import factories
 
@@ -84,3 +88,22 @@ def test_on_a_terminal_it_is_shown_anew_until_ctrl_c(cluster, monkeypatch, capsy
     assert main.main(["top", "--interval", "5"]) == 0
     assert pauses == [5, 5, 5]
     assert "missed" in capsys.readouterr().out
+
+
+HOSTILE = "\x1b]0;owned\x07\x9b31m\u202egnp\x08"
+
+
+def test_no_control_character_of_a_status_reaches_a_live_screen(monkeypatch, capsys):
+    placed = PlacementStatus(
+        node_type=HOSTILE, processor="cpu", reason="LeastWorkload", message=HOSTILE
+    )
+    found = model("fine")
+    found = found.with_(status=found.status.with_(placement=placed))
+    screen = terminal._PrintableConsole(force_terminal=True, width=200, highlight=False)
+
+    with top_view.live(screen, top_view.rows([found], []), wide=True) as show:
+        show(top_view.rows([found, model("close")], []))
+
+    said = capsys.readouterr().out
+    assert "owned" in said
+    assert not [each for each in ("\x1b]", "\x07", "\x9b", "\u202e", "\x08") if each in said]
