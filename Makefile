@@ -259,6 +259,10 @@ sbom: $(SBOM)/venv/.ready ## Write the software bills of materials of both image
 	    --output-format JSON --output-file $(SBOM)/$$name.cdx.json; \
 	done
 
+.PHONY: krew
+krew: $(READY) ## Write kubectl's plugin as krew installs it, archive and manifest, to build/krew.
+	$(BIN)/python -m hack.krew
+
 .PHONY: clean
 clean: ## Remove the virtual environment and build output (not the caches).
 	rm -rf $(VENV) $(DOCS) build

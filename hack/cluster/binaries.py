@@ -96,6 +96,8 @@ SOURCES: dict[str, Source] = {
     "helm": Source("helm.sh/helm/v4/cmd/helm", "v4.3.1", on_path=("version", "--short")),
     # An S3 server that keeps its objects in a folder: tests fetch models from it.
     "versitygw": Source("github.com/versity/versitygw/cmd/versitygw", "v1.8.0"),
+    # kubectl's plugins: a test has it install ours.
+    "krew": Source("sigs.k8s.io/krew/cmd/krew", "v0.5.0"),
     # 3.16: its module counts as 0.316. Without the clouds' service discoveries, which are most of
     # its compile time, and without its web page, which is no part of the module.
     "prometheus": Source(

@@ -8,7 +8,8 @@ from typing import Any, Final
 import yaml
 
 from hack.monitoring.alerts import ALERTS, Alert
-from hack.monitoring.dashboards import DASHBOARDS, as_grafana
+from hack.monitoring.dashboards import DASHBOARDS
+from hack.monitoring.grafana import as_grafana
 
 FOLDER: Final = Path("charts/ferryman/files/monitoring")
 RUNBOOKS: Final = Path("docs/runbooks")

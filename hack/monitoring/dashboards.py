@@ -1,11 +1,8 @@
 """The two dashboards: the fleet, and one model or pipeline."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
-
-_WIDTH: Final = 24
-_HEIGHT: Final = 8
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,103 +46,93 @@ def _either(metric: str) -> str:
     return f"ferryman_model_{metric}{_MODEL} or ferryman_pipeline_{metric}{_PIPELINE}"
 
 
-def _by_condition(condition: str, status: str) -> str:
-    labels = f'condition="{condition}",status="{status}"'
-    return f'sum({{__name__=~"ferryman_(model|pipeline)_condition",{labels}}})'
+def _model_or_step(metric: str) -> str:
+    """Return a figure of the model, or of each step of the pipeline."""
+    return f"ferryman_model_{metric}{_MODEL} or ferryman_pipeline_step_{metric}{_PIPELINE}"
+
+
+def _panel(title: str, unit: str, *queries: tuple[str, str], width: int = 12) -> Panel:
+    """Return a panel; of each query there is what its series are called, and what is asked."""
+    return Panel(title, unit, tuple(Query(asked, legend) for legend, asked in queries), width)
+
+
+def _by_condition(title: str, *shown: tuple[str, str, str]) -> Panel:
+    """Return a panel that counts objects: legend, condition and status of each number."""
+    counted = 'sum({{__name__=~"ferryman_(model|pipeline)_condition",{0}}})'
+    queries = [
+        (legend, counted.format(f'condition="{condition}",status="{status}"'))
+        for legend, condition, status in shown
+    ]
+    return _panel(title, "short", *queries, width=8)
+
+
+def _worst(title: str, unit: str, expression: str, *, width: int = 12) -> Panel:
+    """Return a panel of the ten models with the largest figures."""
+    query = ("{{namespace}}/{{model}}", f"topk(10, {expression})")
+    return _panel(title, unit, query, width=width)
 
 
 FLEET: Final = Dashboard(
     "ferryman-fleet",
     "Ferryman / fleet",
     (
-        Panel(
+        _by_condition(
             "Models and pipelines",
-            "short",
-            (
-                Query(_by_condition("Ready", "true"), "ready"),
-                Query(_by_condition("Ready", "false"), "not ready"),
-                Query(_by_condition("Stalled", "true"), "wait for a person"),
-            ),
-            8,
+            ("ready", "Ready", "true"),
+            ("not ready", "Ready", "false"),
+            ("wait for a person", "Stalled", "true"),
         ),
-        Panel(
+        _by_condition(
             "Objectives",
-            "short",
-            (
-                Query(_by_condition("ObjectivesMet", "true"), "met"),
-                Query(_by_condition("ObjectivesMet", "false"), "missed"),
-                Query(_by_condition("NeedsCapacity", "true"), "need capacity"),
-            ),
-            8,
+            ("met", "ObjectivesMet", "true"),
+            ("missed", "ObjectivesMet", "false"),
+            ("need capacity", "NeedsCapacity", "true"),
         ),
-        Panel(
+        _worst(
             "Latency as a share of its target, the worst ten",
             "percentunit",
-            (
-                Query(
-                    "topk(10, ferryman_model_latency_seconds / "
-                    "ferryman_model_latency_target_seconds)",
-                    "{{namespace}}/{{model}}",
-                ),
-            ),
-            8,
+            "ferryman_model_latency_seconds / ferryman_model_latency_target_seconds",
+            width=8,
         ),
-        Panel(
-            "Inferences per second",
-            "short",
-            (Query("topk(10, ferryman_model_inferences_per_second)", "{{namespace}}/{{model}}"),),
-        ),
-        Panel(
+        _worst("Inferences per second", "short", "ferryman_model_inferences_per_second"),
+        _worst(
             "Replicas that are short",
             "short",
-            (
-                Query(
-                    "topk(10, ferryman_model_desired_replicas - ferryman_model_ready_replicas)",
-                    "{{namespace}}/{{model}}",
-                ),
-            ),
+            "ferryman_model_desired_replicas - ferryman_model_ready_replicas",
         ),
-        Panel(
-            "Models by node type",
-            "short",
-            (Query("ferryman_models_placed", "{{node_type}}"),),
-        ),
-        Panel(
+        _panel("Models by node type", "short", ("{{node_type}}", "ferryman_models_placed")),
+        _panel(
             "Utilisation by node type and processor",
             "percentunit",
             (
-                Query(
+                "{{node_type}} {{processor}}",
+                (
                     "avg by (node_type, processor) (ferryman_node_utilisation_ratio "
-                    "* on (node) group_left (node_type) ferryman_node_info)",
-                    "{{node_type}} {{processor}}",
+                    "* on (node) group_left (node_type) ferryman_node_info)"
                 ),
             ),
         ),
-        Panel(
+        _panel(
             "Changes of batching in an hour",
             "short",
             (
-                Query(
-                    "sum by (actuator, outcome) (increase(ferryman_batching_changes_total[1h]))",
-                    "{{actuator}} {{outcome}}",
-                ),
+                "{{actuator}} {{outcome}}",
+                "sum by (actuator, outcome) (increase(ferryman_batching_changes_total[1h]))",
             ),
-            8,
+            width=8,
         ),
-        Panel(
+        _panel(
             "The operator: reconciles per second, and what waits",
             "short",
-            (
-                Query("sum by (result) (rate(ferryman_reconciles_total[5m]))", "{{result}}"),
-                Query("ferryman_queue_depth", "waiting"),
-            ),
-            8,
+            ("{{result}}", "sum by (result) (rate(ferryman_reconciles_total[5m]))"),
+            ("waiting", "ferryman_queue_depth"),
+            width=8,
         ),
-        Panel(
+        _panel(
             "The agents: seconds since their last report",
             "s",
-            (Query("topk(10, time() - ferryman_node_heartbeat_timestamp_seconds)", "{{node}}"),),
-            8,
+            ("{{node}}", "topk(10, time() - ferryman_node_heartbeat_timestamp_seconds)"),
+            width=8,
         ),
     ),
 )
@@ -153,85 +140,64 @@ ONE: Final = Dashboard(
     "ferryman-one",
     "Ferryman / one model or pipeline",
     (
-        Panel(
+        _panel(
             "Latency and its target",
             "s",
-            (
-                Query(_either("latency_seconds"), "latency"),
-                Query(_either("latency_target_seconds"), "target"),
-            ),
+            ("latency", _either("latency_seconds")),
+            ("target", _either("latency_target_seconds")),
         ),
-        Panel(
+        _panel(
             "Throughput",
             "reqps",
             (
-                Query(
+                "served",
+                (
                     f"ferryman_model_inferences_per_second{_MODEL} "
-                    f"or ferryman_pipeline_requests_per_second{_PIPELINE}",
-                    "served",
-                ),
-                Query(
-                    f"ferryman_model_throughput_target_per_second{_MODEL}",
-                    "objective",
+                    f"or ferryman_pipeline_requests_per_second{_PIPELINE}"
                 ),
             ),
+            ("objective", f"ferryman_model_throughput_target_per_second{_MODEL}"),
         ),
-        Panel(
+        _panel(
             "Batches",
             "short",
-            (
-                Query(
-                    f"ferryman_model_max_batch_size{_MODEL} "
-                    f"or ferryman_pipeline_step_max_batch_size{_PIPELINE}",
-                    "bound {{step}}",
-                ),
-                Query(
-                    f"ferryman_model_mean_batch_size{_MODEL} "
-                    f"or ferryman_pipeline_step_mean_batch_size{_PIPELINE}",
-                    "mean {{step}}",
-                ),
-            ),
+            ("bound {{step}}", _model_or_step("max_batch_size")),
+            ("mean {{step}}", _model_or_step("mean_batch_size")),
         ),
-        Panel(
+        _panel(
             "Device time: seconds of execution per second, by pod and model",
             "percentunit",
             (
-                Query(
+                "{{pod}} {{model}}",
+                (
                     "sum by (pod, model) (rate(nv_inference_compute_infer_duration_us"
-                    '{namespace="$namespace",pod=~"$name-(triton|pipeline)-.*"}[1m])) / 1e6',
-                    "{{pod}} {{model}}",
+                    '{namespace="$namespace",pod=~"$name-(triton|pipeline)-.*"}[1m])) / 1e6'
                 ),
             ),
         ),
-        Panel(
+        _panel(
             "Replicas",
             "short",
-            (
-                Query(_either("ready_replicas"), "ready"),
-                Query(_either("replicas"), "asked for"),
-                Query(f"ferryman_model_desired_replicas{_MODEL}", "needed"),
-            ),
+            ("ready", _either("ready_replicas")),
+            ("asked for", _either("replicas")),
+            ("needed", f"ferryman_model_desired_replicas{_MODEL}"),
         ),
-        Panel(
+        _panel(
             "Requests that failed or were rejected, by window",
             "short",
-            (
-                Query(_either("failed_requests"), "failed"),
-                Query(f"ferryman_model_rejected_requests{_MODEL}", "rejected"),
-            ),
+            ("failed", _either("failed_requests")),
+            ("rejected", f"ferryman_model_rejected_requests{_MODEL}"),
         ),
-        Panel(
+        _panel(
             "Steps: share of time in which they run",
             "percentunit",
-            (Query(f"ferryman_pipeline_step_busy_ratio{_PIPELINE}", "{{step}}"),),
+            ("{{step}}", f"ferryman_pipeline_step_busy_ratio{_PIPELINE}"),
         ),
-        Panel(
+        _panel(
             "Steps: execution and wait",
             "s",
-            (
-                Query(f"ferryman_pipeline_step_service_seconds{_PIPELINE}", "{{step}} runs"),
-                Query(f"ferryman_pipeline_step_queue_seconds{_PIPELINE}", "{{step}} waits"),
-            ),
+            ("{{step}} runs", f"ferryman_pipeline_step_service_seconds{_PIPELINE}"),
+            ("{{step}} waits", f"ferryman_pipeline_step_queue_seconds{_PIPELINE}"),
         ),
     ),
     {
@@ -242,84 +208,6 @@ ONE: Final = Dashboard(
             '"name", "$1", "pipeline", "(.+)"))'
         ),
     },
-    {
-        "changes": (
-            f"(ferryman_model_last_change_timestamp_seconds{_MODEL} "
-            f"or ferryman_pipeline_last_change_timestamp_seconds{_PIPELINE}) * 1000"
-        )
-    },
+    {"changes": f"({_either('last_change_timestamp_seconds')}) * 1000"},
 )
 DASHBOARDS: Final[Mapping[str, Dashboard]] = {"fleet": FLEET, "one": ONE}
-_SOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
-
-
-def as_grafana(dashboard: Dashboard) -> dict[str, Any]:
-    """Return a dashboard as Grafana imports it."""
-    return {
-        "uid": dashboard.uid,
-        "title": dashboard.title,
-        "tags": ["ferryman"],
-        "timezone": "",
-        "schemaVersion": 39,
-        "editable": False,
-        "refresh": "30s",
-        "time": {"from": "now-3h", "to": "now"},
-        "annotations": {"list": [_marks(*each) for each in dashboard.annotations.items()]},
-        "templating": {"list": [_SOURCES, *(_choice(*v) for v in dashboard.variables.items())]},
-        "panels": list(_placed(dashboard.panels)),
-    }
-
-
-_SOURCES: Final = {"name": "datasource", "type": "datasource", "query": "prometheus"}
-
-
-def _choice(name: str, query: str) -> dict[str, Any]:
-    only = {"regex": '/name="([^"]+)"/'} if query.startswith("query_result") else {}
-    return {
-        "name": name,
-        "type": "query",
-        "datasource": _SOURCE,
-        "query": {"query": query, "refId": name},
-        "refresh": 2,
-        "sort": 1,
-        **only,
-    }
-
-
-def _marks(name: str, expression: str) -> dict[str, Any]:
-    """Mark the moment that the value tells, not that of the sample."""
-    return {
-        "name": name,
-        "datasource": _SOURCE,
-        "enable": True,
-        "expr": expression,
-        "iconColor": "#1b6ca8",
-        "useValueForTime": True,
-        "titleFormat": "{{reason}}",
-        "textFormat": "{{outcome}}",
-    }
-
-
-def _placed(panels: Iterable[Panel]) -> Iterable[dict[str, Any]]:
-    x = y = 0
-    for number, panel in enumerate(panels, start=1):
-        if x + panel.width > _WIDTH:
-            x, y = 0, y + _HEIGHT
-        yield {
-            "id": number,
-            "type": "timeseries",
-            "title": panel.title,
-            "datasource": _SOURCE,
-            "gridPos": {"h": _HEIGHT, "w": panel.width, "x": x, "y": y},
-            "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
-            "targets": [
-                {
-                    "refId": chr(ord("A") + index),
-                    "datasource": _SOURCE,
-                    "expr": query.expression,
-                    "legendFormat": query.legend,
-                }
-                for index, query in enumerate(panel.queries)
-            ],
-        }
-        x += panel.width

@@ -6,7 +6,8 @@ import pytest
 
 from ferryman.core.vocabulary.metrics import METRICS
 from hack.monitoring.alerts import ALERTS
-from hack.monitoring.dashboards import DASHBOARDS, as_grafana
+from hack.monitoring.dashboards import DASHBOARDS
+from hack.monitoring.grafana import as_grafana
 
 #: Triton's own, as its documentation has them ("Inference Request Metrics").
 TRITON = {"nv_inference_compute_infer_duration_us"}
