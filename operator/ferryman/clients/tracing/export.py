@@ -41,19 +41,17 @@ def to_collector(instance: str, count: Count) -> Iterator[None]:
     thread. Settings that are wrong leave tracing off, and are said.
     """
     try:
-        exporter = _Counted(OTLPSpanExporter(), count)
-        provider = _provider(instance, exporter)
+        provider = _provider(instance, _Counted(OTLPSpanExporter(), count))
     except ValueError as error:
         _log.error("tracing is off: OTEL_… is set wrongly", extra={"why": str(error)})
         yield
         return
     _log.info("spans are sent", extra={"to": urlsplit(collector()).hostname})
-    with exporter.overhearing():
-        try:
-            with tracing(provider.get_tracer("ferryman", __version__)):
-                yield
-        finally:
-            _end(provider)
+    try:
+        with tracing(provider.get_tracer("ferryman", __version__)):
+            yield
+    finally:
+        _end(provider)
 
 
 def _provider(instance: str, exporter: "_Counted") -> TracerProvider:
@@ -78,6 +76,20 @@ def _end(provider: TracerProvider) -> None:
         _log.warning("the last spans were not sent in time", extra={"waited_s": END_WITHIN_S})
 
 
+class _Overheard(threading.local, logging.Filter):
+    """Keeps the exporter's words from the log, which come with every attempt; has the first."""
+
+    words = ""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let none through."""
+        self.words = self.words or record.getMessage()
+        return False
+
+
+_overheard: Final = _Overheard()
+
+
 class _Counted(SpanExporter):
     """An exporter that counts what is taken and what is not, and says once that it is not."""
 
@@ -87,7 +99,7 @@ class _Counted(SpanExporter):
         self._lock = threading.Lock()
         self._waiting = 0
         self._losing = False
-        self._why = ""
+        logging.getLogger(type(exporter).__module__).addFilter(_overheard)
 
     def admitted(self, most: int) -> bool:
         """Whether one more span may wait; one that may not is lost."""
@@ -100,7 +112,7 @@ class _Counted(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send spans; return whether they were taken."""
-        self._why = ""
+        _overheard.words = ""
         result = self._exporter.export(spans)
         with self._lock:
             self._waiting -= len(spans)
@@ -110,7 +122,7 @@ class _Counted(SpanExporter):
                 self._losing = False
                 _log.info("the collector takes spans again")
         else:
-            self._lost(len(spans), self._why)
+            self._lost(len(spans), _overheard.words)
         return result
 
     def shutdown(self) -> None:
@@ -122,21 +134,6 @@ class _Counted(SpanExporter):
         if not self._losing:
             self._losing = True
             _log.warning("the collector does not take spans: they are lost", extra={"why": why})
-
-    @contextmanager
-    def overhearing(self) -> Iterator[None]:
-        """Keep the exporter's own words, which come with every attempt, from the log."""
-        logger = logging.getLogger(type(self._exporter).__module__)
-        logger.addFilter(self._overheard)
-        try:
-            yield
-        finally:
-            logger.removeFilter(self._overheard)
-
-    def _overheard(self, record: logging.LogRecord) -> bool:
-        """Keep the first words of an attempt, and let none through."""
-        self._why = self._why or record.getMessage()
-        return False
 
 
 class _Bounded(BatchSpanProcessor):

@@ -5,15 +5,14 @@ import socket
 import threading
 import time
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from ferryman import __version__
 from ferryman.clients import tracing
 from ferryman.clients.tracing import export
+from tests.collector import Collector, words
 from tests.fakes import run_virtually
 from tests.unit.handlers.cluster import Cluster
 from tests.unit.handlers.scenes import serving
@@ -22,35 +21,12 @@ from tests.unit.handlers.scenes import serving
 LONG_S = 60
 
 
-class Collector(BaseHTTPRequestHandler):
-    """Takes traces as a collector does."""
-
-    def do_POST(self):
-        """Decode one request, or answer as the test wants."""
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.paths.append(self.path)
-        if self.server.answer == 200:
-            self.server.requests.append(ExportTraceServiceRequest.FromString(body))
-        self.send_response(self.server.answer)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_):
-        """Say nothing."""
-
-
 @pytest.fixture
 def collector(monkeypatch):
     """Yield a collector to which the environment sends spans."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Collector)
-    server.paths, server.requests, server.answer = [], [], 200
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    named(monkeypatch, server.server_port)
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with Collector() as server:
+        named(monkeypatch, server.port)
+        yield server
 
 
 @pytest.fixture
@@ -84,20 +60,6 @@ def record(spans=1):
             pass
 
 
-def received(server):
-    return [
-        span
-        for request in server.requests
-        for resource in request.resource_spans
-        for scope in resource.scope_spans
-        for span in scope.spans
-    ]
-
-
-def words(attributes):
-    return {each.key: each.value.string_value for each in attributes}
-
-
 def test_reconciles_reach_a_collector(collector, count, counted, monkeypatch):
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "k8s.pod.name=ferryman-0")
 
@@ -110,9 +72,8 @@ def test_reconciles_reach_a_collector(collector, count, counted, monkeypatch):
     with export.to_collector("operator-1", count):
         run_virtually(main())
 
-    spans = received(collector)
+    spans = collector.spans()
     [scope] = {s.scope.name for r in collector.requests for s in r.resource_spans[0].scope_spans}
-    resource = words(collector.requests[0].resource_spans[0].resource.attributes)
     roots = [span for span in spans if not span.parent_span_id]
     assert set(collector.paths) == {"/v1/traces"}
     assert scope == "ferryman"
@@ -121,7 +82,7 @@ def test_reconciles_reach_a_collector(collector, count, counted, monkeypatch):
         "service.version": __version__,
         "service.instance.id": "operator-1",
         "k8s.pod.name": "ferryman-0",
-    }.items() <= resource.items()
+    }.items() <= collector.resource().items()
     assert {span.name for span in roots} == {"reconcile InferenceModel"}
     assert words(roots[0].attributes)["k8s.object.name"] == "resnet50"
     assert {span.trace_id for span in spans} == {span.trace_id for span in roots}
@@ -136,7 +97,7 @@ def test_an_error_reaches_it_with_its_message(collector, count):
     ):
         raise ValueError("words")
 
-    [span] = received(collector)
+    [span] = collector.spans()
     assert (span.status.code, span.status.message) == (Status.STATUS_CODE_ERROR, "words")
     assert words(span.attributes) == {"error.type": "ValueError"}
 
@@ -149,8 +110,7 @@ def test_the_standard_variables_name_and_sample(collector, count, counted, monke
     with export.to_collector("operator-1", count):
         record(200)
 
-    resource = words(collector.requests[0].resource_spans[0].resource.attributes)
-    assert resource["service.name"] == "ours"
+    assert collector.resource()["service.name"] == "ours"
     assert 0 < counted["Sent"] < 200
     assert counted["Lost"] == 0
 

@@ -8,10 +8,14 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
+from ferryman.api.pipelines.inference_pipeline import BalancingSpec
+from ferryman.api.pipelines.step import StepBalance
 from ferryman.clients import tracing
 from ferryman.clients.kubernetes_errors import TemporaryError
 from ferryman.clients.triton import ConfigRefused
+from tests import factories
 from tests.unit.handlers.cluster import MASTER_KEY
+from tests.unit.handlers.pipelines import scenes as pipelines
 from tests.unit.handlers.scenes import POD, fixed, prepare, serving
 
 
@@ -26,6 +30,15 @@ def spans():
 
 def named(spans, name):
     return [span for span in spans() if span.name == name]
+
+
+def with_workers(**workers):
+    """Return the pipeline of the scenes with this many instances of its steps."""
+    steps = [
+        step.with_(initial=StepBalance(instances=workers.get(step.name, 1)))
+        for step in factories.pipeline().spec.steps
+    ]
+    return factories.pipeline(steps=steps, balancing=BalancingSpec(mode="Fixed"))
 
 
 def children(spans, parent):
@@ -120,6 +133,38 @@ def test_a_window_is_judged_with_a_link_to_the_change_that_it_shows(play, spans)
 
     assert linked
     assert all(link.context == change.context for span in linked for link in span.links)
+
+
+def test_a_pipelines_change_names_its_steps_and_each_pod(play, spans):
+    async def script(cluster):
+        await pipelines.serving(cluster)
+        pipelines.put(cluster, with_workers(detect=2))
+        await cluster.settle(20)
+
+    play(script)
+    [change] = named(spans, "change batching")
+
+    assert change.attributes["ferryman.from"].startswith("detect: batch 64,")
+    assert change.attributes["ferryman.to"].endswith("2 instances")
+    assert change.attributes["ferryman.outcome"] == "Applied"
+    assert [span.attributes["ferryman.step"] for span in named(spans, "change pod")] == ["detect"]
+    assert named(spans, "load ensemble")
+    reconciled = named(spans, "reconcile InferencePipeline")
+    assert change.parent.span_id in {span.context.span_id for span in reconciled}
+
+
+def test_what_is_put_back_is_a_part_of_the_change(play, spans):
+    async def script(cluster):
+        server = await pipelines.serving(cluster)
+        server.steps["read"].refusal = "out of memory"
+        pipelines.put(cluster, with_workers(detect=2, read=2))
+        await cluster.settle(20)
+
+    play(script)
+    [change] = named(spans, "change batching")
+
+    assert change.attributes["ferryman.outcome"] == "Refused"
+    assert children(spans, change) == ["change pod", "change pod", "put back"]
 
 
 def test_a_refused_change_is_an_error_with_tritons_words(play, spans):
