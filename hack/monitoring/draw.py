@@ -120,7 +120,9 @@ class Asked:
         return self._server.history(chosen, self._since_s, self._until_s)
 
     def _draw(self, place: Axes, panel: Panel, found: list[Series]) -> None:
-        for colour, (legend, values) in zip(_COLOURS, found, strict=False):
+        # As many as can be told apart, those that show something first.
+        chosen = sorted(found, key=_largest, reverse=True)
+        for colour, (legend, values) in zip(_COLOURS, chosen, strict=False):
             moments = [float(at) - self._since_s for at, _ in values]
             figures = [float(value) for _, value in values]
             place.plot(moments, figures, color=colour, label=legend, linewidth=1.2)
@@ -129,6 +131,10 @@ class Asked:
         place.tick_params(labelsize=7)
         place.grid(color="#eeeeee")
         place.legend(fontsize=7, frameon=False)
+
+
+def _largest(series: Series) -> float:
+    return max(float(value) for _, value in series[1])
 
 
 def _legend(legend: str, labels: Mapping[str, str]) -> str:
@@ -147,7 +153,7 @@ def main() -> None:
         scenario, _ = scenario_file.read(SCENARIOS / f"{name}.yaml")
         twins.append(Twin(name, node_type, scenario, looks(scenario)[: args.windows]))
         print(f"ran {name} on the twin")
-    mpl.rcParams["svg.hashsalt"] = "ferryman"
+    mpl.rcParams.update({"svg.hashsalt": "ferryman", "svg.fonttype": "none"})
     args.output.mkdir(parents=True, exist_ok=True)
     for name, figure in asyncio.run(drawn(twins, args.windows)).items():
         path = args.output / f"{name}.svg"

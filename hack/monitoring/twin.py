@@ -79,8 +79,8 @@ class Twin:
     run: Sequence[Looked] = field(repr=False)
     _batching: BatchingStatus = field(default_factory=BatchingStatus)
 
-    def show(self, second: int, metrics: Metrics, busy: Counter) -> None:
-        """Show the window of a second as the operator would."""
+    def show(self, second: int, metrics: Metrics) -> Looked:
+        """Show the window of a second as the operator would, and return it."""
         look, before = self.run[second], self.run[max(0, second - 1)]
         now = datetime.now(UTC)
         noted = desired.noted(
@@ -93,7 +93,7 @@ class Twin:
         metrics.show(self._model(), self._status(look, now))
         metrics.show_node(self._profile(look, now), deleted=False)
         metrics.reconciles.labels("ok").inc()
-        busy.labels(self.name, "1").inc(look.busy * _US_PER_S)
+        return look
 
     def _model(self) -> InferenceModel:
         source = {"storageUri": "pvc://twin", "modelFormat": {"name": "onnx"}}
@@ -142,10 +142,10 @@ class Twin:
 
 
 async def feed(twins: Sequence[Twin], seconds: int, metrics: Metrics, busy: Counter) -> None:
-    """Show one window of every model a second."""
+    """Show one window of every model a second; ``busy`` is of the first one's pod."""
     for second in range(seconds):
-        for twin in twins:
-            twin.show(second, metrics, busy)
+        first, *_ = [twin.show(second, metrics) for twin in twins]
+        busy.labels(twins[0].name, "1").inc(first.busy * _US_PER_S)
         await asyncio.sleep(1.0)
 
 
