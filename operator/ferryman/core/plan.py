@@ -81,7 +81,7 @@ class Plan:
     @property
     def reason(self) -> str:
         """Why batching is changed, or left as it is."""
-        return self.status.batching.reason
+        return self.actuation.reason if self.actuation else self.status.batching.reason
 
 
 def plan(

@@ -253,7 +253,7 @@ def test_a_window_is_reported_and_judged():
     assert done.status.observed.latency_milliseconds == 40.0
     assert shown(done, ConditionType.OBJECTIVES_MET) == ("True", "Met")
     assert done.status.batching.last_good == EIGHT
-    assert done.status.batching.reason == Reason.MET
+    assert done.reason == done.status.batching.reason == Reason.MET
 
 
 SLOW = factories.window(latency_ms=80.0)

@@ -43,7 +43,7 @@ class PipelinePlan:
     @property
     def reason(self) -> str:
         """Why the steps are changed, or left as they are."""
-        return self.status.balancing.reason
+        return self.change.reason if self.change else self.status.balancing.reason
 
 
 def plan_pipeline(situation: Situation) -> PipelinePlan:

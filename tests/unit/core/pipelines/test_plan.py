@@ -269,6 +269,7 @@ def test_a_change_brings_the_whole_configuration_of_each_step():
     assert "'count': 2" in move.configs["pod-0"]
     assert "'count': 1" in move.restoring["pod-0"]
     assert move.cap_annotation == "serving.ferryman.dev/max-batch-size.detect"
+    assert plan.reason == plan.change.reason
     assert plan.change.ensemble_pbtxt == config_map(plan)["chain.pbtxt"]
     assert plan.requeue_after_s == 0.0
 
