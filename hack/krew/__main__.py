@@ -32,15 +32,15 @@ NOWHERE: Final = {
     "GITHUB_SERVER_URL": "https://github.com",
     "GITHUB_REPOSITORY": "example/ferryman",
 }
-DESCRIPTION: Final = """\
-Ferryman places Triton models on the best node type of a cluster and tunes their batching
-live. Explain its decisions, watch what serves, look for faults of an installation, tune any
-Triton, put load on it, and simulate what would come of it.
-"""
-CAVEATS: Final = """\
-It needs Python 3.11 or later with venv as python3. At the first call pip fetches what it depends
-on, by the hashes of a lock, into ~/.cache/kubectl-ferryman.
-"""
+DESCRIPTION: Final = (
+    "Ferryman places Triton models on the best node type of a cluster and tunes their batching "
+    "live. Explain its decisions, watch what serves, look for faults of an installation, tune any "
+    "Triton, put load on it, and simulate what would come of it."
+)
+CAVEATS: Final = (
+    "It needs Python 3.11 or later with venv as python3. At the first call pip fetches what it "
+    "depends on, by the hashes of a lock, into ~/.cache/kubectl-ferryman."
+)
 
 
 def main() -> None:

@@ -354,9 +354,6 @@ def test_traces_go_to_a_collector_only_where_one_is_named():
     assert not [name for name in silent if name.startswith("OTEL_")]
     assert {name: traced[name] for name in traced.keys() - silent.keys()} == {
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel.monitoring:4318",
-        "OTEL_RESOURCE_ATTRIBUTES": (
-            "k8s.namespace.name=$(POD_NAMESPACE),k8s.pod.name=$(POD_NAME)"
-        ),
     }
 
 

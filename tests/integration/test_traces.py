@@ -31,7 +31,11 @@ def test_a_model_that_is_applied_is_a_trace_with_all_its_writes(cluster, fresh, 
         if not span.parent_span_id
     }
     names = {span.name for span in collector.spans()}
-    assert collector.resource()["service.instance.id"] == "operator"
+    assert {
+        "service.name": "ferryman-operator",
+        "service.instance.id": "operator",
+        "k8s.namespace.name": "ferryman-system",
+    }.items() <= collector.resource().items()
     assert {"reconcile InferenceModel", "decide", "write status", "apply object"} <= names
     for span in collector.spans("apply object"):
         assert roots[span.trace_id]["k8s.object.name"] == "traced"

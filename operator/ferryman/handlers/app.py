@@ -77,7 +77,11 @@ async def run(options: Options) -> None:
             # What sends is loaded only then. It begins first, so that it ends last.
             from ferryman.clients.tracing import export  # noqa: PLC0415
 
-            stack.enter_context(export.to_collector(options.identity, metrics.spans))
+            about = {
+                "service.instance.id": options.identity,
+                "k8s.namespace.name": options.scope.operator_namespace,
+            }
+            stack.enter_context(export.to_collector(about, metrics.spans))
         # A connection of its own: it writes while the others may not.
         electing = await stack.enter_async_context(Transport(configuration))
         leases = Leases(electing, options.scope.operator_namespace, leadership.LEASE)

@@ -71,7 +71,7 @@ def _of_model(model: InferenceModel) -> Row:
         per_second=observed.inferences_per_second if observed else None,
         bound=applied.max_batch_size if applied else None,
         replicas=model.replicas,
-        desired=desired.shown(status.batching, model.replicas),
+        needed=desired.shown(status.batching, model.replicas),
     )
 
 
@@ -83,7 +83,7 @@ def _of_pipeline(pipeline: InferencePipeline) -> Row:
         per_second=observed.requests_per_second if observed else None,
         bound=None,  # each step has its own
         replicas=pipeline.spec.replicas,
-        desired=status.balancing.desired_replicas,
+        needed=status.balancing.desired_replicas,
     )
 
 
@@ -94,7 +94,7 @@ def _row(
     per_second: float | None,
     bound: int | None,
     replicas: int,
-    desired: int | None,
+    needed: int | None,
 ) -> Row:
     """Return the row of what models and pipelines have alike, and of what differs."""
     status, latency = subject.status, subject.spec.objectives.latency
@@ -113,7 +113,7 @@ def _row(
         bound,
         status.ready_replicas,
         replicas,
-        desired,
+        needed,
         status.placement.node_type if status.placement else None,
     )
 

@@ -7,7 +7,7 @@ what does not fit or is not taken is lost and counted. The end waits for it for 
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -34,19 +34,20 @@ Count = Callable[[Outcome, int], None]
 
 
 @contextmanager
-def to_collector(instance: str, count: Count) -> Iterator[None]:
+def to_collector(about: Mapping[str, str], count: Count) -> Iterator[None]:
     """Record spans and send them while the block runs.
 
-    ``instance`` tells operators apart; ``count`` is told of spans that were sent or lost, in any
+    ``about`` tells operators apart; ``count`` is told of spans that were sent or lost, in any
     thread. Settings that are wrong leave tracing off, and are said.
     """
     try:
-        provider = _provider(instance, _Counted(OTLPSpanExporter(), count))
-    except ValueError as error:
+        host = urlsplit(collector()).hostname  # the rest may hold a password
+        provider = _provider(about, count)
+    except (OSError, ValueError) as error:
         _log.error("tracing is off: OTEL_… is set wrongly", extra={"why": str(error)})
         yield
         return
-    _log.info("spans are sent", extra={"to": urlsplit(collector()).hostname})
+    _log.info("spans are sent", extra={"to": host})
     try:
         with tracing(provider.get_tracer("ferryman", __version__)):
             yield
@@ -54,16 +55,14 @@ def to_collector(instance: str, count: Count) -> Iterator[None]:
         _end(provider)
 
 
-def _provider(instance: str, exporter: "_Counted") -> TracerProvider:
-    """Return what makes spans. Raises ValueError for settings that are wrong."""
-    ours = {
-        "service.name": _SERVICE,
-        "service.version": __version__,
-        "service.instance.id": instance,
-    }
+def _provider(about: Mapping[str, str], count: Count) -> TracerProvider:
+    """Return what makes spans. Raises OSError or ValueError for settings that are wrong."""
+    most = int(os.environ.get(OTEL_BSP_MAX_QUEUE_SIZE) or MAX_WAITING)
+    exporter = _Counted(OTLPSpanExporter(), most, count)
+    ours = {"service.name": _SERVICE, "service.version": __version__, **about}
     resource = Resource.create().merge(Resource(ours)).merge(OTELResourceDetector().detect())
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    provider.add_span_processor(_Bounded(exporter))
+    provider.add_span_processor(_Bounded(exporter, most))
     return provider
 
 
@@ -93,41 +92,49 @@ _overheard: Final = _Overheard()
 class _Counted(SpanExporter):
     """An exporter that counts what is taken and what is not, and says once that it is not."""
 
-    def __init__(self, exporter: SpanExporter, count: Count) -> None:
+    def __init__(self, exporter: SpanExporter, most: int, count: Count) -> None:
         self._exporter = exporter
+        self._most = most
         self._count = count
         self._lock = threading.Lock()
         self._waiting = 0
         self._losing = False
         logging.getLogger(type(exporter).__module__).addFilter(_overheard)
 
-    def admitted(self, most: int) -> bool:
+    def admitted(self) -> bool:
         """Whether one more span may wait; one that may not is lost."""
         with self._lock:
-            room = self._waiting < most
+            room = self._waiting < self._most
             self._waiting += room
         if not room:
-            self._lost(1, f"{most} spans wait already")
+            self._lost(1, f"{self._most} spans wait already")
         return room
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send spans; return whether they were taken."""
         _overheard.words = ""
-        result = self._exporter.export(spans)
-        with self._lock:
-            self._waiting -= len(spans)
-        if result is SpanExportResult.SUCCESS:
-            self._count("Sent", len(spans))
-            if self._losing:
-                self._losing = False
-                _log.info("the collector takes spans again")
-        else:
-            self._lost(len(spans), _overheard.words)
+        result = SpanExportResult.FAILURE
+        try:
+            result = self._exporter.export(spans)
+        finally:
+            with self._lock:
+                self._waiting -= len(spans)
+            if result is SpanExportResult.SUCCESS:
+                self._sent(len(spans))
+            else:
+                self._lost(len(spans), _overheard.words)
         return result
 
     def shutdown(self) -> None:
         """End what is under way."""
         self._exporter.shutdown()
+
+    def _sent(self, spans: int) -> None:
+        self._count("Sent", spans)
+        # One that is merely slow is not said to recover with every batch.
+        if self._losing and self._waiting < self._most / 2:
+            self._losing = False
+            _log.info("the collector takes spans again")
 
     def _lost(self, spans: int, why: str) -> None:
         self._count("Lost", spans)
@@ -139,13 +146,12 @@ class _Counted(SpanExporter):
 class _Bounded(BatchSpanProcessor):
     """Sends in batches, in a thread of its own; what finds no room is counted."""
 
-    def __init__(self, exporter: _Counted) -> None:
-        self._most = int(os.environ.get(OTEL_BSP_MAX_QUEUE_SIZE) or MAX_WAITING)
+    def __init__(self, exporter: _Counted, most: int) -> None:
         self._counted = exporter
-        super().__init__(exporter, max_queue_size=self._most)
+        super().__init__(exporter, max_queue_size=most)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Have a span sent."""
         sampled = span.context is not None and span.context.trace_flags.sampled
-        if sampled and self._counted.admitted(self._most):
+        if sampled and self._counted.admitted():
             super().on_end(span)

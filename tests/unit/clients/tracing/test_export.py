@@ -19,6 +19,7 @@ from tests.unit.handlers.scenes import serving
 
 #: A machine that is busy may need as long; nothing here waits for it otherwise.
 LONG_S = 60
+ABOUT = {"service.instance.id": "operator-1"}
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_reconciles_reach_a_collector(collector, count, counted, monkeypatch):
         await serving(cluster)
         await cluster.end()
 
-    with export.to_collector("operator-1", count):
+    with export.to_collector(ABOUT, count):
         run_virtually(main())
 
     spans = collector.spans()
@@ -91,7 +92,7 @@ def test_reconciles_reach_a_collector(collector, count, counted, monkeypatch):
 
 def test_an_error_reaches_it_with_its_message(collector, count):
     with (
-        export.to_collector("operator-1", count),
+        export.to_collector(ABOUT, count),
         pytest.raises(ValueError, match="words"),
         tracing.span("work"),
     ):
@@ -107,7 +108,7 @@ def test_the_standard_variables_name_and_sample(collector, count, counted, monke
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "traceidratio")
     monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.5")
 
-    with export.to_collector("operator-1", count):
+    with export.to_collector(ABOUT, count):
         record(200)
 
     assert collector.resource()["service.name"] == "ours"
@@ -118,7 +119,7 @@ def test_the_standard_variables_name_and_sample(collector, count, counted, monke
 def test_what_a_collector_refuses_is_counted_and_said_once(collector, count, counted, caplog):
     caplog.set_level(logging.INFO)
     collector.answer = 400
-    with export.to_collector("operator-1", count):
+    with export.to_collector(ABOUT, count):
         record()
         until(lambda: counted["Lost"] == 1)
         record()
@@ -167,7 +168,7 @@ def test_neither_work_nor_the_end_waits_for_a_collector(
         lambda thread, timeout=None: (waited_s.append(timeout), join(thread, 0.01))[1],
     )
 
-    with export.to_collector("operator-1", count):
+    with export.to_collector(ABOUT, count):
         record(1000)
         assert counted["Lost"] >= 400, "what finds no room is lost at once"
 
@@ -177,14 +178,18 @@ def test_neither_work_nor_the_end_waits_for_a_collector(
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("OTEL_BSP_MAX_QUEUE_SIZE", "many"), ("OTEL_BSP_MAX_QUEUE_SIZE", "5")],
+    [
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "many"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "5"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[nowhere"),
+    ],
 )
 def test_settings_that_are_wrong_leave_tracing_off(
     collector, count, monkeypatch, caplog, name, value
 ):
     monkeypatch.setenv(name, value)
 
-    with export.to_collector("operator-1", count), tracing.span("work") as span:
+    with export.to_collector(ABOUT, count), tracing.span("work") as span:
         assert not span.is_recording()
 
     assert [record.getMessage() for record in caplog.records] == [
