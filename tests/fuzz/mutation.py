@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from typing import Any
 
 #: Where the one thing or the other has gone wrong in parsers before.
@@ -78,8 +79,13 @@ def _places(tree: Any) -> Iterator[Place]:
                 left.append(value)
 
 
+def _value(choose: random.Random) -> Any:
+    """Return a value that is nobody else's: containers are changed in their places."""
+    return copy(choose.choice(VALUES))
+
+
 def _replace(_tree: Any, at: Place, _all: Any, choose: random.Random, _words: Any) -> None:
-    at[0][at[1]] = choose.choice(VALUES)
+    at[0][at[1]] = _value(choose)
 
 
 def _adjust(_tree: Any, at: Place, _all: Any, choose: random.Random, _words: Any) -> None:
@@ -121,9 +127,9 @@ def _add(_tree: Any, at: Place, _all: Any, choose: random.Random, words: Sequenc
     value = at[0][at[1]]
     here = value if isinstance(value, dict | list) else at[0]
     if isinstance(here, dict):
-        here[choose.choice([*words, *TEXTS])] = choose.choice(VALUES)
+        here[choose.choice([*words, *TEXTS])] = _value(choose)
     else:
-        here.insert(choose.randint(0, len(here)), choose.choice(VALUES))
+        here.insert(choose.randint(0, len(here)), _value(choose))
 
 
 def _repeat(_tree: Any, at: Place, _all: Any, choose: random.Random, _words: Any) -> None:

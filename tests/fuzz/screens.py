@@ -107,7 +107,7 @@ def imports(data: bytes) -> None:
     number, _, content = data.partition(b"\n")
     path = files.written(content).with_suffix(IMPORTED[sum(number) % len(IMPORTED)])
     path.write_bytes(content)
-    with _captured() as (out, err):
+    with captured() as (out, err):
         status = main(["import", str(path), *IMPORT_OPTIONS])
     assert not harm(out.getvalue() + err.getvalue())
     assert status in {0, 1, 2}, err.getvalue()
