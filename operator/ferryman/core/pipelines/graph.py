@@ -96,7 +96,7 @@ class Graph:
         if self.cycle:
             raise ValueError(f"these steps wait for each other: {', '.join(self.cycle)}")
         placed: dict[str, None] = {}
-        while len(placed) < len(self.names):
+        while len(placed) < len(self.after):
             placed |= dict.fromkeys(
                 next(
                     [name]

@@ -4,6 +4,7 @@ Faults that would have others follow are told alone: first those of names and wi
 then what is not used and what does not fit. A tensor of which too little is known is no fault.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 
 from ferryman.api.conditions import Reason
@@ -47,7 +48,14 @@ def faults(
 
 
 def _names(pipeline: InferencePipeline, graph: Graph) -> Iterator[PipelineFault]:
-    for name in graph.names:
+    for name, count in Counter(graph.names).items():
+        if count > 1:
+            yield PipelineFault(
+                Reason.NAME_CLASH,
+                f"{count} steps are named {name}, and each is a model of one server: rename all "
+                "but one, and what reads them",
+                name,
+            )
         if name == pipeline.triton_name:
             yield PipelineFault(
                 Reason.NAME_CLASH,

@@ -4,7 +4,9 @@ import pytest
 
 from ferryman.api.conditions import Reason
 from ferryman.core.pipelines import validation
+from ferryman.core.pipelines.graph import Graph
 from ferryman.core.pipelines.signatures import Signature
+from tests import factories
 from tests.unit.core.pipelines import ocr
 from tests.unit.core.pipelines.ocr import (
     ABSENT,
@@ -531,3 +533,12 @@ def test_of_many_names_a_message_lists_some():
     models = [f"model-{number:02}" for number in range(20)]
     (fault,) = faults(at(DETECT, model=ABSENT, modelRef={"name": "yolo"}), models)
     assert fault.message.endswith("there are " + ", ".join(models[:8]) + " and 12 more")
+
+
+def test_steps_of_one_name_are_a_fault_of_names():
+    """The API server lets none in; a file and an object from before may have them."""
+    steps = [factories.pipeline_step("read", "image"), factories.pipeline_step("read", "image")]
+    (fault,) = validation.faults(factories.pipeline(steps=steps), {})
+    assert (fault.reason, fault.step) == (Reason.NAME_CLASH, "read")
+    assert "2 steps are named read" in fault.message
+    assert Graph.of(factories.pipeline(steps=steps).spec).order == ("read",)
