@@ -14,6 +14,7 @@ from ferryman.cli.output import FORMATS
 #: A line of an example: the command, and what it is for.
 _EXAMPLE: Final = re.compile(r"(  \S.*?)\s{2,}(\S.*)")
 _INDENT: Final = 6
+_PREFIXES: Final = ("oci://", "pvc://", "s3://", "gs://", "hf://")
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -120,6 +121,13 @@ def svg(text: str) -> Path:
             "(browsers show it, rsvg-convert and Inkscape make PNG of it)"
         )
     return path
+
+
+def storage_prefix(text: str) -> str:
+    """Return a storageUri that names go behind; an https:// one is a single file's."""
+    if not text.startswith(_PREFIXES):
+        raise argparse.ArgumentTypeError(f"{text!r} begins with none of {', '.join(_PREFIXES)}")
+    return text.rstrip("/")
 
 
 def statuses(meanings: Mapping[int, str]) -> str:

@@ -42,7 +42,6 @@ STATUSES: Final = {
     FAILED: "some of it cannot be imported: it is said why, the rest is printed",
     LEFT_OUT: "--strict: all was imported, and fields of it were left out",
 }
-_SCHEMES: Final = ("oci://", "pvc://", "s3://", "gs://", "hf://")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("source", type=Path, metavar="FILE|FOLDER", help="what there is; - is standard input")
     add(
         "--storage-uri",
-        type=_prefix,
+        type=arguments.storage_prefix,
         metavar="PREFIX",
         help="below which the cluster finds each model's folder, for example pvc://models or "
         "s3://BUCKET/repository",
@@ -148,12 +147,6 @@ def _asked(args: argparse.Namespace) -> Request:
     throughput = args.min_per_second and ThroughputObjective(min_per_second=args.min_per_second)
     objectives = Objectives(latency=latency, throughput=throughput)
     return Request(objectives, args.runtime, args.storage_uri, args.model, args.format)
-
-
-def _prefix(text: str) -> str:
-    if not text.startswith(_SCHEMES):
-        raise argparse.ArgumentTypeError(f"{text!r} begins with none of {', '.join(_SCHEMES)}")
-    return text.rstrip("/")
 
 
 def _runtime(text: str) -> str:

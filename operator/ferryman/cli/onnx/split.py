@@ -70,17 +70,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--rounds", type=count, default=15, metavar="N", help="of timing (default: 15)")
     add(
         "--storage-uri",
-        type=_storage_uri,
+        type=arguments.storage_prefix,
         metavar="URI",
         help="where the cluster will find DIR (default: pvc://models/DIR)",
     )
     add("--json", action="store_true", help="print JSON instead of a table")
-
-
-def _storage_uri(text: str) -> str:
-    if not text.startswith(("oci://", "pvc://")):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither oci://IMAGE nor pvc://CLAIM/PATH")
-    return text.rstrip("/")
 
 
 def run(args: argparse.Namespace) -> int:
