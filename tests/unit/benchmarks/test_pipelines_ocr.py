@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from benchmarks.pipelines import ocr, processors, run
+from benchmarks.pipelines import ocr, processors, report, run
 
 FOUND = {
     "cores": 2,
@@ -41,7 +41,7 @@ def test_what_did_not_help_was_withdrawn_after_so_many_windows():
 
 
 def test_the_section_says_all_of_it():
-    section = run.section(
+    section = report.section(
         {"date": "2026-11-30", "machine": {"cores": 2, "cpu": "x"}, "rounds": [{"ocr": FOUND}]}
     )
     for words in ("0.96", "0.80", "recognise=2", "recognise=3", "0.98", "1,200 pages, 0 failed"):

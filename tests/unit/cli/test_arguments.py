@@ -94,7 +94,8 @@ def test_every_example_of_the_help_is_one_that_parses(command):
     examples = [line for line in module.EPILOG.splitlines() if line.startswith("  ferryman ")]
     assert examples
     for line in examples:
-        words = shlex.split(line.strip().partition("   ")[0].partition("  ")[0].partition(" <<")[0])
+        command_line = line.strip().partition("  ")[0].partition(" <<")[0].partition(" >")[0]
+        words = shlex.split(command_line)
         given = [word.replace("FILE.svg", "f.svg") for word in words[1:]]
         main.parser_of(given[0]).parse_args(given)
 

@@ -14,6 +14,7 @@ from ferryman.cli import arguments, output
 from ferryman.cli.errors import DONE, FAILED, InputError
 from ferryman.cli.files import content
 from ferryman.cli.importing import sources, view
+from ferryman.cli.tuning.options import PERCENTILES
 from ferryman.core.importing import analyzer
 from ferryman.core.importing.kserve import documents
 from ferryman.core.importing.outcome import Imported, LeftOut, NotImportableError, Request
@@ -58,8 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--latency-ms", type=arguments.whole(1, 600_000), metavar="MS", help="latency target")
     add(
         "--percentile",
-        type=int,
-        choices=(50, 90, 95, 99),
+        **arguments.one_of([str(each) for each in PERCENTILES]),
         help="which percentile is held against it (default: 99)",
     )
     add(
@@ -142,7 +142,7 @@ def _asked(args: argparse.Namespace) -> Request:
     if args.latency_ms is None and args.percentile is not None:
         raise InputError("--percentile is of a latency: state --latency-ms beside it")
     latency = args.latency_ms and LatencyObjective(
-        percentile=args.percentile or 99, target_milliseconds=args.latency_ms
+        percentile=int(args.percentile or 99), target_milliseconds=args.latency_ms
     )
     throughput = args.min_per_second and ThroughputObjective(min_per_second=args.min_per_second)
     objectives = Objectives(latency=latency, throughput=throughput)
