@@ -1,22 +1,19 @@
 """An autoscaler that follows ``ferryman_model_desired_replicas`` scales with the load, and no more.
 
 The model is simulated, window by window; the operator decides after each, and an HPA as KEDA makes
-it looks at the metric every 15 s: ceil(metric / threshold) replicas with a threshold of 1
-(``metricType: AverageValue``), no change within a tolerance of 0.1, and down to the largest number
-of the last 300 s (Kubernetes' documentation, "Horizontal Pod Autoscaling", "Algorithm details" and
-"Stabilization window").
+it (``benchmarks.scaling.hpa``) looks at the metric every 15 s.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import groupby
-from math import ceil
 
 import pytest
 
+from benchmarks.scaling.hpa import SYNC_S, Autoscaler
 from ferryman.api.inference_model_status import InferenceModelStatus
-from ferryman.core.batching import desired
 from ferryman.core.batching.decide import decide
+from ferryman.core.scaling.desired import shown
 from ferryman.core.simulator import loads
 from ferryman.core.simulator.scenario import Scenario
 from ferryman.core.simulator.simulation import simulate
@@ -27,7 +24,6 @@ from ferryman.core.tuners.select import TunerState
 from tests.factories import NOW, model
 
 WINDOW_S = 30
-SYNC_S = 15
 TARGET_MS = 500
 #: One pod serves up to 86 requests/s within 500 ms.
 SCENARIO = Scenario.model_validate(
@@ -46,25 +42,6 @@ SCENARIO = Scenario.model_validate(
 #: From when on how many requests/s: it doubles, stays, and halves.
 LOAD = {0: 120.0, 600: 240.0, 1_500: 120.0}
 ENDS_S = 2_700
-
-
-@dataclass
-class Autoscaler:
-    """An HPA that follows one number."""
-
-    replicas: int
-    most: int = 10
-    said: list[tuple[int, int]] = field(default_factory=list)
-
-    def sync(self, metric, now_s):
-        """Look at the metric, and scale."""
-        wanted = ceil(metric)
-        if abs(metric / self.replicas - 1) <= 0.1:
-            wanted = self.replicas
-        self.said = [(at, n) for at, n in self.said if at > now_s - 300] + [(now_s, wanted)]
-        stable = max(n for _, n in self.said)
-        wanted = wanted if wanted >= self.replicas else min(stable, self.replicas)
-        self.replicas = max(1, min(wanted, self.most))
 
 
 def observed(now_s, rate_per_s, batching, replicas):
@@ -121,7 +98,7 @@ def follow(load, ends_s, replicas, algorithm="Guarded"):
         status = status.with_(batching=found.status.with_(applied=applied))
         for moment_s in range(int(begun_s) + 1, int(now_s) + 1):
             if moment_s % SYNC_S == 0:
-                autoscaler.sync(desired.shown(status.batching, autoscaler.replicas), moment_s)
+                autoscaler.sync(shown(status.batching, autoscaler.replicas), moment_s)
     return looks
 
 

@@ -11,7 +11,7 @@ from ferryman.api.conditions import Condition
 from ferryman.api.crd import keyed_by
 from ferryman.api.model_fetch import SourceStatus
 from ferryman.api.scalars import Label, NodeName, ReasonWord
-from ferryman.api.scaling import ScalingStatus
+from ferryman.api.scaling import MAX_SCALED_REPLICAS, ScalingStatus
 
 #: The observed generation of an object that no operator has looked at.
 UNSEEN: Final = -1
@@ -130,13 +130,37 @@ class LiveCapStatus(ApiType):
     """The same for people."""
 
 
-class FewerReplicas(ApiType):
-    """That fewer replicas would do, and since when windows say so."""
+#: No more lulls are kept than these, the longest.
+MAX_LULLS: Final = 10
+
+
+class ReplicasAsked(ApiType):
+    """That windows ask for no more replicas than these, and since when."""
 
     replicas: Annotated[int, Field(ge=1)]
     """The largest number that a window asked for since."""
     since: Time
-    """RFC 3339: when a window first asked for fewer."""
+    """RFC 3339: when a window first asked for no more."""
+
+
+class FewerReplicas(ReplicasAsked):
+    """That fewer replicas would do, and since when windows say so."""
+
+    lower: Annotated[
+        tuple[ReplicasAsked, ...], Field(max_length=MAX_SCALED_REPLICAS, exclude_if=not_)
+    ] = ()
+    """Still lower numbers that were asked for later, and since when none was higher."""
+
+
+class Lull(ApiType):
+    """A time for which fewer replicas would have done."""
+
+    replicas: Annotated[int, Field(ge=1)]
+    """What would have done."""
+    since: Time
+    """RFC 3339: when a window first asked for fewer than there were to be."""
+    until: Time | None = None
+    """RFC 3339: when more were needed again; absent while they are not."""
 
 
 class BatchingStatus(ApiType):
@@ -158,6 +182,9 @@ class BatchingStatus(ApiType):
     until a window has ended, and where nothing is tuned."""
     fewer_replicas: FewerReplicas | None = None
     """What desiredReplicas goes down to if windows go on to agree; absent while they do not."""
+    lulls: Annotated[tuple[Lull, ...], Field(max_length=MAX_LULLS, exclude_if=not_)] = ()
+    """Times within the last hour that fewer would have done, and then did not, the latest last:
+    the next one has to be longer before there are fewer."""
     reason: ReasonWord = ""
     """The latest decision in one word."""
     message: Message = ""
@@ -251,6 +278,12 @@ class InferenceModelStatus(ApiType):
     """Triton pods that exist."""
     ready_replicas: int = 0
     """Triton pods that are ready."""
+    settled_replicas: Annotated[int, Field(exclude_if=not_)] = 0
+    """Triton pods that served when all that were asked for last did. While more are on their way
+    the model is Ready as long as no fewer serve."""
+    specification: Annotated[str, Field(max_length=64, exclude_if=not_)] = ""
+    """A digest of the specification, but for how many replicas it asks for: where only these
+    change, what serves is still what is specified."""
     selector: Annotated[str, Field(max_length=512)] = ""
     """The pods of the model, as a label selector: what an autoscaler asks for."""
     url: Annotated[str, Field(max_length=512)] | None = None

@@ -26,8 +26,9 @@ class ScalingSpec(ApiType):
     max_replicas: _Count
     """Never more."""
     scale_down_stabilization_seconds: Annotated[int, Field(ge=30, le=3_600)] = 300
-    """For so long windows must have agreed that fewer would do, before there are fewer. Twice as
-    long for each time within the last hour that fewer were too few, up to an hour."""
+    """For so long windows must have agreed that fewer would do, before there are fewer. Longer by
+    twice the longest time within the last hour for which fewer would have done, and then did not,
+    up to twelve times as long, and an hour."""
 
 
 class ScalingChange(ApiType):

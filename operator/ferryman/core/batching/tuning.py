@@ -44,9 +44,10 @@ def let_tuner_step(context: BatchingContext) -> BatchingDecision | None:
 
 def _with_needs(context: BatchingContext, word: Decision, window: Window) -> BatchingContext:
     """Take down what the tuner says is needed."""
-    model, now = context.model, context.now
-    hold = stabilization.hold(model.spec.scaling, model.status.scaling, now)
-    batching = desired.noted(context.batching, word, window, model.replicas, now=now, hold=hold)
+    model, least = context.model, stabilization.stated(context.model.spec.scaling)
+    batching = desired.noted(
+        context.batching, word, window, model.replicas, now=context.now, least=least
+    )
     return replace(context, batching=batching)
 
 

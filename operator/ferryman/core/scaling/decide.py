@@ -55,7 +55,8 @@ class ScalingView:
     @property
     def hold(self) -> timedelta:
         """For how long windows must have agreed on fewer."""
-        return stabilization.hold(self.spec, self.status, self.now)
+        least = stabilization.stated(self.spec)
+        return stabilization.hold(least, self.batching.lulls, self.now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
-"""Own scaling in a simulation: after each window the operator's decision about replicas."""
+"""What scales a model in a simulation; ``OwnScaling`` is the operator's decision after a window."""
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from ferryman.api.inference_model_status import InferenceModelStatus
 from ferryman.api.scaling import ScalingChange, ScalingSpec
@@ -22,30 +23,56 @@ class JudgedWindow:
     word: Decision
 
 
-def rescaled(
-    spec: ScalingSpec,
-    status: InferenceModelStatus,
-    seen: JudgedWindow,
-    pods: ReplicaPods,
-    now: datetime,
-) -> tuple[InferenceModelStatus, ScalingChange | None]:
-    """Return the status with the replicas that there are to be, and the change, if it is one."""
-    hold = stabilization.hold(spec, status.scaling, now)
-    batching = desired.noted(
-        status.batching, seen.word, seen.window, pods.wanted, now=now, hold=hold
-    )
-    ready = len(pods.serving)
-    scaling = decide(
-        ScalingView(
-            spec=spec,
-            status=status.scaling,
-            replicas=pods.wanted,
-            batching=batching,
-            serving=ServingState(ready_replicas=ready, updated_replicas=ready),
-            stated=pods.scenario.replicas,
-            now=now,
+#: The status with the replicas that there are to be, and the change, if it is one.
+Rescaled = tuple[InferenceModelStatus, ScalingChange | None]
+
+
+class Scaler(Protocol):
+    """Is asked at each reading how many replicas there are to be."""
+
+    def __call__(
+        self,
+        status: InferenceModelStatus,
+        seen: JudgedWindow | None,
+        pods: ReplicaPods,
+        now: datetime,
+        /,
+    ) -> Rescaled:
+        """Return what is to be; ``seen`` is the window that ended with this reading, if one did."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnScaling:
+    """Scales as the operator does."""
+
+    spec: ScalingSpec
+
+    def __call__(
+        self,
+        status: InferenceModelStatus,
+        seen: JudgedWindow | None,
+        pods: ReplicaPods,
+        now: datetime,
+    ) -> Rescaled:
+        """Decide after a window; between two of them all stays as it is."""
+        if seen is None:
+            return status, None
+        least = stabilization.stated(self.spec)
+        batching = desired.noted(
+            status.batching, seen.word, seen.window, pods.wanted, now=now, least=least
         )
-    )
-    change = scaling.changes[0] if scaling.replicas != pods.wanted else None
-    status = status.with_(batching=batching, scaling=scaling, desired_replicas=scaling.replicas)
-    return status, change
+        ready = len(pods.serving)
+        scaling = decide(
+            ScalingView(
+                spec=self.spec,
+                status=status.scaling,
+                replicas=pods.wanted,
+                batching=batching,
+                serving=ServingState(ready_replicas=ready, updated_replicas=ready),
+                stated=pods.scenario.replicas,
+                now=now,
+            )
+        )
+        change = scaling.changes[0] if scaling.replicas != pods.wanted else None
+        status = status.with_(batching=batching, scaling=scaling, desired_replicas=scaling.replicas)
+        return status, change

@@ -28,7 +28,7 @@ from ferryman.core.simulator import loads
 from ferryman.core.simulator.figures import Floats, measure
 from ferryman.core.simulator.pod_log import PodLog
 from ferryman.core.simulator.replicas import ReplicaPods
-from ferryman.core.simulator.rescaling import JudgedWindow, rescaled
+from ferryman.core.simulator.rescaling import JudgedWindow, OwnScaling
 from ferryman.core.simulator.scenario import Scenario
 from ferryman.core.simulator.tuned_run import CapacityShortage, Change, Run, Tuned
 from ferryman.core.snapshot import LiveCapView, ServingState
@@ -85,8 +85,9 @@ def simulate(scenario: Scenario, pods_arrivals_s: Sequence[Floats], tuned: Tuned
 def _simulate_scaled(
     scenario: Scenario, spec: ScalingSpec, pods_arrivals_s: Sequence[Floats], tuned: Tuned
 ) -> Run:
-    """Likewise, with pods that come and go as own scaling decides."""
+    """Likewise, with pods that come and go as is decided."""
     standing, factor, scaled = _standing(scenario, tuned), 1.0, list[ScalingChange]()
+    scaler = tuned.scaler or OwnScaling(spec)
     pods = ReplicaPods(
         scenario,
         np.sort(np.concatenate(pods_arrivals_s)),
@@ -99,11 +100,11 @@ def _simulate_scaled(
         if now_s in scenario.service_time.factors:
             factor = scenario.service_time.factors[now_s]
             _change_service(scenario, pods.logs, factor, now_s)
-        if seen is not None:
-            history, change = rescaled(spec, standing.history, seen, pods, _moment(now_s))
-            standing = replace(standing, history=history)
-            scaled += () if change is None else (change,)
-            pods.scale(history.desired_replicas, float(now_s))
+        history, change = scaler(standing.history, seen, pods, _moment(now_s))
+        standing = replace(standing, history=history)
+        if change is not None:
+            scaled.append(change)
+            pods.scale(change.after, float(now_s))
     run = _run(scenario, standing, pods.logs)
     return replace(run, scaled=tuple(scaled), pod_seconds=pods.pod_seconds)
 

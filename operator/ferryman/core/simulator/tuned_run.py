@@ -6,6 +6,7 @@ from typing import Any
 from ferryman.api.batching import Actuator, Batching
 from ferryman.api.scaling import ScalingChange
 from ferryman.core.simulator.figures import Figures, Served
+from ferryman.core.simulator.rescaling import Scaler
 from ferryman.core.tuners.needs import Replicas, Unattainable
 from ferryman.core.tuners.protocol import Algorithm
 
@@ -75,3 +76,5 @@ class Tuned:
     """Where it starts; None: where the scenario does."""
     guarded: bool = True
     """Whether the guardrails bind its reloads."""
+    scaler: Scaler | None = None
+    """What scales a scenario that states scaling; None: own scaling."""

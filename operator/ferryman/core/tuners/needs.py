@@ -1,5 +1,6 @@
 """What the objectives need: the replicas there are, a number of them, or what no number gives."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,6 +41,31 @@ ENOUGH: Final = Enough()
 def number(needs: Needs) -> int | None:
     """Return the replicas that are asked for beyond those there are, where there is a number."""
     return needs.count if isinstance(needs, Replicas) else None
+
+
+def count(needs: Needs, present: int) -> int:
+    """Return how many replicas are asked for; where no number is named the present one."""
+    if isinstance(needs, Replicas):
+        return max(needs.count, 1)
+    if isinstance(needs, Enough) and needs.replicas is not None:
+        return needs.replicas
+    return max(present, 1)
+
+
+def least_count(suffices: Callable[[int], bool], first: int, most: int) -> int | None:
+    """Return the least number from first to most that suffices, by doubling and bisection.
+
+    None where the most does not. Larger numbers are taken to suffice where smaller ones do.
+    """
+    low, high = first - 1, min(first, most)
+    while not suffices(high):
+        if high >= most:
+            return None
+        low, high = high, min(2 * high, most)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if suffices(middle) else (middle, high)
+    return high
 
 
 def unattainable(needs: Needs) -> str | None:

@@ -13,7 +13,7 @@ Three questions, one after the other, each answered by a handful of replays:
 With ``onOverload: Reject`` a queue timeout and a queue size come with every bound.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import inf
@@ -24,6 +24,7 @@ from ferryman.core.tuners.guarded import overload
 from ferryman.core.tuners.guarded.prediction import MARGIN, Curve, Goal, Prediction, predict
 from ferryman.core.tuners.guarded.reach import Reach
 from ferryman.core.tuners.learned.demand import OfferedLoad
+from ferryman.core.tuners.needs import least_count
 from ferryman.core.tuners.protocol import InEffect
 
 #: Attainments that differ by less are equal; capacity decides between them.
@@ -272,17 +273,4 @@ def replicas_needed(question: SearchContext, pods: int, most: int) -> int | None
         part = pods / count
         return meets_somehow(question.share(question.load.share(part), part))
 
-    return _least(suffices, pods + 1, most) if pods < most else None
-
-
-def _least(suffices: Callable[[int], bool], first: int, most: int) -> int | None:
-    """Return the least number from first to most that suffices, if larger ones do as well."""
-    low, high = first - 1, min(first, most)
-    while not suffices(high):
-        if high >= most:
-            return None
-        low, high = high, min(2 * high, most)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if suffices(middle) else (middle, high)
-    return high
+    return least_count(suffices, pods + 1, most) if pods < most else None

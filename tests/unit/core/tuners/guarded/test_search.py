@@ -26,6 +26,7 @@ from ferryman.core.tuners.guarded.search import (
     stairs,
 )
 from ferryman.core.tuners.learned.service_time import Parabola
+from ferryman.core.tuners.needs import least_count
 from tests.unit.core.tuners.guarded.pods import (
     CONVEX,
     LARGEST,
@@ -384,7 +385,7 @@ def test_with_reject_and_slack_a_delay_is_found_that_rejects_nobody():
 def test_the_least_number_that_suffices_is_found_as_by_counting(first, least, room):
     most = first + room
     counted = next((n for n in range(first, most + 1) if n >= least), None)
-    assert search._least(lambda count: count >= least, first, most) == counted
+    assert least_count(lambda count: count >= least, first, most) == counted
 
 
 def test_so_many_replicas_are_needed_as_counting_up_finds():
