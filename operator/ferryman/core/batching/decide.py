@@ -4,6 +4,7 @@ At most one change at a time, by the cheapest actuator. In order: finish what wa
 the specification; bring pods that differ back to what is applied; let the tuner take a step.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -13,6 +14,7 @@ from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import BatchingStatus
 from ferryman.api.model_source import TritonConfig
 from ferryman.core import timestamps
+from ferryman.core.batching import one_by_one
 from ferryman.core.batching.changes import in_force, in_progress, resolve
 from ferryman.core.batching.context import BatchingContext, BatchingDecision, Rule
 from ferryman.core.batching.limits import clamp, start
@@ -29,9 +31,10 @@ _HOUR: Final = timedelta(hours=1)
 #: Changes that are not the tuner's.
 _NOT_TUNED: Final = (Reason.SPEC_CHANGED, Reason.DRIFTED)
 #: Where nothing is tuned nothing says what is needed.
-_UNSAID: Final = dict.fromkeys(
-    ("needed_replicas", "unattainable", "desired_replicas", "fewer_replicas")
-)
+_UNSAID: Final = {
+    **dict.fromkeys(("needed_replicas", "unattainable", "desired_replicas", "fewer_replicas")),
+    "lulls": (),
+}
 #: What may explain the batching of a model with mode Fixed.
 _FIXED_REASONS: Final = (
     Reason.MODE_FIXED,
@@ -65,11 +68,13 @@ def decide(
     if fixed is not None:
         stated = triton_config.stated_batching(overlay, model.spec.batching)
         status = batching.with_(
-            applied=stated,
-            recommended=None,
-            **_UNSAID,
-            reason=str(fixed.reason),
-            message=fixed.message,
+            applied=stated, recommended=None, reason=str(fixed.reason), message=fixed.message
+        )
+        if not triton_config.serves_one_by_one(overlay):
+            return BatchingDecision(status.with_(**_UNSAID), stated, state)
+        seen = window if serving.model_ready else None
+        status, state = one_by_one.noted(
+            _with_needs(status, model), model, stated.instances, seen, state, now=now
         )
         return BatchingDecision(status, stated, state)
     applied = triton_config.in_effect(overlay, _applied(batching, model.spec.batching))
@@ -161,7 +166,15 @@ def _leave_unbatchable(context: BatchingContext) -> BatchingDecision | None:
         "Triton says that the model cannot be batched: state max_batch_size: 0 in "
         "spec.model.config to confirm it, or export the model with a variable batch dimension"
     )
-    return context.hold(Reason.NOT_BATCHABLE, message)
+    batching, state = one_by_one.noted(
+        context.batching,
+        context.model,
+        context.applied.instances,
+        context.window,
+        context.state,
+        now=context.now,
+    )
+    return replace(context, batching=batching, state=state).hold(Reason.NOT_BATCHABLE, message)
 
 
 def _follow_spec(context: BatchingContext) -> BatchingDecision | None:

@@ -85,6 +85,12 @@ def refusal_to_tune(config: Mapping[str, Any]) -> NotTunable | None:
     return None
 
 
+def serves_one_by_one(config: Mapping[str, Any]) -> bool:
+    """Whether an overlay states that there is no batch dimension, and nothing else that is odd."""
+    overlay = normalise(config)
+    return [rule for rule in _UNTUNABLE if rule(overlay)] == [_has_no_batch_dimension]
+
+
 def stated_batching(config: Mapping[str, Any], spec: BatchingSpec) -> Batching:
     """Return the batching of an overlay that must not be tuned, as the overlay states it.
 

@@ -329,7 +329,7 @@ def test_initial_with_preferred_sizes_and_a_queue_policy_is_followed():
         pytest.param(
             {"spec": BatchingSpec(mode="Fixed", initial=EIGHT)}, {}, 3, None, id="nothing is tuned"
         ),
-        pytest.param({}, {"max_batch_size": 0}, 3, None, id="nothing can be tuned"),
+        pytest.param({}, {"sequence_batching": {}}, 3, None, id="nothing can be tuned"),
     ],
 )
 def test_needed_replicas_last_while_they_are_needed(fields, overlay, needed, after):
@@ -344,7 +344,8 @@ def test_needed_replicas_last_while_they_are_needed(fields, overlay, needed, aft
         pytest.param(
             {"spec": BatchingSpec(mode="Fixed", initial=EIGHT)}, {}, False, id="nothing is tuned"
         ),
-        pytest.param({}, {"max_batch_size": 0}, False, id="nothing can be tuned"),
+        pytest.param({}, {"max_batch_size": 0}, True, id="and where requests go one by one"),
+        pytest.param({}, {"sequence_batching": {}}, False, id="nothing can be tuned"),
     ],
 )
 def test_what_windows_said_of_replicas_lasts_while_batching_is_tuned(fields, overlay, stays):
