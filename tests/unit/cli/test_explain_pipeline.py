@@ -3,6 +3,7 @@
 import pytest
 from rich.console import Console
 
+from ferryman.api.inference_model_status import FewerReplicas
 from ferryman.api.pipelines.step import ModelRef
 from ferryman.cli import main
 from ferryman.cli.explaining import explain_pipeline
@@ -43,6 +44,7 @@ def test_each_step_is_shown_and_which_one_limits():
     assert line(shown, "Workers") == "Workers prepare=1 detect=1 read=1"
     assert line(shown, "Execution").startswith("Execution Ensemble, OneServerFits: one server")
     assert line(shown, "One more").startswith("One more detect, ")
+    assert line(shown, "Replicas needed") == "Replicas needed 1"
     assert line(shown, "Observed").startswith("Observed latency 40 ms, 100 requests/s, 0 failed")
     assert told["limitingStep"] == "detect"
     assert [each["name"] for each in told["steps"]] == ["prepare", "detect", "read"]
@@ -126,3 +128,24 @@ def test_without_a_runtime_it_is_nowhere():
 def test_a_snapshot_file_is_no_pipelines(capsys):
     assert main.main(["explain", "--snapshot", "file", "--pipeline"]) == 2
     assert "snapshot files are of models" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        pytest.param(
+            {"unattainable": "none would do"}, "no number would do: none would do", id="1"
+        ),
+        pytest.param(
+            {"fewer_replicas": FewerReplicas(replicas=2, since=factories.at(-60))},
+            f"3, 2 would do since {factories.at(-60)}",
+            id="2",
+        ),
+    ],
+)
+def test_what_is_told_of_replicas(fields, words):
+    status = balanced().status
+    said = status.balancing.with_(desired_replicas=3, **fields)
+    subject = pipeline(status=status.with_(balancing=said))
+    shown, _ = explained(snapshot(subject))
+    assert line(shown, "Replicas needed") == f"Replicas needed {words}"

@@ -1,5 +1,6 @@
 """``InferencePipeline.status``: how it is executed, what each step does, and why."""
 
+from operator import not_
 from typing import Annotated
 
 from pydantic import Field
@@ -7,7 +8,13 @@ from pydantic import Field
 from ferryman.api.base import ApiType, Message, Time
 from ferryman.api.conditions import Condition
 from ferryman.api.crd import keyed_by
-from ferryman.api.inference_model_status import ChangeOutcome, PlacementStatus
+from ferryman.api.inference_model_status import (
+    MAX_LULLS,
+    ChangeOutcome,
+    FewerReplicas,
+    Lull,
+    PlacementStatus,
+)
 from ferryman.api.model_fetch import SourceStatus
 from ferryman.api.pipelines.step import MAX_STEPS, MAX_TENSORS, StepBalance
 from ferryman.api.scalars import Label, ReasonWord
@@ -197,8 +204,16 @@ class BalancingStatus(ApiType):
     needed_replicas: Annotated[int, Field(ge=0)] | None = None
     """Replicas that would meet the objectives, while no assignment in one can; absent where no
     number would."""
+    unattainable: Message | None = None
+    """Why no number of replicas would meet the objectives; absent where one would."""
     desired_replicas: Annotated[int, Field(ge=1)] | None = None
-    """Replicas that the objectives need at the demand of now: what an autoscaler follows."""
+    """Replicas that the objectives need at the demand of now: what an autoscaler follows; absent
+    until a window has ended, with mode Fixed, and where another server has a step."""
+    fewer_replicas: FewerReplicas | None = None
+    """What desiredReplicas goes down to if windows go on to agree; absent while they do not."""
+    lulls: Annotated[tuple[Lull, ...], Field(max_length=MAX_LULLS, exclude_if=not_)] = ()
+    """Times within the last hour that fewer would have done, and then did not, the latest last:
+    the next one has to be longer before there are fewer."""
     reason: ReasonWord = ""
     """The latest decision in one word."""
     message: Message = ""
@@ -239,6 +254,12 @@ class InferencePipelineStatus(ApiType):
     """Pods that exist of the server that clients call."""
     ready_replicas: int = 0
     """Those of them that are ready."""
+    settled_replicas: Annotated[int, Field(exclude_if=not_)] = 0
+    """Those that served when all that were asked for last did. While more are on their way the
+    pipeline is Ready as long as no fewer serve."""
+    specification: Annotated[str, Field(max_length=64, exclude_if=not_)] = ""
+    """A digest of the specification, but for how many replicas it asks for: where only these
+    change, what serves is still what is specified."""
     selector: Annotated[str, Field(max_length=512)] = ""
     """These pods, as a label selector: what an autoscaler asks for."""
     url: Annotated[str, Field(max_length=512)] | None = None

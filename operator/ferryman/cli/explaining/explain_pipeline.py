@@ -15,6 +15,7 @@ from rich.text import Text
 from ferryman.api.inference_model_status import CandidateStatus
 from ferryman.api.pipelines.inference_pipeline import InferencePipeline
 from ferryman.api.pipelines.inference_pipeline_status import (
+    BalancingStatus,
     InferencePipelineStatus,
     StepAssignment,
     StepStatus,
@@ -111,9 +112,19 @@ def _facts(status: InferencePipelineStatus) -> Iterator[tuple[str, str]]:
     yield "Workers", status.workers or NOTHING
     if status.balancing.reason:
         yield "Why", f"{status.balancing.reason}: {status.balancing.message}"
+    if status.balancing.desired_replicas is not None:
+        yield "Replicas needed", _needed(status.balancing)
     following = status.balancing.next_worker
     if following is not None:
         yield "One more", f"{following.step}, {following.reason}: {following.message}"
+
+
+def _needed(balancing: BalancingStatus) -> str:
+    fewer = balancing.fewer_replicas
+    if balancing.unattainable is not None:
+        return f"no number would do: {balancing.unattainable}"
+    later = "" if fewer is None else f", {fewer.replicas} would do since {fewer.since}"
+    return f"{balancing.desired_replicas}{later}"
 
 
 def _observed(status: InferencePipelineStatus) -> str:

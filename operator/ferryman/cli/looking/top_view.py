@@ -13,7 +13,7 @@ from ferryman.api.conditions import ConditionType, find
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.pipelines.inference_pipeline import InferencePipeline
 from ferryman.cli.tables import Cell, Column, Listing
-from ferryman.core.batching import desired
+from ferryman.core.scaling import desired
 
 _UNKNOWN: Final = "-"
 _STYLES: Final = {"True": "green", "False": "red", "Unknown": ""}
@@ -83,7 +83,7 @@ def _of_pipeline(pipeline: InferencePipeline) -> Row:
         per_second=observed.requests_per_second if observed else None,
         bound=None,  # each step has its own
         replicas=pipeline.spec.replicas,
-        needed=status.balancing.desired_replicas,
+        needed=desired.shown(status.balancing, pipeline.replicas),
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ferryman.api.conditions import Reason
-from ferryman.core.balancing import planning, verification
+from ferryman.core.balancing import planning, replicas, verification
 from ferryman.core.balancing.account import StepAccount
 from ferryman.core.balancing.accounting import accounts, learning_accounts, limits_in_words
 from ferryman.core.balancing.case import UTILISATION, WORTH, Case, instances_of
@@ -27,6 +27,7 @@ from ferryman.core.balancing.state import (
 from ferryman.core.balancing.verification import Withdrawal
 from ferryman.core.balancing.words import rounded
 from ferryman.core.observation.pipeline_window import PipelineWindow
+from ferryman.core.tuners.needs import Needs
 
 #: Fewer requests than this say nothing. (Those of a pipeline may take seconds each.)
 MIN_REQUESTS: Final = 3
@@ -56,6 +57,8 @@ class BalancingDecision:
     """The step that limits; None where that is unknown, or what limits is no step."""
     capacity_per_s: float | None = None
     """Requests a second and pod that the assignment is predicted to carry."""
+    needs: Needs | None = None
+    """The pods that the objectives need; None where the window says nothing of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,8 @@ def balance(
     if word is None:
         case = _under(case, learned)
         word = _grown(case, lesson.drifted) or _thrifty(case, state.spare_windows) or _held(case)
-    return _decision(case, word, learned)
+    held = word.assignment == applied and word.trial is None
+    return replace(_decision(case, word, learned), needs=replicas.needed(case, held=held))
 
 
 def _unknown(
@@ -119,7 +123,8 @@ def _unknown(
     elif count:
         reason, message = Reason.OBSERVING, "too few requests were answered in the window"
     told = learning_accounts(rules, applied, reason, message)
-    return BalancingDecision(applied, reason, message, told, state, state)
+    needs = replicas.of_idle(window.requests)
+    return BalancingDecision(applied, reason, message, told, state, state, needs=needs)
 
 
 def _judged(

@@ -109,6 +109,14 @@ def misses_latency(case: Case) -> bool:
     return seen_ms > objectives.latency.target_milliseconds
 
 
+def predicted_ms(case: Case, assignment: Assignment) -> float:
+    """Return the objectives' percentile of the wait and the computation under an assignment."""
+    objectives = case.rules.objectives
+    percentile = 99 if objectives is None else objectives.percentile
+    profiles = case.profiles(shrink=False, all_sizes=True)
+    return _predicted_ms(case, profiles, assignment, percentile)
+
+
 def _is_busy(case: Case) -> bool:
     """Whether some step is: a client that waits for its answer keeps one instance busy alone."""
     return any(
@@ -139,7 +147,7 @@ def _split(case: Case, *, shrink: bool) -> BalancingPlan | NoSplit | None:
         if isinstance(found, NoSplit):
             return best or found
         best = _as_plan(case, found)
-        if _predicted_ms(case, profiles, best, objectives.percentile) <= target_ms:
+        if _predicted_ms(case, profiles, best.assignment, objectives.percentile) <= target_ms:
             break
         budget_s *= TIGHTER
     return best
@@ -158,13 +166,13 @@ def _as_plan(case: Case, split: BudgetSplit) -> BalancingPlan:
 
 
 def _predicted_ms(
-    case: Case, profiles: Sequence[StepProfile], plan: BalancingPlan, percentile: int
+    case: Case, profiles: Sequence[StepProfile], assignment: Assignment, percentile: int
 ) -> float:
     planned = [
         Planned(
             profile,
-            plan.assignment[profile.name].instances,
-            plan.assignment[profile.name].max_batch_size,
+            assignment[profile.name].instances,
+            assignment[profile.name].max_batch_size,
         )
         for profile in profiles
     ]

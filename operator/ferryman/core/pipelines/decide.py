@@ -18,7 +18,7 @@ from ferryman.core.balancing.decide import BalancingDecision
 from ferryman.core.balancing.state import Assignment, BalancerState
 from ferryman.core.observation.pipeline_window import PipelineWindow
 from ferryman.core.pipelines import assignment as assignments
-from ferryman.core.pipelines import journal
+from ferryman.core.pipelines import journal, needs
 from ferryman.core.pipelines.steps import waits
 from ferryman.core.snapshot import PodView
 from ferryman.core.wording import same_words
@@ -72,6 +72,9 @@ class BalancingContext:
     applied: Assignment = field(default_factory=dict)
     waits_us: Mapping[str, int] = field(default_factory=dict)
     """Step -> how long requests may wait for it; none where that is not limited, or unknown."""
+    has_steps_elsewhere: bool = False
+    """Whether another server answers for a step: then pods of this one are not all that it
+    takes."""
 
     def answering(self, step: str) -> tuple[PodView, ...]:
         """Return the pods that said what they have of a step."""
@@ -109,6 +112,8 @@ def decide_assignment(context: BalancingContext) -> AssignmentDecision:
     balancing = journal.resolve(pipeline.status.balancing, context.pods)
     applied = assignments.read(balancing.applied, pipeline)
     balancing = _explained(balancing, pipeline).with_(applied=_written(applied, balancing))
+    if pipeline.spec.balancing.mode == "Fixed" or context.has_steps_elsewhere:
+        balancing = needs.unsaid(balancing)
     found = replace(context, balancing=balancing, applied=applied)
     return next(decision for rule in _RULES if (decision := rule(found)) is not None)
 
@@ -240,6 +245,8 @@ def _balance(context: BalancingContext) -> AssignmentDecision | None:
     word = context.balance(context.applied, window, context.state)
     wanted = {**context.applied, **word.assignment}
     status = _told(context, word)
+    if not context.has_steps_elsewhere:
+        status = needs.noted(status, word.needs, pipeline.replicas, context.now)
     told = replace(context, balancing=status)
     if not assignments.differences(context.applied, wanted):
         held = told.hold()

@@ -82,6 +82,8 @@ def as_server(
             conditions=status.conditions,
             replicas=status.replicas,
             ready_replicas=status.ready_replicas,
+            settled_replicas=status.settled_replicas,
+            specification=status.specification,
             placement=status.placement,
             observed=_observed(status.observed),
         ),

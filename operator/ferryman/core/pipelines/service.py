@@ -210,6 +210,7 @@ def _serve_placed(
             balance=balancer.balancer(balancer.rules(snapshot, members, entry)),
             now=situation.now,
             waits_us=waits_us(pipeline),
+            has_steps_elsewhere=bool(situation.remote),
         )
     )
     encode = moves.rejecting(situation.encode)

@@ -199,6 +199,12 @@ _PIPELINES: Final = (
     _gauge("pipeline", "ferryman_pipeline_ready_replicas", "Pods that are ready"),
     _gauge(
         "pipeline",
+        "ferryman_pipeline_desired_replicas",
+        "Replicas that the objectives need at the demand of now: what an autoscaler follows; "
+        "always there",
+    ),
+    _gauge(
+        "pipeline",
         "ferryman_pipeline_last_change_timestamp_seconds",
         "Unix time of the latest change of the steps, with its reason and what came of it",
         "reason",

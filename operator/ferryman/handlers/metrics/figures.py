@@ -11,8 +11,8 @@ from ferryman.api.objectives import Objectives
 from ferryman.api.pipelines.inference_pipeline import InferencePipeline
 from ferryman.api.pipelines.inference_pipeline_status import InferencePipelineStatus, StepStatus
 from ferryman.core import timestamps
-from ferryman.core.batching import desired
 from ferryman.core.manifests import Manifest
+from ferryman.core.scaling import desired
 from ferryman.handlers.metrics.families import Sample
 
 _MET: Final = {"True": 1.0, "False": 0.0}
@@ -91,6 +91,7 @@ def of_pipeline(pipeline: InferencePipeline, status: InferencePipelineStatus) ->
         "failed_requests": float(observed.failed_requests) if observed else None,
         "replicas": float(pipeline.replicas),
         "ready_replicas": float(status.ready_replicas),
+        "desired_replicas": float(desired.shown(status.balancing, pipeline.replicas)),
     }
     yield from _known(prefix, labels, figures)
     for change in status.balancing.changes[:1]:

@@ -24,7 +24,8 @@ from ferryman.core.snapshot import ServingState
 from ferryman.core.status import conditions
 from ferryman.core.status import events as server_events
 from ferryman.core.status.events import Event, EventType
-from ferryman.core.status.readiness import NotReady, View
+from ferryman.core.status.readiness import NotReady, View, find_problem, settled_replicas
+from ferryman.core.status.specification import digest
 from ferryman.core.wording import target
 
 #: While pods come up: Triton's own word arrives with no Kubernetes event.
@@ -50,6 +51,8 @@ def status(
         rejection=service.rejection,
         observation=service.observation,
         needed_replicas=balancing.needed_replicas,
+        unattainable=balancing.unattainable,
+        specification=digest(pipeline.spec),
     )
     word = service.assignment.decision
     return InferencePipelineStatus(
@@ -58,6 +61,8 @@ def status(
         faults=tuple(fault.as_status() for fault in service.faults),
         replicas=len(serving.pods),
         ready_replicas=serving.ready_replicas,
+        settled_replicas=settled_replicas(view, find_problem(view)),
+        specification=view.specification,
         selector=",".join(f"{k}={v}" for k, v in render.selector(pipeline.key).items()),
         url=render.url(pipeline.key, pipeline.triton_name),
         target=target(pipeline.spec.objectives),
