@@ -36,7 +36,13 @@ from ferryman.core.snapshot import Snapshot
 from ferryman.core.status import conditions, events
 from ferryman.core.status.events import Event
 from ferryman.core.status.observed import observe
-from ferryman.core.status.readiness import View, why_not_applied
+from ferryman.core.status.readiness import (
+    View,
+    find_problem,
+    settled_replicas,
+    why_not_applied,
+)
+from ferryman.core.status.specification import digest
 from ferryman.core.tuners.select import TunerState
 from ferryman.core.wording import target
 
@@ -174,6 +180,7 @@ def _status(inputs: Inputs, service: Service) -> InferenceModelStatus:
         observation=inputs.observation,
         needed_replicas=service.batching.needed_replicas,
         unattainable=service.batching.unattainable,
+        specification=digest(model.spec),
     )
     return InferenceModelStatus(
         observed_generation=model.metadata.generation,
@@ -181,6 +188,8 @@ def _status(inputs: Inputs, service: Service) -> InferenceModelStatus:
         desired_replicas=scaled.replicas,
         replicas=len(serving.pods),
         ready_replicas=serving.ready_replicas,
+        settled_replicas=settled_replicas(view, find_problem(view)),
+        specification=view.specification,
         selector=",".join(f"{key}={value}" for key, value in render.selector(model.key).items()),
         url=render.url(model.key, model.triton_name),
         target=target(model.spec.objectives),

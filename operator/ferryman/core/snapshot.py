@@ -81,6 +81,9 @@ class ServingState(ApiType):
     desired_replicas: int = 0
     ready_replicas: int = 0
     updated_replicas: int = 0
+    observed: bool = True
+    """Whether its controller has looked at its latest generation: else nothing is known of what is
+    updated."""
     progress_deadline_exceeded: bool = False
     problem_reason: str = ""
     """A Reason, when a pod has a problem a person must know of (image, volume, schedule)."""

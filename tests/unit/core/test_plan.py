@@ -662,3 +662,50 @@ def test_a_model_that_is_asked_for_nothing_any_more_needs_nothing_more():
     idle = overloaded(100.0, 0, 0, pending=0, arrived=((5.0, 0),))
     done = planned(factories.snapshot(model=model, serving=serving()), window=idle)
     assert (done.status.batching.needed_replicas, capacity(done)) == (None, False)
+
+
+# Another number of replicas
+
+
+def served():
+    """Return a model of one replica that serves, as it is found again and again."""
+    shot = factories.snapshot(serving=serving())
+    for _ in range(3):
+        shot = executed(shot, planned(shot))
+    return shot
+
+
+def asked(shot, generation, **spec):
+    """Return what is found after somebody wrote to the specification."""
+    model = shot.model
+    metadata = model.metadata.model_copy(update={"generation": generation})
+    return shot.with_(model=model.with_(metadata=metadata, spec=model.spec.with_(**spec)))
+
+
+def test_ready_stays_true_while_an_autoscaler_adds_replicas_and_takes_them_away():
+    shot = served()
+    assert shown(planned(shot), ConditionType.READY) == ("True", "Serving")
+
+    shot = asked(shot, 2, replicas=3)
+    for ready, total in ((1, 1), (1, 3), (2, 3)):
+        pods = [pod(f"{i}", batching=EIGHT, ready=i < ready) for i in range(total)]
+        counts = {"desired_replicas": 3, "ready_replicas": ready, "updated_replicas": total}
+        done = planned(shot.with_(serving=serving(*pods, **counts)))
+        assert shown(done, ConditionType.READY) == ("True", "Serving")
+        assert f"{ready} of 3 replicas serve" in condition(done, ConditionType.READY).message
+        assert shown(done, ConditionType.RECONCILING) == ("True", "Deploying")
+        assert done.events == ()
+        shot = executed(shot, done)
+
+    three = serving(*(pod(f"{i}", batching=EIGHT) for i in range(3)), desired_replicas=3)
+    done = planned(shot.with_(serving=three))
+    assert (done.status.settled_replicas, condition(done, ConditionType.RECONCILING)) == (3, None)
+    fewer = asked(executed(shot, done).with_(serving=three), 3, replicas=1)
+    assert shown(planned(fewer), ConditionType.READY) == ("True", "Serving")
+
+
+def test_ready_is_false_where_more_than_the_number_was_changed():
+    shot = asked(served(), 2, replicas=3, objectives=factories.objectives(70))
+    done = planned(shot)
+    assert shown(done, ConditionType.READY) == ("False", "Applying")
+    assert done.status.settled_replicas == 0

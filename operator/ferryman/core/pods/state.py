@@ -135,6 +135,7 @@ def _rollout(deployment: Manifest | None) -> dict[str, Any]:
         "desired_replicas": deployment.get("spec", {}).get("replicas", 1),
         "ready_replicas": status.get("readyReplicas", 0),
         "updated_replicas": status.get("updatedReplicas", 0) if current else 0,
+        "observed": current,
         "progress_deadline_exceeded": current and _is_stuck(deployment),
     }
 

@@ -2,7 +2,8 @@
 
 ``Reconciling``, ``Stalled``, ``NeedsCapacity``, ``ScalingLimited``, ``ScalingContested`` and
 ``KnownVulnerabilities`` are present only while true; ``Ready`` is true without the first two and
-otherwise mirrors them.
+otherwise mirrors them, except that it stays true while another number of replicas comes up and no
+fewer serve than before.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +23,9 @@ from ferryman.core.status.readiness import (
     asks_for_none,
     awaits_apply,
     find_problem,
+    is_same,
     placement_reason,
+    still_serves,
     why_not_loaded,
 )
 from ferryman.core.triton import advisories
@@ -101,13 +104,22 @@ def applied(status: InferenceModelStatus, now: datetime) -> InferenceModelStatus
 
 def _ready(view: View, problem: NotReady | None) -> _Finding:
     if problem is not None:
-        return _not_ready(problem)
+        return _on_the_way(view) if still_serves(view) else _not_ready(problem)
     if asks_for_none(view):
         message = "no replicas are asked for: raise spec.replicas to serve"
         return _Finding(ConditionType.READY, "True", Reason.SCALED_TO_ZERO, message)
     placement, replicas = view.placement, view.model.replicas
     serve = "1 replica serves" if replicas == 1 else f"{replicas} replicas serve"
     message = f"{serve} on {placement.node_type} ({placement.processor})"
+    return _Finding(ConditionType.READY, "True", Reason.SERVING, message)
+
+
+def _on_the_way(view: View) -> _Finding:
+    placement, wanted, ready = view.placement, view.model.replicas, view.serving.ready_replicas
+    message = (
+        f"{min(ready, wanted)} of {wanted} replicas serve on {placement.node_type} "
+        f"({placement.processor}), no fewer than before their number was changed"
+    )
     return _Finding(ConditionType.READY, "True", Reason.SERVING, message)
 
 
@@ -154,7 +166,7 @@ def _objectives_met(view: View) -> _Finding:
 
 
 def _judged(view: View) -> tuple[Status, str, str]:
-    observation, previous = view.observation, _judged_before(view.model)
+    observation, previous = view.observation, _judged_before(view)
     verdict = observation.verdict
     if view.serving.ready_replicas == 0:
         return "Unknown", Reason.OBSERVING, "no replica serves, so there is nothing to observe"
@@ -165,12 +177,12 @@ def _judged(view: View) -> tuple[Status, str, str]:
     return _STATUS[verdict.met], verdict.reason, verdict.message
 
 
-def _judged_before(model: InferenceModel) -> Condition | None:
+def _judged_before(view: View) -> Condition | None:
     """Return the last judgement under this specification, whose objectives may be new."""
-    condition = find(model.status.conditions, ConditionType.OBJECTIVES_MET)
+    condition = find(view.model.status.conditions, ConditionType.OBJECTIVES_MET)
     if condition is None or condition.reason == Reason.OBSERVING:
         return None
-    return condition if condition.observed_generation == model.metadata.generation else None
+    return condition if is_same(view, condition) else None
 
 
 def _known_vulnerabilities(view: View) -> Iterator[_Finding]:

@@ -42,6 +42,8 @@ class View:
     """Replicas that the tuner asks for, because no batching of the present ones will do."""
     unattainable: str | None = None
     """Why no number of replicas would do, where none would."""
+    specification: str = ""
+    """The digest of the specification but for the number of replicas: see ``specification``."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,41 @@ class NotReady:
 def find_problem(view: View) -> NotReady | None:
     """Return why the model is not ready, or None when it is."""
     return next((found for rule in PROBLEMS if (found := rule(view)) is not None), None)
+
+
+def still_serves(view: View) -> bool:
+    """Whether as many replicas serve as did before another number was asked for.
+
+    What is yet to come of that number, or to go, takes nothing from whoever asks.
+    """
+    before, wanted = view.model.status.settled_replicas, view.model.replicas
+    least, serving = min(before, wanted), view.serving
+    is_decided = _rejected(view) is None and _not_placed(view) is None and _refused(view) is None
+    is_rolled_out = not serving.observed or serving.updated_replicas >= least
+    return (
+        is_decided
+        and _was_applied(view)
+        and serving.exists
+        and before != wanted
+        and is_rolled_out
+        and serving.ready_replicas >= least > 0
+    )
+
+
+def settled_replicas(view: View, problem: NotReady | None) -> int:
+    """Return how many served when all that were asked for last did; of another service none."""
+    if problem is None:
+        return view.model.replicas
+    return view.model.status.settled_replicas if _was_applied(view) else 0
+
+
+def is_same(view: View, condition: Condition) -> bool:
+    """Whether a condition was said of this specification, whatever number of replicas it states."""
+    model = view.model
+    known = model.status.specification
+    return condition.observed_generation == model.metadata.generation or (
+        bool(known) and known == view.specification
+    )
 
 
 def placement_reason(placement: PlacementStatus) -> str:
@@ -188,9 +225,11 @@ def _was_applied(view: View) -> bool:
     A status is written before objects are, so that a try that fails and an operator that ends
     in between leave a status that says so.
     """
-    before, ready = view.model.status.placement, _said(view.model)
+    before = view.model.status.placement
+    ready = find(view.model.status.conditions, ConditionType.READY)
     return (
         ready is not None
+        and is_same(view, ready)
         and ready.reason not in (*_REJECTIONS, Reason.APPLYING)
         and before is not None
         and before.node_type == view.placement.node_type

@@ -11,7 +11,13 @@ from ferryman.api.inference_model_status import (
 from ferryman.core.errors import RejectedError
 from ferryman.core.snapshot import ServingState
 from ferryman.core.status.observed import Observation
-from ferryman.core.status.readiness import View, find_problem, why_not_applied
+from ferryman.core.status.readiness import (
+    View,
+    find_problem,
+    settled_replicas,
+    still_serves,
+    why_not_applied,
+)
 from tests import factories
 from tests.factories import at
 
@@ -239,3 +245,73 @@ def test_what_is_rejected_or_has_no_place_comes_before_a_refusal():
 )
 def test_refusal(before, refused):
     assert (why_not_applied(factories.model(status=before)) is not None) == refused
+
+
+# More replicas, or fewer
+
+FOUR_OF_TWO = SERVES.with_(desired_replicas=4, updated_replicas=4)
+DIGEST = "what it is, whatever its number"
+
+
+def view(state, replicas=4, *, settled=2, specification=DIGEST, rejection=None, **fields):
+    """Return what is seen of a model of which two replicas served and four are asked for."""
+    before = served(**fields).with_(settled_replicas=settled, specification=DIGEST)
+    return View(
+        model=factories.model(replicas=replicas, status=before),
+        runtime=factories.runtime(),
+        placement=PLACED,
+        serving=state,
+        rejection=rejection,
+        observation=Observation(None, None, steady=True),
+        specification=specification,
+    )
+
+
+@pytest.mark.parametrize(
+    ("given_view", "ready"),
+    [
+        pytest.param(view(FOUR_OF_TWO), True, id="those of before serve, more are on their way"),
+        pytest.param(view(FOUR_OF_TWO, generation=0), True, id="an autoscaler wrote the number"),
+        pytest.param(
+            view(FOUR_OF_TWO, generation=0, specification="another"), False, id="more was changed"
+        ),
+        pytest.param(view(FOUR_OF_TWO, settled=0), False, id="it never served"),
+        pytest.param(view(FOUR_OF_TWO, settled=4), False, id="four served, and two are gone"),
+        pytest.param(view(FOUR_OF_TWO.with_(ready_replicas=1)), False, id="one of before is gone"),
+        pytest.param(
+            view(FOUR_OF_TWO.with_(updated_replicas=1)), False, id="another version rolls out, too"
+        ),
+        pytest.param(
+            view(FOUR_OF_TWO.with_(updated_replicas=0, observed=False)),
+            True,
+            id="nobody has looked at the new number",
+        ),
+        pytest.param(view(FOUR_OF_TWO.with_(exists=False)), False, id="the Deployment is gone"),
+        pytest.param(
+            view(FOUR_OF_TWO.with_(problem_reason="PodUnschedulable")), True, id="no room for more"
+        ),
+        pytest.param(
+            view(FOUR_OF_TWO, rejection=RejectedError(Reason.INVALID_SPEC, "no")),
+            False,
+            id="what is specified now cannot be served",
+        ),
+        pytest.param(view(FOUR_OF_TWO, reason="Applying"), False, id="it is not applied"),
+        pytest.param(view(FOUR_OF_TWO, place=ELSEWHERE), False, id="it moves"),
+        pytest.param(view(SERVES, 1, settled=2), True, id="fewer are asked for, and as many serve"),
+        pytest.param(view(SERVES, 0, settled=2), False, id="none are asked for"),
+    ],
+)
+def test_another_number_of_replicas_takes_nothing_from_those_that_serve(given_view, ready):
+    assert still_serves(given_view) == ready
+
+
+@pytest.mark.parametrize(
+    ("given_view", "settled"),
+    [
+        pytest.param(view(SERVES, 2, settled=0), 2, id="all serve"),
+        pytest.param(view(FOUR_OF_TWO), 2, id="more are on their way: those of before"),
+        pytest.param(view(FOUR_OF_TWO, specification="another", generation=0), 0, id="of another"),
+    ],
+)
+def test_how_many_served_when_all_did(given_view, settled):
+    assert settled_replicas(given_view, find_problem(given_view)) == settled
