@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ferryman.api.batching import Batching
+from ferryman.api.scaling import ScalingChange
 from ferryman.cli.tables import Column, Listing
 from ferryman.cli.terminal import console
 from ferryman.cli.tuning.lines import needs_words
@@ -97,7 +98,7 @@ def _scaling(compared: Comparison) -> dict[str, Any] | None:
     run = compared.run
     changes = [
         {
-            "atSeconds": (timestamps.parse(change.time) - EPOCH).total_seconds(),
+            "atSeconds": _at_s(change),
             "before": change.before,
             "after": change.after,
             "reason": change.reason,
@@ -161,7 +162,23 @@ def show(compared: Comparison) -> None:
             table.add(name, describe(static.batching), *_cells(static.figures))
     screen = console()
     screen.print(table)
+    if tuned.scaled:
+        screen.print(_replicas(tuned))
     screen.print(_story(compared), soft_wrap=True, markup=False)
+
+
+def _replicas(run: Run) -> Listing:
+    """Return each change of the number of replicas, and why it was made."""
+    columns = (*(Column(name, right=True) for name in ("after s", "from", "to")), Column("reason"))
+    table = Listing((*columns, Column("why", fold=24, below=True)), title="Replicas")
+    for change in run.scaled:
+        counts = (f"{_at_s(change):.0f}", str(change.before), str(change.after))
+        table.add(*counts, change.reason, change.message)
+    return table
+
+
+def _at_s(change: ScalingChange) -> float:
+    return (timestamps.parse(change.time) - EPOCH).total_seconds()
 
 
 def _cells(figures: Figures) -> tuple[str, ...]:
@@ -187,17 +204,13 @@ def _story(compared: Comparison) -> str:
 
 
 def _scaled(compared: Comparison) -> Iterator[str]:
-    """Yield what own scaling did, in words."""
-    if compared.scenario.scaling is None:
+    """Yield how many replicas own scaling took, in words."""
+    scenario, run = compared.scenario, compared.run
+    if scenario.scaling is None:
         return
-    run = compared.run
-    steps = ", ".join(
-        f"{change.before} to {change.after} after "
-        f"{(timestamps.parse(change.time) - EPOCH).total_seconds():.0f} s"
-        for change in run.scaled
-    )
-    mean = run.pod_seconds / compared.scenario.duration_s
-    yield f"replicas: {steps or 'no change'}, {mean:.2f} on average"
+    told = f"changed {len(run.scaled)} times" if run.scaled else "no change"
+    mean = run.pod_seconds / scenario.duration_s
+    yield f"replicas: {told}, {mean:.2f} on average, {scenario.replicas} of each other contender"
 
 
 def _converged(compared: Comparison) -> Iterator[str]:
