@@ -233,6 +233,10 @@ bench-placement: $(READY) ## Place random fleets by Ferryman and by simpler rule
 bench-pipelines-twin: $(READY) ## Balance random pipelines on the digital twin, beside exhaustive search (10 minutes).
 	$(BIN)/python -m benchmarks.pipelines_twin.run
 
+.PHONY: bench-scaling
+bench-scaling: $(READY) ## Scale models on the digital twin, by Ferryman and by an HPA (5 minutes).
+	$(BIN)/python -m benchmarks.scaling.run
+
 .PHONY: bench-endings
 bench-endings: $(READY) ## End serving pods in every way under load on the test cluster, and count what is lost (20 minutes).
 	$(BIN)/python -m benchmarks.endings
