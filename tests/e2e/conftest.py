@@ -71,7 +71,22 @@ def ferryman(cluster):
     installation.load_images(cluster)
     installation.install(cluster)
     installation.wait_for_benchmarks(cluster)
+    # An agent that has just begun has nothing yet to compare with.
+    installation.wait_for(
+        "every node's utilisation", lambda: _utilisation_is_known(cluster), timeout_s=120
+    )
     return cluster
+
+
+def _utilisation_is_known(cluster):
+    profiles = installation.get(cluster, "nodeprofiles")["items"]
+    known = {
+        profile["metadata"]["name"]
+        for profile in profiles
+        for entry in profile["status"]["processors"]
+        if entry["class"] == "cpu" and "utilisation" in entry
+    }
+    return known >= set(cluster.nodes)
 
 
 @pytest.fixture(scope="module")
