@@ -78,6 +78,7 @@ class Reason(StrEnum):
     MODEL_SOURCE_FORBIDDEN = "ModelSourceForbidden"
     MODEL_SOURCE_MISMATCH = "ModelSourceMismatch"
     MODEL_SOURCE_TOO_LARGE = "ModelSourceTooLarge"
+    MODEL_SOURCE_NOT_STORED = "ModelSourceNotStored"
     MODEL_SOURCE_TOO_SLOW = "ModelSourceTooSlow"
     MODEL_SOURCE_UNREACHABLE = "ModelSourceUnreachable"
     MODEL_SOURCE_UNSAFE = "ModelSourceUnsafe"

@@ -14,7 +14,18 @@ from ferryman.fetch.problem import FetchError
 
 #: Archives wait here until they are unpacked. Triton's layout leaves hidden names out.
 DOWNLOAD: Final = ".ferryman-download"
+#: What a file or folder takes of a disk is a multiple of this: so does the kubelet count.
+_BLOCK_BYTES: Final = 4096
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def clear(root: Path) -> None:
+    """Remove everything in a folder. Raises OSError."""
+    for entry in root.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
 class Folder:
@@ -29,11 +40,7 @@ class Folder:
         self.max_files = max_files
         self._bytes = 0
         self._digests: dict[str, str] = {}
-        for entry in root.iterdir():
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
+        clear(root)
 
     @property
     def files(self) -> int:
@@ -60,13 +67,14 @@ class Folder:
             )
         self.expect(0)
         target = self.root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
+        self._make(target.parent)
         digest = hashlib.sha256()
         with os.fdopen(os.open(target, _CREATE, 0o644), "wb") as file:
             for chunk in chunks:
                 self._count(len(chunk))
                 digest.update(chunk)
                 file.write(chunk)
+            self._count(-file.tell() % _BLOCK_BYTES)
         self._digests[path] = digest.hexdigest()
         return digest.hexdigest()
 
@@ -83,6 +91,12 @@ class Folder:
         """Return the SHA-256 of the list of all files, as ``sha256sum`` prints it, by path."""
         lines = (f"{self._digests[path]}  {path}\n" for path in sorted(self._digests))
         return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    def _make(self, folder: Path) -> None:
+        if not folder.exists():
+            self._make(folder.parent)
+            folder.mkdir()
+            self._count(_BLOCK_BYTES)
 
     def _count(self, size: int) -> None:
         self._bytes += size

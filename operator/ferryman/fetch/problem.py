@@ -1,10 +1,20 @@
 """What keeps files from being fetched, as an exception that says whose fault it is."""
 
 import errno
+import os
 import socket
 import ssl
+from pathlib import Path
+from typing import Final
 
 from ferryman.core.fetching.report import Problem
+
+
+_DISK: Final = {
+    errno.ENOSPC: "no space is left on the node's disk",
+    errno.EDQUOT: "the quota of the node's disk is used up",
+    errno.EFBIG: "a file is larger than the node's disk takes",
+}
 
 
 class FetchError(Exception):
@@ -25,13 +35,21 @@ def of_status(status: int, what: str, *, with_credentials: bool) -> FetchError:
     return FetchError(Problem.UNREACHABLE, f"the server answers HTTP {status} for {what}")
 
 
-def of_os(error: OSError) -> FetchError:
-    """Return what an error of the file system says."""
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return FetchError(Problem.TOO_LARGE, "no space is left on the node's disk")
+def of_os(error: OSError, folder: Path) -> FetchError:
+    """Return what an error of the file system says that this folder is on."""
     if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
         return FetchError(Problem.UNSAFE, "two of the files have one path")
-    return FetchError(Problem.MISCONFIGURED, f"a file cannot be written: {error.strerror}")
+    if error.errno == errno.ENOSPC and _lacks_inodes(folder):
+        words = "no more files fit on the node's disk: it has no inodes left"
+    else:
+        words = _DISK.get(error.errno or 0, f"a file cannot be written: {error.strerror}")
+    return FetchError(Problem.NOT_STORED, words)
+
+
+def _lacks_inodes(folder: Path) -> bool:
+    """Whether a file system that counts files has room for bytes and for no file."""
+    found = os.statvfs(folder)
+    return found.f_bavail > 0 and found.f_files > 0 and found.f_favail == 0
 
 
 def of_connection(error: BaseException, host: str) -> FetchError:

@@ -6,6 +6,7 @@ import sys
 import threading
 from base64 import b64encode
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -14,7 +15,7 @@ from ferryman.core.fetching.report import Fetched, FetchReport, Problem, encode_
 from ferryman.core.fetching.task import TASKS_ENV, FetchTask, decode
 from ferryman.fetch import archives, credentials, hub, objects
 from ferryman.fetch.credentials import Credentials
-from ferryman.fetch.folder import DOWNLOAD, Folder
+from ferryman.fetch.folder import DOWNLOAD, Folder, clear
 from ferryman.fetch.problem import FetchError, of_os
 from ferryman.fetch.web import Web, chunks, length
 
@@ -41,21 +42,30 @@ def main(environ: Mapping[str, str]) -> int:
         finally:
             watch.cancel()
         print(f"fetched {task.uri}: {fetched[-1].digest}", flush=True)  # noqa: T201  its log
-    log.write_text(encode_report(FetchReport(fetched)))
+    _tell(log, FetchReport(fetched))
     return 0
 
 
 def fetch(task: FetchTask, environ: Mapping[str, str]) -> Fetched:
     """Fetch one model's files into its folder. Raises FetchError."""
     found = credentials.read(task)
+    root = Path(task.into)
     try:
-        folder = Folder(Path(task.into), task.max_bytes)
-        return _fetched(task, found, folder, environ)
+        return _fetched(task, found, Folder(root, task.max_bytes), environ)
     except FetchError as error:
+        _remove(root)
         # Nothing puts a secret into a message; this holds if something does some day.
         raise FetchError(error.problem, found.scrubbed(str(error))) from error
     except OSError as error:
-        raise of_os(error) from error
+        failure = of_os(error, root)
+        _remove(root)
+        raise failure from error
+
+
+def _remove(root: Path) -> None:
+    """Free the disk at once, which may be full: what is there is part of something, or wrong."""
+    with suppress(OSError):
+        clear(root)
 
 
 def _fetched(
@@ -109,8 +119,16 @@ def _authorization(found: Credentials, task: FetchTask) -> dict[str, str]:
 
 def _failed(log: Path, problem: Problem, detail: str) -> int:
     print(f"{problem}: {detail}", file=sys.stderr, flush=True)  # noqa: T201  its log
-    log.write_text(encode_report(FetchReport(problem=problem, detail=detail)))
+    _tell(log, FetchReport(problem=problem, detail=detail))
     return 1
+
+
+def _tell(log: Path, report: FetchReport) -> None:
+    """Leave the report; a disk that does not take it is no reason not to serve."""
+    try:
+        log.write_text(encode_report(report))
+    except OSError as error:
+        print(f"the report cannot be written: {error}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _too_late(task: FetchTask, log: Path) -> NoReturn:

@@ -27,6 +27,7 @@ class Problem(StrEnum):
     FORBIDDEN = "Forbidden"
     MISMATCH = "Mismatch"
     TOO_LARGE = "TooLarge"
+    NOT_STORED = "NotStored"
     TOO_SLOW = "TooSlow"
     UNREACHABLE = "Unreachable"
     UNSAFE = "Unsafe"
@@ -49,7 +50,11 @@ REMEDIES: Final[dict[Problem, tuple[Reason, str]]] = {
     ),
     Problem.TOO_LARGE: (
         Reason.MODEL_SOURCE_TOO_LARGE,
-        "raise fetch.sizeLimit, name a smaller folder, or free disk on the node",
+        "raise fetch.sizeLimit, or name a smaller folder",
+    ),
+    Problem.NOT_STORED: (
+        Reason.MODEL_SOURCE_NOT_STORED,
+        "free or repair the disk of the pod's node, or keep to other nodes by spec.placement",
     ),
     Problem.TOO_SLOW: (
         Reason.MODEL_SOURCE_TOO_SLOW,

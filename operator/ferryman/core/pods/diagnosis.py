@@ -172,7 +172,10 @@ def _not_fetched(pod: Manifest) -> Finding | None:
         return None
     end = _last_end(container)
     if end.get("reason") == "OOMKilled":
-        words = "fetching the model's files took more memory than its container has"
+        words = (
+            "fetching the model's files took more memory than its container has, as an archive by "
+            "xz with a large dictionary does: pack it by gzip"
+        )
         return explained(Problem.TOO_LARGE, words)
     report = read_report(str(end.get("message") or ""))
     if report is None or report.problem is None:

@@ -11,6 +11,7 @@ from ferryman.api.model_fetch import SourceStatus
 from ferryman.api.statistics import ServerModel
 from ferryman.core.manifests import Manifest, condition
 from ferryman.core.pods.diagnosis import diagnose, fetched, unscheduled
+from ferryman.core.pods.eviction import outgrown
 from ferryman.core.render import ANNOTATION_CONFIG_HASH
 from ferryman.core.render.slots import SOLE, Slot
 from ferryman.core.snapshot import LiveCapView, PodView, ServingState
@@ -33,6 +34,9 @@ def serving_state(
     living = sorted((pod for pod in pods if _lives(pod)), key=_name)
     answers = [server_models[_name(pod)] for pod in living if _name(pod) in server_models]
     reason, message = diagnose(living, deployment)
+    if not reason:
+        ended = [pod for pod in pods if not _lives(pod)]
+        reason, message = outgrown(ended, living)
     return ServingState(
         problem_reason=reason,
         problem_message=message,

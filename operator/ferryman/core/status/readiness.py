@@ -169,7 +169,8 @@ def _pods_have_a_problem(view: View) -> NotReady | None:
     # A scheduler may still find a node: a cluster can grow.
     waits = serving.problem_reason == Reason.POD_UNSCHEDULABLE
     stalled = not waits or serving.progress_deadline_exceeded
-    return NotReady(serving.problem_reason, serving.problem_message, stalled=stalled)
+    message = f"{serving.problem_message}{_still_serving(view)}"
+    return NotReady(serving.problem_reason, message, stalled=stalled)
 
 
 def _model_not_loaded(view: View) -> NotReady | None:

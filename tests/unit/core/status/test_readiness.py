@@ -126,6 +126,20 @@ def test_what_serves_keeps_serving_where_nothing_can_be_placed():
 
 
 @pytest.mark.parametrize(
+    ("ready", "words"),
+    [
+        pytest.param(1, "no key: x; what served before keeps serving", id="a pod of before"),
+        pytest.param(0, "no key: x", id="none"),
+    ],
+)
+def test_what_serves_keeps_serving_where_new_pods_have_a_problem(ready, words):
+    state = SERVES.with_(
+        problem_reason="ModelSourceForbidden", problem_message="no key: x", ready_replicas=ready
+    )
+    assert problem(state).message == words
+
+
+@pytest.mark.parametrize(
     ("fields", "reason", "stalled"),
     [
         pytest.param(

@@ -60,8 +60,13 @@ REASONS: Final[Mapping[str, Explanation]] = {
     ),
     Reason.MODEL_SOURCE_TOO_LARGE: Explanation(
         "The files, or what an archive unpacks to, exceed `spec.model.fetch.sizeLimit`, or are too "
-        "many, or the node's disk is full.",
-        "Raise `sizeLimit`, name a smaller folder in `storageUri`, or free disk on the nodes.",
+        "many.",
+        "Raise `sizeLimit`, or name a smaller folder in `storageUri`.",
+    ),
+    Reason.MODEL_SOURCE_NOT_STORED: Explanation(
+        "The node's disk does not take the files: it is full, has no inodes left, or fails.",
+        "Free or repair the disk of the pod's node, or keep the model on other nodes by "
+        "`spec.placement`. Pods try again by themselves.",
     ),
     Reason.MODEL_SOURCE_TOO_SLOW: Explanation(
         "Fetching took longer than `spec.model.fetch.deadlineSeconds`; it begins anew.",
