@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 import yaml
@@ -84,14 +85,59 @@ def test_a_digest_wins_over_the_tag():
     assert container["image"] == environment["FERRYMAN_IMAGE"] == f"ferryman.dev/ferryman@{digest}"
 
 
-def test_the_dev_overlay_benchmarks_with_the_image_that_it_runs():
-    objects = by_identity(kustomize("manifests/overlays/dev"))
+def own_images(objects):
+    """Return the operator's image, that of what it makes, and the one that may see Secrets."""
+    objects = by_identity(objects)
     operator = objects["Deployment", "ferryman-operator"]
     container = operator["spec"]["template"]["spec"]["containers"][0]
     environment = {entry["name"]: entry.get("value") for entry in container["env"]}
+    policy = objects["ValidatingAdmissionPolicy", "ferryman-operator-templates"]
+    (admitted,) = (
+        each["expression"] for each in policy["spec"]["variables"] if each["name"] == "image"
+    )
+    return container["image"], environment["FERRYMAN_IMAGE"], admitted.strip("'")
 
-    assert container["image"] == environment["FERRYMAN_IMAGE"] == RECIPES["operator"].tag
-    assert set(objects["ConfigMap", "ferryman-runtimes"]["data"]) == {"triton-cpu.yaml"}
+
+def test_the_dev_overlay_benchmarks_and_fetches_with_the_image_that_it_runs():
+    objects = kustomize("manifests/overlays/dev")
+
+    assert set(own_images(objects)) == {RECIPES["operator"].tag}
+    runtimes = by_identity(objects)["ConfigMap", "ferryman-runtimes"]
+    assert set(runtimes["data"]) == {"triton-cpu.yaml"}
+
+
+def test_an_image_of_ones_own_by_kustomize_is_the_one_that_may_fetch(tmp_path):
+    """A copy of the overlay, as the installation page has people make one."""
+    shutil.copytree(ROOT / "manifests", tmp_path / "manifests")
+    shutil.copytree(ROOT / "crds", tmp_path / "crds")
+    overlay = tmp_path / "manifests" / "overlays" / "dev" / "kustomization.yaml"
+    mine = "registry.example:5000/team/ferryman"
+    overlay.write_text(
+        overlay.read_text().replace("newName: ferryman.dev/ferryman", f"newName: {mine}")
+    )
+    kubectl = binaries.ensure("kubectl")["kubectl"]
+    objects = load_all(run(kubectl, "kustomize", overlay.parent))
+
+    assert set(own_images(objects)) == {f"{mine}:{RECIPES['operator'].tag.rpartition(':')[2]}"}
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        pytest.param("operator.extraArgs={--image=mine/ferryman:1}", id="an argument"),
+        pytest.param(r"operator.extraArgs={--image,mine/ferryman:1}", id="in two words"),
+        pytest.param("operator.extraArgs={--ima=mine/ferryman:1}", id="in short"),
+        pytest.param("operator.extraEnv[0].name=FERRYMAN_IMAGE", id="a variable"),
+    ],
+)
+def test_the_chart_names_the_image_once(setting):
+    with pytest.raises(ClusterError, match=r"a second time.*set image\.repository"):
+        render("--set", setting)
+
+
+def test_other_arguments_are_the_operators_matter():
+    arguments = ("--set", "operator.extraArgs={--host=::,--port=8080}")
+    assert len(set(own_images(render(*arguments)))) == 1
 
 
 @pytest.mark.parametrize(

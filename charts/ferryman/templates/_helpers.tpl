@@ -11,6 +11,21 @@
 {{- end -}}
 {{- end -}}
 
+{{/* The chart names the image once: benchmarks, fetching pods and their admission policy go by it. */}}
+{{- define "ferryman.oneImage" -}}
+{{- $words := "names Ferryman's image a second time, which its admission policies refuse: remove it, and set image.repository, image.tag or image.digest" -}}
+{{- range .Values.operator.extraArgs }}
+{{- if regexMatch "^--im(a(ge?)?)?(=|$)" (toString .) }}
+{{- fail (printf "operator.extraArgs: %v %s" . $words) }}
+{{- end }}
+{{- end }}
+{{- range .Values.operator.extraEnv }}
+{{- if eq .name "FERRYMAN_IMAGE" }}
+{{- fail (printf "operator.extraEnv: %s %s" .name $words) }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{/* Labels are the same however Ferryman is installed: the kustomize base is compared with the chart. */}}
 {{- define "ferryman.labels" -}}
 app.kubernetes.io/name: ferryman
