@@ -24,13 +24,14 @@ from ferryman.core.fetching.task import TASKS_ENV, FetchTask, encode
 from ferryman.fetch.run import TERMINATION_LOG_ENV
 
 HOST = "localhost"
-_EXTENSIONS = "subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=critical,CA:FALSE\n"
+_EXTENSIONS = "subjectAltName={names}\nbasicConstraints=critical,CA:FALSE\n"
 
 
 class Authority:
     """A certificate authority that nobody knows but who is given its certificate."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *names: str) -> None:
+        """Make it, and the certificate of a server of these names; of loopback without any."""
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.certificate = folder / "ca.crt"
@@ -39,7 +40,8 @@ class Authority:
             *("-nodes", "-keyout", "ca.key", "-out", "ca.crt", "-days", "2", "-subj", "/CN=test"),
         )
         self.key, self.chain = folder / "server.key", folder / "server.crt"
-        (folder / "extensions").write_text(_EXTENSIONS)
+        stated = ",".join(f"DNS:{name}" for name in names) or f"DNS:{HOST},IP:127.0.0.1"
+        (folder / "extensions").write_text(_EXTENSIONS.format(names=stated))
         self._openssl(
             *("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
             *("-keyout", "server.key", "-out", "server.csr", "-subj", f"/CN={HOST}"),
