@@ -380,6 +380,18 @@ _FETCHES: Final = (
     _fetch("a pin too short", _S3, {"sha256": "00"}, ".sha256", "64 hexadecimal digits"),
     _fetch("no size", _S3, {"sizeLimit": 0}, ".sizeLimit", "bytes above 0"),
     _fetch("half a size", _S3, {"sizeLimit": "500m"}, ".sizeLimit", "bytes above 0"),
+    _fetch(
+        "a cache without a digest", _S3, {"cache": {"claimName": "c"}}, ".cache", "state sha256"
+    ),
+    _fetch(
+        "a cache of no size",
+        _S3,
+        {"sha256": "a" * 64, "cache": {"claimName": "c", "sizeLimit": 0}},
+        ".cache.sizeLimit",
+        "bytes above 0",
+    ),
+    _fetch("a size in no unit", _S3, {"sizeLimit": "5ki"}, ".sizeLimit", "bytes above 0"),
+    _fetch("no port", _S3, {"endpoint": "https://h:65536"}, ".endpoint", "a server's address"),
     _fetch("no time", _S3, {"deadlineSeconds": 1}, ".deadlineSeconds", "equal to 10"),
     _fetch(
         "an endpoint with a path", _S3, {"endpoint": "https://a/b"}, ".endpoint", "without a path"

@@ -39,7 +39,10 @@ def mounts():
     """Whether this machine lets a process mount a file system that it alone sees."""
     program = shutil.which("unshare")
     command = [program, "-rm", "mount", "-t", "tmpfs", "none", "/mnt"]
-    return program and subprocess.run(command, capture_output=True, timeout=30).returncode == 0
+    if program is None:
+        return False
+    done = subprocess.run(command, capture_output=True, timeout=30, check=False)
+    return done.returncode == 0
 
 
 @pytest.fixture(scope="module")

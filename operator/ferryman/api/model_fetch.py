@@ -30,7 +30,7 @@ Endpoint = Annotated[
     Field(
         max_length=256,
         **matches(
-            r"^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$",
+            rf"^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?{rules.PORT}$",
             "must be a server's address without a path, for example https://minio.example:9000",
         ),
     ),
@@ -42,6 +42,18 @@ Sha256 = Annotated[
         **matches(r"^[0-9a-f]{64}$", "must be a SHA-256: 64 hexadecimal digits in lower case"),
     ),
 ]
+
+
+class FetchCache(ApiType):
+    """A volume claim that keeps what was fetched, for the next pod."""
+
+    model_config = ConfigDict(json_schema_extra=carry(*rules.FETCH_CACHE))
+
+    claim_name: ObjectName
+    """Of the model's namespace, ReadWriteMany or on a single node. It must exist: Kubernetes starts
+    no pod without it. Full, read-only or broken it costs no more than the time to fetch."""
+    size_limit: Quantity = "100Gi"
+    """What may lie there: beyond it the files that were used least recently go."""
 
 
 class FetchSpec(ApiType):
@@ -71,6 +83,8 @@ class FetchSpec(ApiType):
     """What must have been fetched, as ``status.source.digests`` shows it: of a single file or
     archive its SHA-256, of several files that of their list, as ``sha256sum`` prints it in the
     order of their paths."""
+    cache: FetchCache | None = None
+    """Where files of this ``sha256`` are looked for first, and kept; absent: each pod fetches."""
 
 
 Digest = Annotated[str, Field(max_length=71, pattern=r"^sha256:[0-9a-f]{64}$")]

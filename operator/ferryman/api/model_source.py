@@ -56,7 +56,8 @@ class Variant(ApiType):
     storage_uri: StorageUri | None = None
     """Other weights, as ``storageUri`` of the model states its own."""
     fetch: FetchSpec | None = None
-    """Likewise; absent: as the model's, without its ``sha256`` where the weights are others."""
+    """Likewise; absent: as the model's, without its ``sha256`` and ``cache`` where the weights are
+    others."""
     model_format: ModelFormat | None = None
     """Their format, where it differs."""
     config: TritonConfig | None = None
@@ -101,4 +102,4 @@ class ModelSource(ApiType):
         """Return how other weights of the model are fetched where nothing is said of it."""
         if self.fetch is None or storage_uri == self.storage_uri:
             return self.fetch
-        return self.fetch.with_(sha256=None)
+        return self.fetch.with_(sha256=None, cache=None)

@@ -24,7 +24,11 @@ IMAGE_RULE: Final = Rule(
 _SEGMENT: Final = "[A-Za-z0-9._@+=~:-]+"
 _BUCKET: Final = "[a-z0-9]([a-z0-9._-]{1,61}[a-z0-9])"
 _REPO: Final = "[A-Za-z0-9]([A-Za-z0-9._-]{0,94}[A-Za-z0-9])?"
-_SERVER: Final = "[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?"
+#: A TCP port, with its colon.
+PORT: Final = (
+    "(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
+)
+_SERVER: Final = f"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?{PORT}"
 #: What a pod fetches, rather than mounts.
 FETCHED: Final = "^(s3|gs|hf|https)://"
 
@@ -66,12 +70,22 @@ STORAGE_URI: Final = (
     ),
 )
 
-FETCH: Final = (
+_BYTES: Final = (
     Rule(
         "type(self.sizeLimit) == int ? int(self.sizeLimit) > 0 : "
-        "string(self.sizeLimit).matches('^[1-9][0-9]{0,18}([kMGTP]i?)?$')",
+        "string(self.sizeLimit).matches('^[1-9][0-9]{0,18}(k|Ki|[MGTP]i?)?$')",
         "sizeLimit must be a whole number of bytes above 0, for example 20Gi",
         field_path=".sizeLimit",
+    ),
+)
+FETCH_CACHE: Final = _BYTES
+FETCH: Final = (
+    *_BYTES,
+    Rule(
+        "!has(self.cache) || has(self.sha256)",
+        "a cache holds files by their digest alone: state sha256, as status.source.digests shows "
+        "it, or remove cache",
+        field_path=".cache",
     ),
 )
 

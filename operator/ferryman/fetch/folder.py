@@ -28,6 +28,11 @@ def clear(root: Path) -> None:
             entry.unlink()
 
 
+def blocks(size_bytes: int) -> int:
+    """Return how many bytes a file of this size takes of a disk."""
+    return -(-size_bytes // _BLOCK_BYTES) * _BLOCK_BYTES
+
+
 class Folder:
     """An empty folder that fills up: with at most so many bytes and files.
 
@@ -41,6 +46,16 @@ class Folder:
         self._bytes = 0
         self._digests: dict[str, str] = {}
         clear(root)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The paths of what was written."""
+        return tuple(self._digests)
+
+    @property
+    def taken_bytes(self) -> int:
+        """What it takes of the disk."""
+        return self._bytes
 
     @property
     def files(self) -> int:
@@ -74,7 +89,7 @@ class Folder:
                 self._count(len(chunk))
                 digest.update(chunk)
                 file.write(chunk)
-            self._count(-file.tell() % _BLOCK_BYTES)
+            self._count(blocks(file.tell()) - file.tell())
         self._digests[path] = digest.hexdigest()
         return digest.hexdigest()
 

@@ -4,6 +4,8 @@ import os
 import signal
 import sys
 import threading
+import time
+import traceback
 from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,6 +16,7 @@ from ferryman.core.fetching.paths import archive_kind
 from ferryman.core.fetching.report import Fetched, FetchReport, Problem, encode_report
 from ferryman.core.fetching.task import TASKS_ENV, FetchTask, decode
 from ferryman.fetch import archives, credentials, hub, objects
+from ferryman.fetch.cache import Cache
 from ferryman.fetch.credentials import Credentials
 from ferryman.fetch.folder import DOWNLOAD, Folder, clear
 from ferryman.fetch.problem import FetchError, of_os
@@ -48,10 +51,11 @@ def main(environ: Mapping[str, str]) -> int:
 
 def fetch(task: FetchTask, environ: Mapping[str, str]) -> Fetched:
     """Fetch one model's files into its folder. Raises FetchError."""
+    ends_s = time.monotonic() + task.deadline_s
     found = credentials.read(task)
     root = Path(task.into)
     try:
-        return _fetched(task, found, Folder(root, task.max_bytes), environ)
+        return _there(task, found, ends_s, environ)
     except FetchError as error:
         _remove(root)
         # Nothing puts a secret into a message; this holds if something does some day.
@@ -60,6 +64,10 @@ def fetch(task: FetchTask, environ: Mapping[str, str]) -> Fetched:
         failure = of_os(error, root)
         _remove(root)
         raise failure from error
+    except Exception:  # noqa: BLE001  whatever it is
+        # A fault of the program: what it was about to send may stand in the traceback.
+        print(found.scrubbed(traceback.format_exc()), file=sys.stderr, flush=True)  # noqa: T201
+        sys.exit(1)
 
 
 def _remove(root: Path) -> None:
@@ -68,9 +76,32 @@ def _remove(root: Path) -> None:
         clear(root)
 
 
+def _there(
+    task: FetchTask, found: Credentials, ends_s: float, environ: Mapping[str, str]
+) -> Fetched:
+    """Bring a model's files into its folder, from the cache or from their source."""
+    cache = Cache(task, ends_s) if task.cache and task.sha256 else None
+    folder = _folder(task)
+    single = cache.take(folder) if cache else None
+    result = Fetched(task.into, f"sha256:{task.sha256}")
+    if single is None:
+        folder = _folder(task)
+        single, result = _fetched(task, found, folder, environ)
+        if cache:
+            cache.put(folder, single)
+    if archive_kind(single):
+        _unpacked(single, folder)
+    return result
+
+
+def _folder(task: FetchTask) -> Folder:
+    return Folder(Path(task.into), task.max_bytes)
+
+
 def _fetched(
     task: FetchTask, found: Credentials, folder: Folder, environ: Mapping[str, str]
-) -> Fetched:
+) -> tuple[str, Fetched]:
+    """Fetch from the source; return the single file's name, "" where there are several."""
     revision = ""
     if task.scheme == "https":
         single = _download(task, found, folder)
@@ -82,9 +113,7 @@ def _fetched(
     if task.sha256 and digest != task.sha256:
         words = f"{task.uri} has the digest {digest}, and fetch.sha256 is {task.sha256}"
         raise FetchError(Problem.MISMATCH, words)
-    if archive_kind(single):
-        _unpacked(single, folder)
-    return Fetched(task.into, f"sha256:{digest}", revision)
+    return single, Fetched(task.into, f"sha256:{digest}", revision)
 
 
 def _unpacked(name: str, folder: Folder) -> None:
@@ -97,11 +126,10 @@ def _unpacked(name: str, folder: Folder) -> None:
 
 def _download(task: FetchTask, found: Credentials, folder: Folder) -> str:
     """Fetch the one file of an https:// address; return its name."""
-    name = task.path.rpartition("/")[2]
     with Web(found, _authorization(found, task)).get(task.uri, task.uri) as answer:
         folder.expect(length(answer))
-        folder.write(name, chunks(answer))
-    return name
+        folder.write(task.name, chunks(answer))
+    return task.name
 
 
 def _authorization(found: Credentials, task: FetchTask) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from ferryman.api import quantity
-from ferryman.api.model_fetch import FetchSpec
+from ferryman.api.model_fetch import FetchCache, FetchSpec
 
 #: In which the container finds its tasks.
 TASKS_ENV: Final = "FERRYMAN_FETCH"
@@ -36,11 +36,20 @@ class FetchTask:
     """The file of further authorities; "": there is none."""
     identity: bool = False
     """Whether the pod has a service account of its own, by which a cloud may know it."""
+    cache: str = ""
+    """The folder of what was fetched before; "": there is none."""
+    cache_bytes: int = 0
+    """What may be in it."""
 
     @property
     def scheme(self) -> str:
         """Of the URI: s3, gs, hf or https."""
         return self.uri.partition("://")[0]
+
+    @property
+    def name(self) -> str:
+        """What a single file is called: how the path ends."""
+        return self.path.rpartition("/")[2]
 
     @property
     def path(self) -> str:
@@ -56,8 +65,8 @@ def is_fetched(storage_uri: str | None) -> bool:
     return storage_uri is not None and storage_uri.partition("://")[0] in _SCHEMES
 
 
-def size_limit_bytes(spec: FetchSpec) -> int:
-    """Return the bound of what is fetched."""
+def size_limit_bytes(spec: FetchSpec | FetchCache) -> int:
+    """Return the bound of what is fetched, or kept."""
     return quantity.to_units(spec.size_limit)
 
 

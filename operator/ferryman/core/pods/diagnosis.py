@@ -8,6 +8,7 @@ from ferryman.api.conditions import Reason
 from ferryman.core.batching.changes import clip
 from ferryman.core.fetching.report import Fetched, Problem, explained, read_report
 from ferryman.core.manifests import Manifest, condition
+from ferryman.core.render.fetching import CACHE_VOLUME
 from ferryman.core.render.layout import EMPTY_VOLUME
 from ferryman.core.render.slots import is_model_volume
 
@@ -154,9 +155,10 @@ def _without_node(pod: Manifest) -> Finding | None:
         return None
     words = found.get("message") or found.get("reason", "no node was found")
     if "persistentvolumeclaim" in words and "not found" in words:
-        return Reason.MODEL_SOURCE_NOT_FOUND, (
-            f"the volume claim that storageUri names does not exist: create it: {words}"
-        )
+        caches = any(f'"{claim}"' in words for claim in _caches(pod))
+        named = "fetch.cache names does not exist: create it, or remove fetch.cache"
+        stated = named if caches else "storageUri names does not exist: create it"
+        return Reason.MODEL_SOURCE_NOT_FOUND, f"the volume claim that {stated}: {words}"
     return Reason.POD_UNSCHEDULABLE, (
         f"pod {pod['metadata']['name']} has no node: free resources on the chosen node type, "
         f"or add a node of it: {words}"
@@ -228,6 +230,15 @@ def _last_words(container: Manifest) -> str:
     code = f"exit code {end.get('exitCode')}" if end else ""
     words = str(end.get("message") or "").strip()[-_LOG_CHARACTERS:]
     return words or code
+
+
+def _caches(pod: Manifest) -> list[str]:
+    """Return the claims that keep what the pod fetches."""
+    return [
+        volume["persistentVolumeClaim"]["claimName"]
+        for volume in pod.get("spec", {}).get("volumes", ())
+        if volume.get("name", "").startswith(CACHE_VOLUME) and "persistentVolumeClaim" in volume
+    ]
 
 
 def _model_images(pod: Manifest) -> list[str]:

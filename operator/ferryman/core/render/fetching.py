@@ -1,10 +1,12 @@
-"""The init container that fetches models' files, and what it alone mounts: Secrets and authorities.
+"""The init container that fetches models' files, and what it alone mounts.
+
+Those are Secrets, authorities and caches.
 
 It runs before everything else of a pod, from Ferryman's own image, and gets no more rights than the
 others. What it writes, Triton reads.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ferryman.api import names
@@ -30,6 +32,8 @@ RESOURCES: Final[Manifest] = {
     "limits": {"memory": "512Mi"},
 }
 CA_FILE: Final = "ca.crt"
+#: How the names of volumes begin that keep what was fetched.
+CACHE_VOLUME: Final = "cache-"
 
 
 def add(spec: Manifest, models: Sequence[ServedModel], *, image: str, pull_policy: str) -> Manifest:
@@ -47,7 +51,8 @@ def add(spec: Manifest, models: Sequence[ServedModel], *, image: str, pull_polic
             "operator was not told: start it with --image, or use oci:// or pvc://",
         )
     identity = "serviceAccountName" in spec
-    tasks = tuple(_task(each, identity=identity) for each in fetched)
+    caches = _caches(fetched)
+    tasks = tuple(_task(each, caches, identity=identity) for each in fetched)
     container = {
         "name": names.CONTAINER_FETCH,
         "image": image,
@@ -58,12 +63,22 @@ def add(spec: Manifest, models: Sequence[ServedModel], *, image: str, pull_polic
         "resources": RESOURCES,
         "securityContext": pod.container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [mount for each in fetched for mount in _mounts(each)],
+        "volumeMounts": [
+            *(mount for each in fetched for mount in _mounts(each)),
+            *({"name": name, "mountPath": _path(name)} for name in caches.values()),
+        ],
     }
     return {
         **spec,
         "initContainers": [container, *spec["initContainers"]],
-        "volumes": [*spec["volumes"], *(v for each in fetched for v in _volumes(each))],
+        "volumes": [
+            *spec["volumes"],
+            *(v for each in fetched for v in _volumes(each)),
+            *(
+                {"name": name, "persistentVolumeClaim": {"claimName": claim}}
+                for claim, name in caches.items()
+            ),
+        ],
     }
 
 
@@ -84,8 +99,16 @@ def _stated(model: ServedModel) -> FetchSpec:
     return model.fetch or FetchSpec()
 
 
-def _task(model: ServedModel, *, identity: bool) -> FetchTask:
+def _caches(models: Sequence[ServedModel]) -> dict[str, str]:
+    """Return claim -> volume: kubelets wait forever for a claim that a pod mounts twice."""
+    stated = (_stated(each).cache for each in models)
+    claims = sorted({each.claim_name for each in stated if each is not None})
+    return {claim: f"{CACHE_VOLUME}{index}" for index, claim in enumerate(claims)}
+
+
+def _task(model: ServedModel, caches: Mapping[str, str], *, identity: bool) -> FetchTask:
     stated = _stated(model)
+    cache = stated.cache
     return FetchTask(
         uri=model.storage_uri or "",
         into=model.slot.path,
@@ -97,6 +120,8 @@ def _task(model: ServedModel, *, identity: bool) -> FetchTask:
         secret=_secret_path(model) if stated.secret_name else "",
         ca=f"{_ca_path(model)}/{CA_FILE}" if stated.ca_config_map_name else "",
         identity=identity,
+        cache=_path(caches[cache.claim_name]) if cache else "",
+        cache_bytes=size_limit_bytes(cache) if cache else 0,
     )
 
 
@@ -130,8 +155,12 @@ def _volumes(model: ServedModel) -> list[Manifest]:
 
 
 def _secret_path(model: ServedModel) -> str:
-    return f"{names.PATH_FETCH}/{model.slot.secret_volume}"
+    return _path(model.slot.secret_volume)
 
 
 def _ca_path(model: ServedModel) -> str:
-    return f"{names.PATH_FETCH}/{model.slot.ca_volume}"
+    return _path(model.slot.ca_volume)
+
+
+def _path(volume: str) -> str:
+    return f"{names.PATH_FETCH}/{volume}"

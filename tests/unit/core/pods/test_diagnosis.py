@@ -116,7 +116,24 @@ CASES = {
     "a claim that does not exist": (
         unscheduled(message='persistentvolumeclaim "models" not found'),
         Reason.MODEL_SOURCE_NOT_FOUND,
-        "does not exist: create it",
+        "that storageUri names does not exist: create it",
+    ),
+    "a cache that does not exist": (
+        pod(
+            conditions=[
+                {
+                    "type": "PodScheduled",
+                    "status": "False",
+                    "message": 'persistentvolumeclaim "kept" not found',
+                }
+            ],
+            volumes=[
+                {"name": "cache-0", "persistentVolumeClaim": {"claimName": "other"}},
+                {"name": "cache-1", "persistentVolumeClaim": {"claimName": "kept"}},
+            ],
+        ),
+        Reason.MODEL_SOURCE_NOT_FOUND,
+        "that fetch.cache names does not exist: create it, or remove fetch.cache",
     ),
     "a pod without node": (
         unscheduled(message="0/3 nodes are available: 3 Insufficient cpu."),

@@ -5,7 +5,7 @@ import pytest
 from ferryman.api import names
 from ferryman.api.conditions import Reason
 from ferryman.api.inference_runtime import RuntimeLiveCap
-from ferryman.api.model_fetch import FetchSpec
+from ferryman.api.model_fetch import FetchCache, FetchSpec
 from ferryman.api.pods.pod_settings import ModelPodSettings
 from ferryman.core import render
 from ferryman.core.errors import RejectedError
@@ -129,6 +129,33 @@ def test_an_operator_that_does_not_know_its_image_says_so():
     with pytest.raises(RejectedError, match="--image") as refused:
         pod(S3, image="")
     assert refused.value.reason == Reason.INVALID_SPEC
+
+
+CACHED = STATED.with_(cache=FetchCache(claim_name="models", size_limit="1Gi"))
+
+
+def test_a_cache_is_mounted_where_files_are_fetched_and_nowhere_else():
+    spec = pod(ServedModel("m", "s3://models/m", fetch=CACHED, config={}))
+    fetch, *others = [*spec["initContainers"], *spec["containers"]]
+    (task,) = decode(fetch["env"][0]["value"])
+    assert (task.cache, task.cache_bytes) == ("/run/ferryman/fetch/cache-0", 1024**3)
+    assert mounts(fetch)["cache-0"] == {"name": "cache-0", "mountPath": task.cache}
+    assert not any("cache-0" in mounts(container) for container in others)
+    claims = [each["persistentVolumeClaim"] for each in spec["volumes"] if "cache-" in each["name"]]
+    assert claims == [{"claimName": "models"}]
+
+
+def test_a_claim_of_several_models_is_mounted_once():
+    """A kubelet waits forever for a second volume of the same claim."""
+    other = CACHED.with_(cache=FetchCache(claim_name="less"))
+    models = [
+        ServedModel(name, f"s3://models/{name}", slot(name), fetch=fetch, config={})
+        for name, fetch in (("a", CACHED), ("b", other), ("c", CACHED), ("d", STATED))
+    ]
+    fetch = pod(*models)["initContainers"][0]
+    tasks = decode(fetch["env"][0]["value"])
+    assert [each.cache[-7:] for each in tasks] == ["cache-1", "cache-0", "cache-1", ""]
+    assert {"cache-0", "cache-1"} == {name for name in mounts(fetch) if name.startswith("cache-")}
 
 
 def test_dollars_are_not_expanded():
