@@ -98,6 +98,8 @@ SOURCES: dict[str, Source] = {
     "versitygw": Source("github.com/versity/versitygw/cmd/versitygw", "v1.8.0"),
     # kubectl's plugins: a test has it install ours.
     "krew": Source("sigs.k8s.io/krew/cmd/krew", "v0.5.0"),
+    # A server that speaks Google Cloud Storage's protocol: likewise.
+    "fake-gcs-server": Source("github.com/fsouza/fake-gcs-server", "v1.56.1"),
     # 3.16: its module counts as 0.316. Without the clouds' service discoveries, which are most of
     # its compile time, and without its web page, which is no part of the module.
     "prometheus": Source(

@@ -42,7 +42,7 @@ class S3Server:
         self._client = {"allow_http": True}
         if authority:
             self._client["root_certificate"] = authority.certificate.read_text()
-        self._await(port, folder / "log")
+        await_port(port, self._process, folder / "log")
 
     def put(self, bucket: str, files: dict[str, bytes]) -> None:
         """Store objects."""
@@ -65,14 +65,16 @@ class S3Server:
         self._log.close()
         self._lease.release()
 
-    def _await(self, port: int, log: Path) -> None:
-        deadline = time.monotonic() + READY_TIMEOUT_S
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-            except OSError:
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"the S3 server is not ready: {log.read_text()}") from None
-                time.sleep(0.1)
-            else:
-                return
+
+def await_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until a server takes connections. Raises RuntimeError with its words."""
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the server is not ready: {log.read_text()}") from None
+            time.sleep(0.1)
+        else:
+            return
