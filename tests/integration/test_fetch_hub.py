@@ -109,6 +109,7 @@ def test_a_wrong_token(pod, hub):
             Problem.TOO_LARGE,
             id="too many files",
         ),
+        pytest.param([{}] * 2_000_000, Problem.TOO_LARGE, id="a list that would fill the memory"),
     ],
 )
 def test_a_hub_that_means_harm(pod, hub, listing, problem):

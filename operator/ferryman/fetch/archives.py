@@ -19,7 +19,7 @@ from typing import IO, Any, Final
 
 from ferryman.core.fetching.paths import safe_path, top_folder
 from ferryman.core.fetching.report import Problem
-from ferryman.fetch.folder import Folder
+from ferryman.fetch.folder import DOWNLOAD, Folder
 from ferryman.fetch.problem import FetchError
 
 _CHUNK_BYTES: Final = 1 << 20
@@ -27,6 +27,9 @@ _CHUNK_BYTES: Final = 1 << 20
 _MAX_READ_BYTES: Final = 4 << 20
 #: A tar has blocks between files, which count for nothing else.
 _PADDING: Final = 64 << 20
+#: ``xz -9`` needs 65 MiB; of the container's 512 the rest is Python's.
+_XZ_MEMORY_BYTES: Final = 256 << 20
+_XZ_HEADERS_BYTES: Final = 4096
 _OPENERS: Final[dict[str, Callable[..., Any]]] = {
     ".gz": gzip.open,
     ".tgz": gzip.open,
@@ -35,7 +38,7 @@ _OPENERS: Final[dict[str, Callable[..., Any]]] = {
 }
 _BROKEN: Final = (
     tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, gzip.BadGzipFile, EOFError,
-    NotImplementedError, RuntimeError, UnicodeError, OverflowError, ValueError,
+    NotImplementedError, RuntimeError, UnicodeError, OverflowError, ValueError, MemoryError,
 )  # fmt: skip
 _ENCRYPTED: Final = 0x1
 
@@ -96,7 +99,7 @@ def raise_top(root: Path) -> None:
     below = [each.name for each in top.iterdir() if each.is_dir()] if top.is_dir() else []
     if not top_folder(entries, below):
         return
-    aside = root / f".{entries[0]}"[:200]
+    aside = root / DOWNLOAD
     top.rename(aside)
     for entry in aside.iterdir():
         entry.rename(root / entry.name)
@@ -105,6 +108,8 @@ def raise_top(root: Path) -> None:
 
 def _unpack_tar(archive: Path, name: str, folder: Folder) -> None:
     opener = _OPENERS.get(Path(name.lower()).suffix, open)
+    if opener is lzma.open:
+        _check_dictionary(archive)
     with opener(archive, "rb") as file:
         bounded = _Bounded(file, folder.max_bytes + _PADDING)
         # mypy: tarfile asks for less than its type says.
@@ -122,6 +127,16 @@ def _unpack_tar(archive: Path, name: str, folder: Folder) -> None:
                 folder.write(member.name, _read(source))
 
 
+def _check_dictionary(archive: Path) -> None:
+    """Raise LZMAError where unpacking takes more memory than the container has.
+
+    Of the first block, which says it for all that ``xz`` packs.
+    """
+    with archive.open("rb") as file:
+        decompressor = lzma.LZMADecompressor(memlimit=_XZ_MEMORY_BYTES)
+        decompressor.decompress(file.read(_XZ_HEADERS_BYTES), max_length=1)
+
+
 def _unpack_zip(archive: Path, folder: Folder) -> None:
     with archive.open("rb") as file:
         bounded = _Bounded(file, archive.stat().st_size)
@@ -135,6 +150,9 @@ def _unpack_zip(archive: Path, folder: Folder) -> None:
                     raise FetchError(Problem.UNSAFE, _no_file(info.filename))
                 if info.flag_bits & _ENCRYPTED:
                     raise FetchError(Problem.UNSAFE, "the archive is encrypted")
+                if info.compress_type == zipfile.ZIP_LZMA:
+                    words = "the zip is packed by LZMA, for which any memory may be needed"
+                    raise FetchError(Problem.UNSAFE, words)
                 folder.expect(info.file_size)
                 with packed.open(info) as source:
                     folder.write(info.filename, _read(source))

@@ -15,6 +15,8 @@ from ferryman.fetch.problem import FetchError
 _MAX_BYTES: Final = 1 << 20
 #: What is shorter may stand in any text.
 _SHORTEST_SECRET: Final = 6
+#: Entries that become part of a header as they are.
+_SHOWN: Final = ("token", "HF_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "AWS_REGION")
 #: By which AWS knows a pod, once its service account has a role: IRSA, and EKS' pod identity.
 _AWS_IDENTITY: Final = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
 
@@ -69,7 +71,14 @@ def _entries(folder: Path) -> dict[str, str]:
         except UnicodeDecodeError:
             words = f"the Secret's entry {path.name} is no text"
             raise FetchError(Problem.MISCONFIGURED, words) from None
+        if path.name in _SHOWN and not _fits_header(found[path.name]):
+            words = f"the Secret's entry {path.name} has several lines, or characters beyond ASCII"
+            raise FetchError(Problem.MISCONFIGURED, words)
     return found
+
+
+def _fits_header(value: str) -> bool:
+    return value.isascii() and value.isprintable()
 
 
 def _authorities(path: Path) -> str:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
-from obstore.exceptions import BaseError, PreconditionError
+from obstore.exceptions import BaseError, InvalidPathError, PreconditionError
 
 from ferryman.core.fetching.report import Problem
 from ferryman.core.fetching.task import FetchTask
@@ -26,6 +26,7 @@ _CAUSES: Final = (
     ("ConnectionRefused", "it refuses the connection"),
     ("UnknownIssuer", "its certificate is not trusted"),
     ("InvalidCertificate", "its certificate is not valid"),
+    ("InvalidListResponse", "its list of objects cannot be read"),
     ("TimedOut", "it does not answer"),
     ("Timeout", "it does not answer"),
 )
@@ -40,6 +41,9 @@ def explained(task: FetchTask, credentials: Credentials) -> Iterator[None]:
     except PreconditionError as error:
         words = f"a file of {task.uri} changed while it was fetched"
         raise FetchError(Problem.MISMATCH, words) from error
+    except InvalidPathError as error:
+        words = f"{task.uri} has an object whose name no file can have: an empty, . or .. part"
+        raise FetchError(Problem.UNSAFE, words) from error
     except BaseError as error:
         raise _of(str(error), task, credentials) from error
     except OSError as error:

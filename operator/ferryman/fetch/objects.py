@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import obstore
 from obstore.exceptions import BaseError
@@ -42,16 +42,20 @@ def fetch(
             return name
         # A folder that a console made is an empty object of the folder's name.
         folders = {path.rpartition("/")[0] for path in found}
-        for path, (key, etag) in sorted(found.items()):
-            if path not in folders:
-                _get(store, key, path, folder, etag)
+        for path, each in sorted(found.items()):
+            if each.size_bytes or path not in folders:
+                _get(store, each.key, path, folder, each.etag)
         return ""
 
 
-def _listed(
-    store: ObjectStore, prefix: str, folder: Folder
-) -> Iterator[tuple[str, tuple[str, str | None]]]:
-    """Yield path, key and version of each object, as far as all of them fit."""
+class _Listed(NamedTuple):
+    key: str
+    etag: str | None
+    size_bytes: int
+
+
+def _listed(store: ObjectStore, prefix: str, folder: Folder) -> Iterator[tuple[str, _Listed]]:
+    """Yield each object by its path, as far as all of them fit."""
     size, files = 0, 0
     for page in obstore.list(store, prefix or None):
         for each in page:
@@ -60,7 +64,7 @@ def _listed(
                 continue
             size, files = size + each["size"], files + 1
             folder.expect(size, files)
-            yield path, (each["path"], each["e_tag"])
+            yield path, _Listed(each["path"], each["e_tag"], each["size"])
 
 
 def _get(store: ObjectStore, key: str, path: str, folder: Folder, etag: str | None = None) -> None:

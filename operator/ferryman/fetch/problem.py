@@ -9,7 +9,6 @@ from typing import Final
 
 from ferryman.core.fetching.report import Problem
 
-
 _DISK: Final = {
     errno.ENOSPC: "no space is left on the node's disk",
     errno.EDQUOT: "the quota of the node's disk is used up",

@@ -57,10 +57,10 @@ class Web:
             if answer.status == _SUCCESS:
                 return answer
             location = answer.headers.get("Location")
-            answer.drain_conn()
+            answer.close()  # whatever its body is, and however long
             if answer.status not in _REDIRECTS or not location:
                 raise of_status(answer.status, what, with_credentials=bool(self._headers))
-            url = urljoin(url, location)
+            url = _followed(url, location, what)
             if urlsplit(url).scheme != "https":
                 words = f"the server leads away from https for {what}, which is not followed"
                 raise FetchError(Problem.UNREACHABLE, words)
@@ -74,7 +74,7 @@ class Web:
             )
             if answer.status not in _BUSY or pause_s is None:
                 break
-            answer.drain_conn()
+            answer.close()
             time.sleep(pause_s)
         return answer
 
@@ -91,7 +91,17 @@ def length(answer: urllib3.BaseHTTPResponse) -> int:
     return int(stated) if stated.isascii() and stated.isdigit() else 0
 
 
+def _followed(url: str, location: str, what: str) -> str:
+    try:
+        found = urljoin(url, location)
+        origin(found)
+    except ValueError:
+        words = f"the server leads to an address that is none for {what}"
+        raise FetchError(Problem.UNREACHABLE, words) from None
+    return found
+
+
 def origin(url: str) -> tuple[str, str, int | None]:
-    """Return which server an address is of."""
+    """Return which server an address is of. Raises ValueError where it is no address."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname or "", parts.port or 443
