@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from tests.fuzz import files, looking, objects, pages, screens
+from tests.fuzz import files, looking, objects, packages, pages, screens
 from tests.fuzz.limits import TooSlowError, bounded, interrupted
 
 
@@ -49,8 +49,10 @@ class Target:
 
 TARGETS = {
     "annotations": Target(objects.annotations, objects.annotation_seeds, objects.STATUS_WORDS),
+    "archives": Target(packages.archive, packages.archive_seeds),
     "benchmark-results": Target(pages.benchmark_result, pages.result_seeds, pages.RESULT_WORDS),
     "commands": Target(screens.commands, screens.command_seeds, files.SNAPSHOT_WORDS, seconds=5.0),
+    "fetch-reports": Target(packages.fetch_report, packages.report_seeds, packages.REPORT_WORDS),
     "fleets": Target(files.fleet, files.fleet_seeds, files.FLEET_WORDS),
     "imports": Target(screens.imports, screens.import_seeds, screens.IMPORT_WORDS, seconds=5.0),
     "looking": Target(looking.statuses, looking.seeds, looking.WORDS),

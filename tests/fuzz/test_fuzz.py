@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.fuzz import corpora
+from tests.fuzz import corpora, mutation
 from tests.fuzz.mutation import mutate
 from tests.fuzz.targets import TARGETS
 
@@ -47,6 +47,13 @@ def test_a_change_can_be_repeated_and_is_one():
     made = [mutate(data, 4096, seed, ("e",)) for seed in range(200)]
     assert made == [mutate(data, 4096, seed, ("e",)) for seed in range(200)]
     assert len(set(made)) > 150
+
+
+def test_changes_leave_the_values_as_they_are():
+    """An empty list that one input gets and another fills would be in every later one."""
+    for seed in range(20_000):
+        mutate(b'[[], {}, {"a": []}]', 4096, seed, ("a",))
+    assert [each for each in mutation.VALUES if isinstance(each, list | dict)] == [[], {}]
 
 
 def test_no_input_is_longer_than_allowed():
