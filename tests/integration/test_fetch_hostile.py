@@ -127,6 +127,7 @@ def test_a_slow_trickle_is_ended_by_the_deadline(pod, server):
     ("announced", "problem"),
     [
         pytest.param("100000000000000000000", Problem.TOO_LARGE, id="more than any disk has"),
+        pytest.param("9" * 5000, None, id="no number that anyone reads"),
         pytest.param("7001", Problem.UNREACHABLE, id="more than comes"),
         pytest.param("-1", None, id="a negative number"),
         pytest.param("7000, 7001", Problem.UNREACHABLE, id="two numbers"),
@@ -140,6 +141,70 @@ def test_a_length_that_is_a_lie(pod, server, announced, problem):
     report = pod.run(f"{server.url}/model.onnx")
     assert report.problem == problem, report.detail
     assert pod.files() == ({"model.onnx": WEIGHTS} if problem is None else {})
+
+
+def breaking(server, *, tag='"1"', other=None, ranges=True, begins=None, less=0):
+    """Answer 3000 bytes of a file a time, and break; then the rest, if it is asked for.
+
+    The rest may be of another file, begin elsewhere, or be said to be less than it is.
+    """
+
+    def answer(request):
+        asked = request.headers.get("Range")
+        begin = int(asked[6:-1]) if asked and ranges else 0
+        fields = {"ETag": tag if len(server.asked) == 1 or other is None else other}
+        if asked and ranges:
+            told = begin if begins is None else begins
+            fields["Content-Range"] = f"bytes {told}-{len(WEIGHTS) - 1}/{len(WEIGHTS)}"
+        request.send_response(206 if asked and ranges else 200)
+        request.send_header("Content-Length", str(len(WEIGHTS) - begin - (less if asked else 0)))
+        for name, value in fields.items():
+            request.send_header(name, value)
+        request.end_headers()
+        request.wfile.write(WEIGHTS[begin : begin + 3000])
+        request.close_connection = True
+
+    return answer
+
+
+def test_what_breaks_in_between_is_gone_on_with(pod, server):
+    pod.give(token=SECRET)
+    server.answer = breaking(server)
+    report = pod.run(f"{server.url}/model.onnx")
+    assert (report.detail, pod.files()) == ("", {"model.onnx": WEIGHTS})
+    assert [shown for _, shown in server.asked] == [f"Bearer {SECRET}"] * 3
+
+
+@pytest.mark.parametrize(
+    ("how", "asked"),
+    [
+        pytest.param({"tag": ""}, 1, id="without a tag"),
+        pytest.param({"tag": 'W/"1"'}, 1, id="a tag of other bytes that mean the same"),
+        pytest.param({"other": '"2"'}, 2, id="another file since then"),
+        pytest.param({"ranges": False}, 2, id="a server without ranges"),
+        pytest.param({"begins": 7}, 2, id="another part of it"),
+        pytest.param({"less": 3000}, 2, id="less than the rest"),
+    ],
+)
+def test_what_may_be_another_file_is_not_gone_on_with(pod, server, how, asked):
+    server.answer = breaking(server, **how)
+    report = pod.run(f"{server.url}/model.onnx")
+    assert (report.problem, pod.files()) == (Problem.UNREACHABLE, {})
+    assert len(server.asked) == asked
+
+
+def test_a_server_that_always_breaks_is_given_up(pod, server):
+    def nothing(request):
+        request.send_response(206 if request.headers.get("Range") else 200)
+        request.send_header("Content-Length", "100")
+        request.send_header("Content-Range", "bytes 0-99/100")
+        request.send_header("ETag", '"1"')
+        request.end_headers()
+        request.close_connection = True
+
+    server.answer = nothing
+    assert pod.run(f"{server.url}/model.onnx").problem == Problem.UNREACHABLE
+    assert len(server.asked) == 4
 
 
 def special(name="1/model.onnx", **fields):

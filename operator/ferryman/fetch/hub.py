@@ -14,7 +14,7 @@ from ferryman.core.fetching.task import FetchTask
 from ferryman.fetch.credentials import Credentials
 from ferryman.fetch.folder import Folder
 from ferryman.fetch.problem import FetchError
-from ferryman.fetch.web import Web, chunks, length
+from ferryman.fetch.web import Web
 
 HUB: Final = "https://huggingface.co"
 #: Of 10,000 files, with long names; Python makes up to 25 bytes of one.
@@ -47,9 +47,8 @@ def fetch(task: FetchTask, credentials: Credentials, folder: Folder) -> tuple[st
     for path, name in sorted(wanted.items()):
         if not _PATH.fullmatch(name):
             raise FetchError(Problem.UNSAFE, f"the path {name[:100]!r} has odd characters")
-        with web.get(f"{hub}/{repository}/resolve/{commit}/{name}", f"{task.uri}, {name}") as body:
-            folder.expect(length(body))
-            folder.write(path, chunks(body))
+        url = f"{hub}/{repository}/resolve/{commit}/{name}"
+        web.fetch(url, f"{task.uri}, {name}", folder, path)
     return commit, single
 
 

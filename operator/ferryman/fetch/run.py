@@ -20,7 +20,7 @@ from ferryman.fetch.cache import Cache
 from ferryman.fetch.credentials import Credentials
 from ferryman.fetch.folder import DOWNLOAD, Folder, clear
 from ferryman.fetch.problem import FetchError, of_os
-from ferryman.fetch.web import Web, chunks, length
+from ferryman.fetch.web import Web
 
 #: Where the kubelet looks for a container's last words; tests look elsewhere.
 TERMINATION_LOG: Final = "/dev/termination-log"
@@ -126,9 +126,7 @@ def _unpacked(name: str, folder: Folder) -> None:
 
 def _download(task: FetchTask, found: Credentials, folder: Folder) -> str:
     """Fetch the one file of an https:// address; return its name."""
-    with Web(found, _authorization(found, task)).get(task.uri, task.uri) as answer:
-        folder.expect(length(answer))
-        folder.write(task.name, chunks(answer))
+    Web(found, _authorization(found, task)).fetch(task.uri, task.uri, folder, task.name)
     return task.name
 
 

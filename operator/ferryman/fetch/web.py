@@ -12,6 +12,7 @@ from urllib3.exceptions import HTTPError
 
 from ferryman.core.fetching.report import Problem
 from ferryman.fetch.credentials import Credentials
+from ferryman.fetch.folder import Folder
 from ferryman.fetch.problem import FetchError, of_connection, of_status
 
 CHUNK_BYTES: Final = 1 << 20
@@ -21,6 +22,11 @@ _PAUSES_S: Final = (1, 3)
 _BUSY: Final = frozenset({429, 500, 502, 503, 504})
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _SUCCESS: Final = 200
+_PART: Final = 206
+#: So often a file is gone on with, where its connection broke.
+_MAX_RESUMED: Final = 3
+#: Of a length; what has more is no number that Python would read.
+_MAX_DIGITS: Final = 30
 _TIMEOUT: Final = urllib3.Timeout(connect=10, read=60)
 
 
@@ -33,6 +39,15 @@ class Web:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         self._headers = headers
         self._pool = urllib3.PoolManager(ssl_context=context, retries=False, timeout=_TIMEOUT)
+
+    def fetch(self, url: str, what: str, folder: Folder, name: str) -> None:
+        """Write what is at an address into a folder, under a name. Raises FetchError and OSError.
+
+        Where the connection breaks, the rest is asked for, as long as the file is the same.
+        """
+        with self.get(url, what) as answer:
+            folder.expect(length(answer))
+            folder.write(name, self._to_the_end(answer, url, what))
 
     @contextmanager
     def get(self, url: str, what: str) -> Iterator[urllib3.BaseHTTPResponse]:
@@ -50,11 +65,33 @@ class Web:
         except HTTPError as error:
             raise of_connection(error, host) from error
 
-    def _answer(self, url: str, what: str) -> urllib3.BaseHTTPResponse:
-        first = origin(url)
+    def _to_the_end(self, answer: urllib3.BaseHTTPResponse, url: str, what: str) -> Iterator[bytes]:
+        tag, whole, got, left = _strong_tag(answer), length(answer), 0, _MAX_RESUMED
+        while True:
+            try:
+                while chunk := answer.read(CHUNK_BYTES, decode_content=False):
+                    got += len(chunk)
+                    yield chunk
+            except HTTPError:
+                answer.close()
+                if not tag or not whole or not left:
+                    raise
+                left -= 1
+                time.sleep(_PAUSES_S[0])
+                answer = self._answer(url, what, {"Range": f"bytes={got}-", "If-Range": tag})
+                if not _continues(answer, tag, got, whole):
+                    raise
+            else:
+                return
+
+    def _answer(
+        self, url: str, what: str, part: Mapping[str, str] | None = None
+    ) -> urllib3.BaseHTTPResponse:
+        first, part = origin(url), part or {}
         for _ in range(_MAX_REDIRECTS + 1):
-            answer = self._asked(url, self._headers if origin(url) == first else {})
-            if answer.status == _SUCCESS:
+            ours = self._headers if origin(url) == first else {}
+            answer = self._asked(url, {**part, **ours})
+            if answer.status == _SUCCESS or (part and answer.status == _PART):
                 return answer
             location = answer.headers.get("Location")
             answer.close()  # whatever its body is, and however long
@@ -79,16 +116,24 @@ class Web:
         return answer
 
 
-def chunks(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """Yield a body as it comes."""
-    while chunk := answer.read(CHUNK_BYTES, decode_content=False):
-        yield chunk
+def _strong_tag(answer: urllib3.BaseHTTPResponse) -> str:
+    """Return what names these very bytes (RFC 9110, 8.8.3); "" where the server does not say."""
+    tag = answer.headers.get("ETag", "")
+    return tag if tag.startswith('"') else ""
+
+
+def _continues(answer: urllib3.BaseHTTPResponse, tag: str, begin: int, whole: int) -> bool:
+    """Whether an answer is the rest of a file of so many bytes, from this one on."""
+    stated = answer.headers.get("Content-Range", "")
+    rest = answer.status == _PART and stated == f"bytes {begin}-{whole - 1}/{whole}"
+    return rest and length(answer) == whole - begin and _strong_tag(answer) == tag
 
 
 def length(answer: urllib3.BaseHTTPResponse) -> int:
     """Return how many bytes a server announces; 0: it does not say."""
     stated = answer.headers.get("Content-Length", "")
-    return int(stated) if stated.isascii() and stated.isdigit() else 0
+    short = len(stated) <= _MAX_DIGITS
+    return int(stated) if short and stated.isascii() and stated.isdigit() else 0
 
 
 def _followed(url: str, location: str, what: str) -> str:
