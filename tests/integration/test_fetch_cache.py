@@ -127,6 +127,8 @@ POISONS = {
     "a link": linked,
     "a pipe": piped,
     "links among files": leading_out,
+    "a link to nothing": lambda entry: entry.symlink_to("/nowhere"),
+    "a link to a folder": lambda entry: entry.symlink_to("/etc"),
     "an empty folder": lambda entry: entry.mkdir(),
     "a file": lambda entry: entry.write_bytes(b"evil"),
     "more than the limit": lambda entry: poison(entry, **{FILE: bytes(60 << 20)}),
@@ -137,17 +139,12 @@ POISONS = {
 @pytest.mark.parametrize("spoil", POISONS.values(), ids=POISONS)
 def test_nothing_else_is_served_whoever_put_it_there(pods, server, root, spoil):
     spoil(root / entry_name(DIGEST))
-    pod = pods("pod")
-    assert run(pod, server, root).detail == ""
-    assert (pod.files(), asked(server)) == (MODEL, ["/m.tar.gz"])
-
-
-def test_what_is_wrong_goes_and_what_is_right_takes_its_place(pods, server, root):
-    poison(root / entry_name(DIGEST), **{FILE: b"evil"})
-    assert run(pods("first"), server, root).detail == ""
-    assert (root / entry_name(DIGEST) / FILE).read_bytes() == ARCHIVE
-    assert run(pods("second"), server, root).detail == ""
-    assert len(server.asked) == 1
+    first, second = pods("first"), pods("second")
+    assert run(first, server, root).detail == ""
+    assert (first.files(), asked(server)) == (MODEL, ["/m.tar.gz"])
+    assert kept(root) == [entry_name(DIGEST)]
+    assert run(second, server, root).detail == ""
+    assert (second.files(), len(server.asked)) == (MODEL, 1)
 
 
 def test_the_least_recently_used_goes(pods, server, root):

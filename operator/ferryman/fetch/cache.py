@@ -4,6 +4,7 @@ Nothing in it is believed: what is taken is copied and counted as if it came fro
 compared with the digest afterwards. Nothing in it is needed: what fails costs the time to fetch.
 """
 
+import errno
 import os
 import shutil
 import stat
@@ -12,16 +13,21 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
 from tempfile import mkdtemp
 from typing import Final
 
 from ferryman.core.fetching import cache
 from ferryman.core.fetching.cache import FILE, FILES, Entry
 from ferryman.core.fetching.task import FetchTask
-from ferryman.fetch.folder import Folder, blocks
+from ferryman.fetch.folder import Folder, blocks, remove
 from ferryman.fetch.problem import FetchError
 
 _CHUNK_BYTES: Final = 1 << 20
+#: Pods of other users and one group may use what is kept, and remove it.
+_UMASK: Final = 0o002
+#: Of a link, a file or nothing where something else should be.
+_OTHERWISE: Final = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENOENT})
 #: A pipe is not waited for, and a link leads nowhere.
 _OPEN: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -42,14 +48,18 @@ class Cache:
         It is "" where there are several; None: nothing was found, whatever is in the folder now.
         """
         self._begin()
+        if not os.path.lexists(self._entry):
+            return None
         try:
-            if not self._entry.is_dir():
-                return None
             single = self._copied(folder)
             right = (folder.digest_of(single) if single else folder.digest()) == self._digest
-        except (OSError, FetchError) as error:
-            _say(f"the cache's {self._entry.name} is of no use: {error}")
-            return None
+        except FetchError:
+            right = False
+        except OSError as error:
+            if error.errno not in _OTHERWISE:
+                _say(f"the cache's {self._entry.name} is of no use: {error}")
+                return None
+            right = False
         if not right:
             _say(f"the cache's {self._entry.name} is not what it should be, and goes")
             with suppress(OSError):
@@ -64,7 +74,7 @@ class Cache:
         """Keep what was fetched, in place of what was not used for longest."""
         self._begin()
         try:
-            if not self._entry.exists() and self._makes_room(folder.taken_bytes):
+            if not os.path.lexists(self._entry) and self._makes_room(folder.taken_bytes):
                 self._keep(folder, single)
         except OSError as error:
             _say(f"the cache keeps nothing: {error}")
@@ -85,7 +95,7 @@ class Cache:
     def _read(self, path: Path) -> Iterator[bytes]:
         with os.fdopen(os.open(path, _OPEN), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise OSError(f"{path.name} is no file")
+                raise OSError(errno.ELOOP, f"{path.name} is no file")
             while chunk := file.read(_CHUNK_BYTES):
                 if time.monotonic() > self._until_s:
                     raise TimeoutError("it is too slow")
@@ -94,6 +104,7 @@ class Cache:
     def _keep(self, folder: Folder, single: str) -> None:
         """Copy aside, then rename: who looks meanwhile finds all of it, or nothing."""
         aside = Path(mkdtemp(prefix=cache.NEW, dir=self._root))
+        before = os.umask(_UMASK)
         try:
             names = {single: FILE} if single else {name: f"{FILES}/{name}" for name in folder.names}
             for name, there in names.items():
@@ -101,10 +112,10 @@ class Cache:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with target.open("xb") as file:
                     file.writelines(self._read(folder.root / name))
-            # Pods of other users and one group may use it, and remove it.
-            aside.chmod(0o775)
+            aside.chmod(0o777 & ~_UMASK)
             aside.rename(self._entry)
         finally:
+            os.umask(before)
             shutil.rmtree(aside, ignore_errors=True)
 
     def _makes_room(self, needed_bytes: int) -> bool:
@@ -126,18 +137,22 @@ class Cache:
             with suppress(FileNotFoundError):  # another pod was first
                 changed_s = path.lstat().st_mtime
                 if cache.is_abandoned(path.name, changed_s, now_s):
-                    shutil.rmtree(path, ignore_errors=True)
+                    _delete(path)
                 elif cache.is_entry(path.name):
                     sizes = (each.lstat().st_size for each in _below(path))
                     yield Entry(path.name, sum(map(blocks, sizes)), changed_s)
 
     def _remove(self, name: str) -> None:
-        """Rename, then remove, so that nobody finds a part."""
-        gone = Path(mkdtemp(prefix=cache.GONE, dir=self._root))
-        try:
-            (self._root / name).rename(gone / name)
-        finally:
-            shutil.rmtree(gone, ignore_errors=True)
+        """Rename, which a full disk lets one do, then remove: nobody finds a part."""
+        gone = self._root / f"{cache.GONE}{token_hex(8)}"
+        (self._root / name).rename(gone)
+        _delete(gone)
+
+
+def _delete(path: Path) -> None:
+    """Remove what nobody looks for any more, as far as it lets itself be removed."""
+    with suppress(OSError):
+        remove(path)
 
 
 def _below(folder: Path) -> list[Path]:

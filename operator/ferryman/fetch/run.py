@@ -55,7 +55,7 @@ def fetch(task: FetchTask, environ: Mapping[str, str]) -> Fetched:
     found = credentials.read(task)
     root = Path(task.into)
     try:
-        return _there(task, found, ends_s, environ)
+        return _bring(task, found, ends_s, environ)
     except FetchError as error:
         _remove(root)
         # Nothing puts a secret into a message; this holds if something does some day.
@@ -65,6 +65,7 @@ def fetch(task: FetchTask, environ: Mapping[str, str]) -> Fetched:
         _remove(root)
         raise failure from error
     except Exception:  # noqa: BLE001  whatever it is
+        _remove(root)
         # A fault of the program: what it was about to send may stand in the traceback.
         print(found.scrubbed(traceback.format_exc()), file=sys.stderr, flush=True)  # noqa: T201
         sys.exit(1)
@@ -76,7 +77,7 @@ def _remove(root: Path) -> None:
         clear(root)
 
 
-def _there(
+def _bring(
     task: FetchTask, found: Credentials, ends_s: float, environ: Mapping[str, str]
 ) -> Fetched:
     """Bring a model's files into its folder, from the cache or from their source."""

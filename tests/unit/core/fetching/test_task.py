@@ -32,7 +32,7 @@ def test_which_files_are_fetched(uri, fetched):
 def test_tasks_arrive_as_they_were_sent():
     task = FetchTask("s3://models/resnet50/", "/model", 1, 2, secret="/s", identity=True)  # noqa: S106
     assert decode(encode((task,))) == (task,)
-    assert (task.scheme, task.path) == ("s3", "models/resnet50")
+    assert (task.scheme, task.path, task.name) == ("s3", "models/resnet50", "resnet50")
 
 
 def test_what_is_no_task_is_refused():
