@@ -143,7 +143,7 @@ def _unpack_zip(archive: Path, folder: Folder) -> None:
         with zipfile.ZipFile(bounded) as packed:
             for count, info in enumerate(packed.infolist()):
                 _count(count, folder)
-                if info.is_dir():
+                if info.filename.endswith("/"):
                     _check(info.filename)
                     continue
                 if stat.S_IFMT(info.external_attr >> 16) not in {0, stat.S_IFREG}:

@@ -17,5 +17,7 @@ _DIGITS: Final = 16
 
 def digest(spec: ApiType) -> str:
     """Return a digest of a specification but for the number of replicas."""
-    fields = {name: value for name, value in spec.as_dict().items() if name not in _NUMBERS}
-    return sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:_DIGITS]
+    # Not as JSON: a configuration from a file may have half characters, which JSON escapes.
+    stated = spec.model_dump(by_alias=True, exclude_none=True)
+    fields = {name: value for name, value in stated.items() if name not in _NUMBERS}
+    return sha256(json.dumps(fields, sort_keys=True, default=str).encode()).hexdigest()[:_DIGITS]
