@@ -74,6 +74,8 @@ def from_text(text: str) -> ModelConfig:
         return text_format.Parse(text, ModelConfig())
     except text_format.ParseError as error:
         raise ConfigInvalid(f"config.pbtxt, line:column {_first_line(error)}") from error
+    except ValueError as error:  # a number that its field cannot hold
+        raise ConfigInvalid(f"config.pbtxt: {_first_line(error)}") from error
 
 
 def to_text(message: ModelConfig) -> str:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from ferryman.clients.pbtxt import ConfigInvalid, decode, encode, stated
+from ferryman.clients.pbtxt import ConfigInvalid, decode, encode, from_text, stated
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12)
 BATCHERS = st.fixed_dictionaries(
@@ -187,3 +187,8 @@ def test_what_a_file_states_is_as_people_write_it():
 def test_a_fraction_that_json_does_not_have_is_refused_by_its_path():
     with pytest.raises(ConfigInvalid, match=r"direct\.minimum_slot_utilization must be a number"):
         stated("sequence_batching { direct { minimum_slot_utilization: inf } }")
+
+
+def test_a_number_that_its_field_cannot_hold_is_said():
+    with pytest.raises(ConfigInvalid, match="Value out of range: 2147483648"):
+        from_text("max_batch_size: 2147483648")

@@ -112,6 +112,11 @@ def _unknown_input(graph: Graph, reader: Reader, source: Source) -> PipelineFaul
 
 
 def _models(pipeline: InferencePipeline, models: Collection[str] | None) -> Iterator[PipelineFault]:
+    for step in pipeline.spec.steps:
+        if step.model is None and step.model_ref is None:
+            yield PipelineFault(
+                Reason.MODEL_NOT_FOUND, f"step {step.name} has no model: state model", step.name
+            )
     if models is None:
         return
     for step in pipeline.spec.steps:

@@ -542,3 +542,11 @@ def test_steps_of_one_name_are_a_fault_of_names():
     assert (fault.reason, fault.step) == (Reason.NAME_CLASH, "read")
     assert "2 steps are named read" in fault.message
     assert Graph.of(factories.pipeline(steps=steps).spec).order == ("read",)
+
+
+def test_a_step_without_a_model_is_a_fault():
+    """The API server lets none in; a file and an object from before may have one."""
+    step = factories.pipeline_step("read", "image", model=None)
+    (fault,) = validation.faults(factories.pipeline(steps=[step]), {}, ())
+    assert (fault.reason, fault.step) == (Reason.MODEL_NOT_FOUND, "read")
+    assert fault.message == "step read has no model: state model"
