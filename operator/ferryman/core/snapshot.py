@@ -4,9 +4,8 @@ A snapshot can be written to and read from JSON (``ferryman explain --snapshot F
 a decision can be repeated without any cluster.
 """
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from ferryman.api import quantity
 from ferryman.api.base import ApiType
 from ferryman.api.batching import Batching
 from ferryman.api.inference_model import InferenceModel
@@ -39,13 +38,6 @@ class NodeView(ApiType):
     in_flight_memory_bytes: int = 0
     profile: NodeProfileStatus | None = None
     """None where no agent has reported yet."""
-
-    @field_validator("allocatable")
-    @classmethod
-    def _are_quantities(cls, stated: dict[str, str | int]) -> dict[str, str | int]:
-        for amount in stated.values():
-            quantity.parse(amount)
-        return stated
 
     @property
     def node_type(self) -> str:
