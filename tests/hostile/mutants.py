@@ -52,8 +52,8 @@ MUTANTS = {
         "operator/ferryman/handlers/session.py",
         (
             (
-                "clock=clocks.now, aside=queue.aside)\n        rebalancing",
-                "clock=clocks.now)\n        rebalancing",
+                "clock=clocks.now, aside=queue.aside, changes=changes\n",
+                "clock=clocks.now, changes=changes\n",
             ),
             ("            share=WORKERS // 2,\n", ""),
         ),
