@@ -79,3 +79,13 @@ def test_what_was_never_seen_comes_near_to_the_best_that_never_changes(given):
     found = ratios(ran["guarded"], best, ran["largest"])
     assert found.whole >= GOODPUT
     assert found.busy <= DEVICE_TIME
+
+
+def test_a_model_that_answers_a_hundredth_of_what_is_asked_is_seen_to_fail():
+    """A second a batch, whatever its size, and batches of one: ten answers never come at once."""
+    given = scenario(knots((1, 1_000), (32, 1_010)), 25, 5_000, 1, live_cap=True)
+    best = job.best(given)
+    ran = job.contend(given, [BY_NAME["guarded"], BY_NAME["largest"]])
+    found = ratios(ran["guarded"], best, ran["largest"])
+    assert found.second_half >= GOODPUT
+    assert found.soon

@@ -82,7 +82,7 @@ def balance(
     thrown away (``observe_pipeline`` does). At most one change is under way at a time: while one
     is, ask again after the first whole window that follows it.
     """
-    if window.requests.requests < MIN_REQUESTS:
+    if _is_quiet(window):
         return _unknown(rules, applied, window, state)
     trial = verification.settled(state.trial, applied)
     grew = trial is not None and _grew(trial.before, trial.after)
@@ -107,13 +107,23 @@ def balance(
     return replace(_decision(case, word, learned), needs=replicas.needed(case, held=held))
 
 
+def _is_quiet(window: PipelineWindow) -> bool:
+    """Whether so few requests were answered that nothing follows: nor did enough wait for a step.
+
+    A step that answers one request in a window, of the hundreds that wait, tells enough.
+    """
+    answered = window.requests.requests
+    waiting = max((step.pending or 0 for step in window.steps.values()), default=0)
+    return answered == 0 or max(answered, waiting) < MIN_REQUESTS
+
+
 def _unknown(
     rules: BalancingRules, applied: Assignment, window: PipelineWindow, state: BalancerState
 ) -> BalancingDecision:
     """Return that nothing is decided, as too little was seen."""
     count = window.requests.requests
     reason, message = Reason.NO_TRAFFIC, "no request was answered in the window"
-    if count >= MIN_REQUESTS:
+    if not _is_quiet(window):
         lacking = [
             s.name
             for s in rules.steps

@@ -8,6 +8,8 @@ from ferryman.api.objectives import LatencyObjective, Objectives, ThroughputObje
 from ferryman.core.observation.mann_kendall import Sign, sign
 from ferryman.core.observation.window import Window
 
+#: Fewer requests than this say nothing about a percentile.
+MIN_REQUESTS: Final = 10
 _MS_PER_S: Final = 1e3
 #: Times that differ by less are the same, but for rounding.
 _SAME_S: Final = 1e-6
@@ -53,6 +55,16 @@ def judge(objectives: Objectives, window: Window, *, queue_delay_ms: float = 0.0
     message = message or f"all {window.requests} requests were answered by the response cache"
     met = latency != 1 and throughput_met is not False
     return Verdict(met, latency, throughput_met, _reason(latency, throughput_met), message)
+
+
+def few(window: Window, verdict: Verdict) -> bool:
+    """Say whether so few requests were answered that nothing follows from them.
+
+    Something does where these were late and enough others wait: they will be late as well. A model
+    that answers a hundredth of what it is asked for would never be seen to fail otherwise.
+    """
+    waiting = window.pending or 0
+    return window.requests < MIN_REQUESTS and (verdict.met is not False or waiting < MIN_REQUESTS)
 
 
 def _waits_too_long(objectives: Objectives, window: Window) -> bool:

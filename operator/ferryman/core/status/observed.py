@@ -7,9 +7,8 @@ from typing import Final
 from ferryman.api.conditions import ConditionType, find
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import ObservedStatus
-from ferryman.core.observation.objectives import Verdict, judge
+from ferryman.core.observation.objectives import Verdict, few, judge
 from ferryman.core.observation.window import Window
-from ferryman.core.tuners.select import MIN_REQUESTS
 
 #: Changes up to this share are noise, also where a window holds very many requests.
 TOLERANCE: Final = 0.1
@@ -50,11 +49,10 @@ def observe(model: InferenceModel, window: Window | None) -> Observation:
 
 
 def _judge(model: InferenceModel, window: Window) -> Verdict | None:
-    if 0 < window.requests < MIN_REQUESTS:
-        return None
     applied = model.status.batching.applied
     delay_us = applied.max_queue_delay_microseconds if applied else 0
-    return judge(model.spec.objectives, window, queue_delay_ms=delay_us / 1000)
+    verdict = judge(model.spec.objectives, window, queue_delay_ms=delay_us / 1000)
+    return None if window.requests and few(window, verdict) else verdict
 
 
 def _quantised(window: Window) -> ObservedStatus:

@@ -2,11 +2,12 @@
 
 from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.objectives import Objectives
+from ferryman.core.observation.objectives import MIN_REQUESTS
 from ferryman.core.observation.window import Window
 from ferryman.core.tuners import trend as trend_tuner
 from ferryman.core.tuners.guarded import decision as guarded
 from ferryman.core.tuners.protocol import InEffect
-from ferryman.core.tuners.state import MIN_REQUESTS, TuneDecision, TunerState
+from ferryman.core.tuners.state import TuneDecision, TunerState
 
 __all__ = ["MIN_REQUESTS", "TuneDecision", "TunerState", "tune"]
 

@@ -11,9 +11,6 @@ from ferryman.core.tuners.learned.service_time import ServiceTimes
 from ferryman.core.tuners.needs import Needs
 from ferryman.core.tuners.protocol import Decision
 
-#: Fewer requests than this say nothing about a percentile.
-MIN_REQUESTS: Final = 10
-
 #: For so long what failed is not tried again.
 MEMORY_S: Final = 3600.0
 

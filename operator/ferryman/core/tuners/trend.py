@@ -11,9 +11,9 @@ from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.conditions import Reason
 from ferryman.api.objectives import Objectives
 from ferryman.core.observation.mann_kendall import Bounds, Sign, extend, mann_kendall, sign
-from ferryman.core.observation.objectives import Verdict, judge
+from ferryman.core.observation.objectives import MIN_REQUESTS, Verdict, judge
 from ferryman.core.observation.window import Window
-from ferryman.core.tuners.state import MIN_REQUESTS, TuneDecision, TunerState, with_bound
+from ferryman.core.tuners.state import TuneDecision, TunerState, with_bound
 
 
 def decide(

@@ -278,3 +278,10 @@ def test_one_client_that_waits_for_each_answer_needs_no_second_instance():
     )
     found = balance(rules("a", "b"), ONE, alone, NEW)
     assert (found.assignment, found.reason) == (ONE, Reason.DEMAND_SERVED)
+
+
+def test_two_answers_tell_enough_where_many_wait():
+    slow = {"a": step_window(100, 20.0), "b": step_window(2, 5_000.0, 20_000.0, pending=90)}
+    found = balance(rules("a", "b"), ONE, pipeline_window(2, 25_000.0, slow), NEW)
+    assert found.reason not in {Reason.OBSERVING, Reason.NO_TRAFFIC}
+    assert counts(found.assignment)[1] > 1

@@ -13,8 +13,8 @@ from ferryman.api.batching import (
     TrendSettings,
 )
 from ferryman.api.conditions import Reason
-from ferryman.core.observation.objectives import Verdict
-from ferryman.core.tuners.state import MIN_REQUESTS, TunerState
+from ferryman.core.observation.objectives import MIN_REQUESTS, Verdict
+from ferryman.core.tuners.state import TunerState
 from ferryman.core.tuners.trend import decide, direction_of
 from tests.factories import objectives, window
 

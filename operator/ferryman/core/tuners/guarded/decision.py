@@ -13,6 +13,7 @@ from typing import Final
 from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.conditions import Reason
 from ferryman.api.objectives import Objectives
+from ferryman.core.observation.objectives import MIN_REQUESTS, few
 from ferryman.core.observation.window import Window
 from ferryman.core.tuners import trend as trend_tuner
 from ferryman.core.tuners.guarded import (
@@ -27,12 +28,7 @@ from ferryman.core.tuners.guarded import (
 )
 from ferryman.core.tuners.guarded.context import TuningContext
 from ferryman.core.tuners.protocol import InEffect
-from ferryman.core.tuners.state import (
-    MIN_REQUESTS,
-    TuneDecision,
-    TunerState,
-    with_bound,
-)
+from ferryman.core.tuners.state import TuneDecision, TunerState, with_bound
 from ferryman.core.wording import describe
 
 #: A curve that is further than this from what it was fitted to is not believed.
@@ -68,7 +64,7 @@ def _unknown(context: TuningContext) -> TuneDecision | None:
     requests = context.window.requests
     if context.verdict.met is None:
         return context.hold(context.verdict.reason, context.verdict.message)
-    if requests < MIN_REQUESTS:
+    if few(context.window, context.verdict):
         message = f"only {requests} requests in the window, {MIN_REQUESTS} needed to judge"
         return context.hold(Reason.OBSERVING, message)
     if not context.learned.service.points or context.learned.demand.rate_per_s <= 0:

@@ -7,10 +7,10 @@ from typing import Final
 from ferryman.api.batching import Batching
 from ferryman.api.conditions import Reason
 from ferryman.api.objectives import Objectives
-from ferryman.core.observation.objectives import Verdict, judge
+from ferryman.core.observation.objectives import MIN_REQUESTS, Verdict, judge
 from ferryman.core.observation.window import QUANTILE_MEMORY_S, Window
 from ferryman.core.tuners.guarded import learning
-from ferryman.core.tuners.state import MIN_REQUESTS, Learned
+from ferryman.core.tuners.state import Learned
 
 _US_PER_MS: Final = 1e3
 

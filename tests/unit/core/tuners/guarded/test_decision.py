@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 
 from ferryman.api.batching import BatchingLimits, InstanceLimits, MaxBatchSizeLimits
 from ferryman.api.conditions import Reason
+from ferryman.core.observation.objectives import MIN_REQUESTS
 from ferryman.core.tuners.guarded import decision as guarded
 from ferryman.core.tuners.guarded.decision import MAX_MISFIT, decide
 from ferryman.core.tuners.guarded.verification import MEMORY_S, WINDOWS
 from ferryman.core.tuners.learned.demand import Demand
 from ferryman.core.tuners.learned.service_time import Parabola, ServiceTimes
 from ferryman.core.tuners.needs import Replicas
-from ferryman.core.tuners.state import MIN_REQUESTS, Learned, TunerState
+from ferryman.core.tuners.state import Learned, TunerState
 from tests.factories import objectives, window
 from tests.unit.core.tuners.guarded.pods import (
     CONVEX,
@@ -463,3 +464,10 @@ def test_a_saturated_model_that_is_served_one_by_one_is_told_how_many_replicas_i
     decision = tuned(bound(1), seen, asked=one_by_one, service=ServiceTimes())
     assert isinstance(decision.needs, Replicas)
     assert decision.needs.count > 1
+
+
+def test_few_that_were_late_tell_where_many_wait():
+    """Four a second are answered, and two hundred asked for: windows never hold ten answers."""
+    seen = slow(requests=MIN_REQUESTS - 1, inferences=MIN_REQUESTS - 1)
+    assert tuned(bound(8), replace(seen, pending=MIN_REQUESTS - 1)).reason == Reason.OBSERVING
+    assert tuned(bound(8), replace(seen, pending=400)).reason != Reason.OBSERVING

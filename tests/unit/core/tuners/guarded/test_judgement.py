@@ -4,11 +4,12 @@ from math import inf
 import pytest
 
 from ferryman.api.conditions import Reason
+from ferryman.core.observation.objectives import MIN_REQUESTS
 from ferryman.core.observation.window import QUANTILE_MEMORY_S
 from ferryman.core.tuners.guarded import judgement
 from ferryman.core.tuners.guarded.prediction import Prediction
 from ferryman.core.tuners.learned.service_time import ServiceTimes
-from ferryman.core.tuners.state import MIN_REQUESTS, Learned
+from ferryman.core.tuners.state import Learned
 from tests.factories import objectives, window
 from tests.unit.core.tuners.guarded.pods import LATENCY, bound, knowing, shown, trial
 
