@@ -1,7 +1,9 @@
 """Keep a contender's results after a change of the code that changes none of its figures.
 
 Hours of results must not be lost to a change that bears on none of them. A few scenarios run
-again; where all come out as they did, to the last bit, the others count for the present code.
+again; where all come out as they did, to the last bit, the others count for the present code. That
+is a check of what whoever made the change knows, and no proof: a change that helps one scenario in
+fifty passes it.
 """
 
 import json

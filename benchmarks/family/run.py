@@ -65,8 +65,8 @@ def _parser() -> argparse.ArgumentParser:
         "--confirm",
         type=int,
         metavar="N",
-        help="after a change of the code, run N scenarios of each half again first, and keep the "
-        "results of contenders where these come out as they did, to the last bit",
+        help="after a change that should bear on no figure, run N scenarios of each half again "
+        "first, and keep the results of contenders where these come out to the last bit as before",
     )
     add("--workers", type=int, default=WORKERS, metavar="N", help=f"default: {WORKERS}")
     add("--worst", type=int, default=0, metavar="N", help="show the worst scenarios of Guarded")
