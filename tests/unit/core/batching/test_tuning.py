@@ -358,3 +358,9 @@ def situation_with(overlay, applied):
         state=BEFORE,
         now=NOW,
     )
+
+
+def test_what_needs_capacity_goes_on_to_while_too_little_is_seen():
+    before = BatchingStatus(applied=EIGHT, reason=Reason.NEEDS_CAPACITY, message="3 would do")
+    found = step({"requests": 3}, status=before)
+    assert (found.status.reason, found.status.message) == (Reason.NEEDS_CAPACITY, "3 would do")
