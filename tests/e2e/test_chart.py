@@ -48,14 +48,20 @@ def operators(cluster):
     }
 
 
-def wait_led(cluster, *, without=frozenset()):
+def wait_led(cluster, *, without=frozenset(), timeout_s=FAILOVER_S):
     """Wait until one of the pods that run leads, none of those to be gone; return its name."""
 
     def led():
         name = holder(cluster)
         return name if name in operators(cluster) - without else None
 
-    return installation.wait_for("a leader", led, timeout_s=FAILOVER_S, period_s=0.3)
+    def explain():
+        logs = ("logs", f"--namespace={SYSTEM}", "deploy/ferryman-operator", "--tail=40")
+        return cluster.kubectl("get", *LEASE, "--output=yaml") + cluster.kubectl(*logs)
+
+    return installation.wait_for(
+        "a leader", led, timeout_s=timeout_s, period_s=0.3, explain=explain
+    )
 
 
 def wait_obeyed(cluster, bound):
@@ -79,7 +85,8 @@ def test_an_upgrade_to_two_operators_goes_on_with_what_serves(ferryman, load):
     installation.install(ferryman, "operator.replicas=2", "operator.podLabels.tier=gold")
 
     assert len(operators(ferryman) - before) == 2
-    wait_led(ferryman, without=before)
+    # Helm may return while the one of before still ends.
+    wait_led(ferryman, without=before, timeout_s=2 * FAILOVER_S)
     wait_obeyed(ferryman, 16)
 
 

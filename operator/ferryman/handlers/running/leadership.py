@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 LEASE: Final = "ferryman-operator"
 #: A question that takes longer is asked anew.
 ANSWER_WITHIN_S: Final = 5.0
+#: A renewal that was under way at the end may come in between once, hardly twice.
+GIVE_BACK_TRIES: Final = 3
 
 
 @dataclass
@@ -80,12 +82,23 @@ class Leadership:
 
     async def release(self) -> None:
         """Give the Lease back, so that the next one need not wait until it lapses."""
-        if not self.leads.is_set() or self._seen is None:
+        if not self.leads.is_set():
             return
         self._writes_until_s = float("-inf")
         with suppress(KubernetesError, TimeoutError):  # then it lapses
             async with asyncio.timeout(ANSWER_WITHIN_S):
-                await self.leases.change(self._seen.lease.version, {"holderIdentity": ""})
+                await self._give_back()
+
+    async def _give_back(self) -> None:
+        """Ask what the Lease is now: a renewal that nobody waits for may have changed it."""
+        for _ in range(GIVE_BACK_TRIES):
+            found = await self.leases.read()
+            lease = Lease.of(found) if found is not None else None
+            if lease is None or lease.holder != self.identity:
+                return
+            with suppress(ConflictError):
+                await self.leases.change(lease.version, {"holderIdentity": ""})
+                return
 
     async def _take_part(self) -> None:
         """Look at the Lease, and take or renew it where it may be taken."""

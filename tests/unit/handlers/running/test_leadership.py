@@ -108,6 +108,41 @@ def test_a_lease_that_is_given_back_is_taken_at_the_next_look():
     run_virtually(main())
 
 
+def test_a_lease_is_given_back_whatever_became_of_the_renewal_that_was_under_way():
+    """Its answer was not waited for; one more comes in between the look and the write."""
+
+    async def main():
+        lease = OneLease()
+        one, line = operator(lease, "one")
+        async with one.taking_part():
+            await asyncio.sleep(1)
+            lease.written({"renewTime": "heard by nobody"})
+            look = line.read
+
+            async def overtaken():
+                line.read = look
+                found = await look()
+                lease.written({"renewTime": "late"})
+                return found
+
+            line.read = overtaken
+        assert lease.spec["holderIdentity"] == ""
+
+    run_virtually(main())
+
+
+def test_a_lease_that_another_one_took_is_not_given_back():
+    async def main():
+        lease = OneLease()
+        one, _ = operator(lease, "one")
+        async with one.taking_part():
+            await asyncio.sleep(1)
+            lease.written({"holderIdentity": "two"})
+        assert lease.spec["holderIdentity"] == "two"
+
+    run_virtually(main())
+
+
 def test_whoever_is_cut_off_stops_writing_before_another_begins_and_stands_by_afterwards():
     async def main():
         lease = OneLease()
