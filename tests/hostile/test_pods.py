@@ -74,7 +74,7 @@ def test_hundreds_of_silent_pods_do_not_delay_another_tenants_look(tenants, oper
     with silent(*addresses), serving(Triton(), "127.90.0.1") as triton:
         names = [f"silent-{turn}" for turn in range(4)]
         for name in names:
-            tenants.objects.model(name, tenants.hostile, replicas=SILENT // 4)
+            tenants.objects.model(name, tenants.hostile, replicas=100)
             await_served(tenants.objects, name, tenants.hostile)
         for turn, name in enumerate(names):
             owner = tenants.replica_set(name, tenants.hostile)
