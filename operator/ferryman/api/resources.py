@@ -21,6 +21,12 @@ def _processor(kind: str, field: str) -> str:
 #: Serving objects are named NAME-triton; a Service's name begins with a letter (DNS-1035).
 MODEL_NAME: Final = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 MODEL_NAME_MAX: Final = 50
+_SERVED_NAME: Final = name_rule(
+    MODEL_NAME,
+    MODEL_NAME_MAX,
+    "lower-case letters, digits and '-', beginning with a letter and ending with a letter "
+    "or digit, because a Service is named after it",
+)
 
 INFERENCE_MODEL: Final = Resource(
     kind="InferenceModel",
@@ -30,14 +36,7 @@ INFERENCE_MODEL: Final = Resource(
     noun="model",
     owner_label=names.LABEL_MODEL,
     has_scale=True,
-    name_rules=(
-        name_rule(
-            MODEL_NAME,
-            MODEL_NAME_MAX,
-            "lower-case letters, digits and '-', beginning with a letter and ending with a letter "
-            "or digit, because a Service is named after it",
-        ),
-    ),
+    name_rules=(_SERVED_NAME,),
     columns=(
         Column("Ready", _condition("Ready"), "Whether the model answers requests."),
         Column("Node Type", ".status.placement.nodeType", "The node type that serves the model."),
@@ -103,14 +102,7 @@ INFERENCE_PIPELINE: Final = Resource(
     noun="pipeline",
     owner_label=names.LABEL_PIPELINE,
     has_scale=True,
-    name_rules=(
-        name_rule(
-            MODEL_NAME,
-            MODEL_NAME_MAX,
-            "lower-case letters, digits and '-', beginning with a letter and ending with a letter "
-            "or digit, because a Service is named after it",
-        ),
-    ),
+    name_rules=(_SERVED_NAME,),
     columns=(
         Column("Ready", _condition("Ready"), "Whether the pipeline answers requests."),
         Column("Workers", ".status.workers", "The workers of each step."),
