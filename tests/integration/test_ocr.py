@@ -106,8 +106,9 @@ def test_trace_shows_every_step_of_one_request_and_which_were_waited_for(server,
     ]
     assert steps["classify"]["beginsMilliseconds"] == steps["recognise"]["beginsMilliseconds"]
     last = steps["join"]["beginsMilliseconds"] + steps["join"]["totalMilliseconds"]
-    # What is between the steps is small beside them: the account is of the whole request.
-    assert 0.8 * found["totalMilliseconds"] <= last <= 1.05 * found["totalMilliseconds"]
+    # The account is of the whole request. What is between steps is small beside them; and where
+    # processors are wanted by others, a step's own count ends after its answer was handed on.
+    assert 0.5 * found["totalMilliseconds"] <= last <= 1.5 * found["totalMilliseconds"]
 
     assert main(["trace", *target]) == 0
     assert "recognise" in capsys.readouterr().out
