@@ -15,13 +15,13 @@ from ferryman.core.batching.changes import in_progress
 from ferryman.core.batching.restored_state import recalled
 from ferryman.core.observation.window import Window
 from ferryman.core.placement.validity import must_compare
-from ferryman.core.plan import Environment, Plan, plan
+from ferryman.core.plan import Plan, plan
 from ferryman.core.snapshot import Advice, PodView, Snapshot
 from ferryman.core.tuners.select import TunerState
 from ferryman.handlers import gather
 from ferryman.handlers.execute import Executor
 from ferryman.handlers.gather import Nodes
-from ferryman.handlers.reconciling.common import Clocks, Common, RunInExecutor
+from ferryman.handlers.reconciling.common import Common
 from ferryman.handlers.reconciling.frame import Frame
 from ferryman.handlers.sampling import Subject, Tuning
 
@@ -49,24 +49,9 @@ class Reconciler(Frame[InferenceModel, Answers, Snapshot, Window, Plan]):
 
     of = InferenceModel
 
-    def __init__(
-        self,
-        parts: Parts,
-        clocks: Clocks,
-        *,
-        master_key: bytes,
-        environment: Environment,
-        run_in_executor: RunInExecutor,
-    ) -> None:
-        super().__init__(
-            parts.common,
-            parts.tuning,
-            clocks,
-            master_key=master_key,
-            run_in_executor=run_in_executor,
-        )
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts.common, parts.tuning)
         self._parts = parts
-        self._environment = environment
         self._states: dict[Key, TunerState] = {}
 
     async def _look(self, subject: InferenceModel, control_key: str) -> Answers:
@@ -94,7 +79,7 @@ class Reconciler(Frame[InferenceModel, Answers, Snapshot, Window, Plan]):
             now=self._clocks.now(),
             encode=pbtxt.encode,
             control_key=key,
-            environment=self._environment,
+            environment=self._common.environment,
         )
 
     async def _carry_out(self, subject: InferenceModel, decided: Plan, control_key: str) -> None:

@@ -88,6 +88,17 @@ class Scope:
     monitoring_namespace: str = ""
     """Whose pods may read the metrics of serving pods."""
 
+    @property
+    def environment(self) -> Environment:
+        """What of it decisions use."""
+        return Environment(
+            self.operator_namespace,
+            self.ipv6,
+            self.access,
+            self.monitoring_namespace,
+            self.image,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
@@ -140,10 +151,6 @@ class Session:
         )
         tuning = Tuning(servers.statistics, queue.add, clock=clocks.seconds)
         writer = Writer(dependencies.kubernetes, cache, applied)
-        changes = Changes()
-        executor = Executor(
-            writer, dependencies.metrics, clock=clocks.now, aside=queue.aside, changes=changes
-        )
         rebalancing = Rebalancing(
             cache,
             nodes,
@@ -151,50 +158,27 @@ class Session:
             run_in_executor=dependencies.run_in_executor,
             wake=queue.add,
         )
-        scope = self.scope
-        environment = Environment(
-            scope.operator_namespace,
-            scope.ipv6,
-            scope.access,
-            scope.monitoring_namespace,
-            scope.image,
-        )
         common = Common(
-            cache,
-            reservations,
-            placements,
-            servers,
-            writer,
-            applied,
-            dependencies.metrics,
-            queue.aside,
-            changes,
-        )
-        models = Reconciler(
-            Parts(common, nodes, tuning, executor, rebalancing.advice),
-            clocks,
+            cache=cache,
+            reservations=reservations,
+            placements=placements,
+            servers=servers,
+            writer=writer,
+            applied=applied,
+            metrics=dependencies.metrics,
+            clocks=clocks,
             master_key=dependencies.master_key,
-            environment=environment,
+            environment=self.scope.environment,
             run_in_executor=dependencies.run_in_executor,
+            aside=queue.aside,
+            changes=Changes(),
         )
+        models = Reconciler(Parts(common, nodes, tuning, Executor(common), rebalancing.advice))
         observing = PipelineTuning(servers.statistics, queue.add, clock=clocks.seconds)
         pipelines = PipelineReconciler(
             PipelineParts(
-                common,
-                PipelineLooks(cache, nodes, servers),
-                observing,
-                PipelineExecutor(
-                    writer,
-                    dependencies.metrics,
-                    clock=clocks.now,
-                    aside=queue.aside,
-                    changes=changes,
-                ),
-            ),
-            clocks,
-            master_key=dependencies.master_key,
-            environment=environment,
-            run_in_executor=dependencies.run_in_executor,
+                common, PipelineLooks(cache, nodes, servers), observing, PipelineExecutor(common)
+            )
         )
         reconcilers: Mapping[str, Reconciles] = {
             INFERENCE_MODEL.kind: models,

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any, Literal
 
 from ferryman.actuation.steps import ServerOf, StepActuator
@@ -10,8 +9,6 @@ from ferryman.api.batching import Batching
 from ferryman.api.pipelines.inference_pipeline import InferencePipeline
 from ferryman.api.pipelines.inference_pipeline_status import InferencePipelineStatus
 from ferryman.clients import tracing
-from ferryman.clients.kubernetes import ObjectReference
-from ferryman.clients.kubernetes_errors import PermanentError
 from ferryman.clients.triton import ConfigRefused, TritonUnavailable
 from ferryman.core.batching.actuators import ACTUATORS
 from ferryman.core.pipelines import journal
@@ -20,11 +17,9 @@ from ferryman.core.pipelines.plan import PipelinePlan
 from ferryman.core.pipelines.reporting import report
 from ferryman.core.pipelines.serving.loading import EnsembleLoad
 from ferryman.core.snapshot import PodView
-from ferryman.core.status.events import Event
+from ferryman.core.status.readiness import NotReady
 from ferryman.core.wording import describe
-from ferryman.handlers.apply import Writer, problem_of
-from ferryman.handlers.metrics import Metrics
-from ferryman.handlers.work_queue import Aside, nobody_waits
+from ferryman.handlers.reconciling.carrying import Carrying, reference
 
 _log = logging.getLogger(__name__)
 
@@ -32,24 +27,8 @@ _log = logging.getLogger(__name__)
 Made = Literal["Made", "NotMade", "None"]
 
 
-class PipelineExecutor:
-    """Writes plans to the API server and to Triton."""
-
-    def __init__(
-        self,
-        writer: Writer,
-        metrics: Metrics,
-        *,
-        clock: Callable[[], datetime],
-        aside: Aside = nobody_waits,
-        changes: tracing.Changes | None = None,
-    ) -> None:
-        """``aside`` is entered while pods are changed, which may take as long as they like."""
-        self._aside = aside
-        self._writer = writer
-        self._metrics = metrics
-        self._clock = clock
-        self._changes = changes or tracing.Changes()
+class PipelineExecutor(Carrying[InferencePipeline, InferencePipelineStatus, PipelinePlan]):
+    """Writes plans of pipelines to the API server and to Triton."""
 
     async def carry_out(
         self,
@@ -60,26 +39,11 @@ class PipelineExecutor:
     ) -> Made:
         """Write the status, apply the objects, change steps, and tell of it.
 
-        In this order, so that an operator that dies in between finds the decision written down
-        and carries on from it. Raises KubernetesError; everything is then tried again. What the
-        API server refuses for good is said in the status as well.
+        ``on_change`` is called when what serves changes, with the seconds until that shows.
+        Raises KubernetesError.
         """
-        status = plan.status
-        if plan.change is not None:
-            status = journal.record_started(status, plan.change, self._clock())
-        await self._write_status(pipeline, status)
-        # At once: the next try would see no transition any more.
-        await self._writer.post(reference(pipeline), plan.events)
-        pipeline = pipeline.with_(status=status)
-        try:
-            await self._writer.apply(pipeline.key, plan.objects)
-        except PermanentError as error:
-            await self._report(pipeline, plan.status, error)
-            raise
-        if plan.objects:
-            status = report.applied(status, self._clock())
+        status = await self._write(pipeline, plan, goes_on=plan.change is not None)
         if plan.change is None:
-            await self._write_status(pipeline, status)
             return "None"
         return await self._change(pipeline, status, plan.change, server, on_change)
 
@@ -107,29 +71,19 @@ class PipelineExecutor:
                 _log.info("the ensemble was loaded", extra=extra)
         return ""
 
-    async def write_status(
-        self, pipeline: InferencePipeline, status: InferencePipelineStatus
-    ) -> None:
-        """Write a status, if it differs."""
-        await self._write_status(pipeline, status)
+    def _begun(self, plan: PipelinePlan) -> InferencePipelineStatus:
+        if plan.change is None:
+            return plan.status
+        return journal.record_started(plan.status, plan.change, self._clock())
 
-    async def _write_status(
-        self, pipeline: InferencePipeline, status: InferencePipelineStatus
-    ) -> None:
-        self._metrics.show_pipeline(pipeline, status)
-        if status != pipeline.status:
-            await self._writer.write_status(reference(pipeline), status.as_dict())
+    def _applied(self, status: InferencePipelineStatus) -> InferencePipelineStatus:
+        return report.applied(status, self._clock())
 
-    async def _report(
-        self, pipeline: InferencePipeline, status: InferencePipelineStatus, error: PermanentError
-    ) -> None:
-        """Say why objects are not applied, unless that was said; the rest is as was decided."""
-        problem = problem_of(error)
-        refused = report.with_problem(status, problem, self._clock())
-        if refused != status:
-            await self._write_status(pipeline, refused)
-            told = Event("Warning", problem.reason, problem.message)
-            await self._writer.post(reference(pipeline), (told,))
+    def _refused(self, plan: PipelinePlan, problem: NotReady) -> InferencePipelineStatus:
+        return report.with_problem(plan.status, problem, self._clock())
+
+    def _show(self, subject: InferencePipeline, status: InferencePipelineStatus) -> None:
+        self._metrics.show_pipeline(subject, status)
 
     async def _change(
         self,
@@ -170,14 +124,9 @@ class PipelineExecutor:
         }
         _log.info("steps changed", extra=extra)
         finished = journal.record_outcome(status, result.outcome, result.message)
-        await self._write_status(pipeline.with_(status=status), finished)
+        await self._write_status(pipeline, status, finished)
         await self._writer.post(reference(pipeline), (report.of_outcome(finished),))
         return "Made" if result.outcome == "Applied" else "NotMade"
-
-
-def reference(pipeline: InferencePipeline) -> ObjectReference:
-    """Return what writes and events about a pipeline refer to."""
-    return ObjectReference.of(pipeline.key, pipeline.metadata.uid)
 
 
 def _described(steps: Mapping[str, Batching]) -> str:

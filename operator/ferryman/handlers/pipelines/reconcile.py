@@ -20,12 +20,11 @@ from ferryman.core.pipelines.server import as_server
 from ferryman.core.pipelines.service import Situation
 from ferryman.core.pipelines.snapshot import LoadedStep, PipelineSnapshot
 from ferryman.core.placement.validity import must_compare
-from ferryman.core.plan import Environment
 from ferryman.core.snapshot import PodView, ServingState
 from ferryman.handlers.pipelines.execute import PipelineExecutor
 from ferryman.handlers.pipelines.gather import PipelineLooks
 from ferryman.handlers.pipelines.sampling import PipelineSubject, PipelineTuning
-from ferryman.handlers.reconciling.common import Clocks, Common, RunInExecutor
+from ferryman.handlers.reconciling.common import Common
 from ferryman.handlers.reconciling.frame import Frame
 
 _log = logging.getLogger(__name__)
@@ -57,24 +56,9 @@ class PipelineReconciler(
 
     of = InferencePipeline
 
-    def __init__(
-        self,
-        parts: PipelineParts,
-        clocks: Clocks,
-        *,
-        master_key: bytes,
-        environment: Environment,
-        run_in_executor: RunInExecutor,
-    ) -> None:
-        super().__init__(
-            parts.common,
-            parts.tuning,
-            clocks,
-            master_key=master_key,
-            run_in_executor=run_in_executor,
-        )
+    def __init__(self, parts: PipelineParts) -> None:
+        super().__init__(parts.common, parts.tuning)
         self._parts = parts
-        self._environment = environment
         self._states: dict[Key, BalancerState] = {}
         self._refusals: dict[Key, tuple[str, str, float]] = {}
 
@@ -106,7 +90,7 @@ class PipelineReconciler(
             now=self._clocks.now(),
             encode=pbtxt.encode,
             control_key=key,
-            environment=self._environment,
+            environment=self._common.environment,
             program=STEP_PROXY,
         )
         return partial(plan_pipeline, situation)

@@ -1,7 +1,7 @@
 """What reconciles of every kind work with, and what they expect of a kind's objects and plans."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -11,6 +11,7 @@ from ferryman.api.inference_model_status import PlacementStatus
 from ferryman.api.resources import Key
 from ferryman.clients.tracing import Changes
 from ferryman.core.placement.reservations import Reservation
+from ferryman.core.plan import Environment
 from ferryman.core.snapshot import ServingState
 from ferryman.handlers.apply import Applied, Writer
 from ferryman.handlers.cache import Cache
@@ -18,7 +19,7 @@ from ferryman.handlers.metrics import Metrics
 from ferryman.handlers.placement_cache import PlacementCache
 from ferryman.handlers.reservations import Reservations
 from ferryman.handlers.servers import Servers
-from ferryman.handlers.work_queue import Aside, nobody_waits
+from ferryman.handlers.work_queue import Aside
 
 T = TypeVar("T")
 
@@ -116,5 +117,10 @@ class Common:
     writer: Writer
     applied: Applied
     metrics: Metrics
-    aside: Aside = nobody_waits
-    changes: Changes = field(default_factory=Changes)
+    clocks: Clocks
+    master_key: bytes
+    environment: Environment
+    run_in_executor: RunInExecutor
+    aside: Aside
+    """Entered while others' servers take as long as they like."""
+    changes: Changes

@@ -27,14 +27,7 @@ from ferryman.core.placement.departures.unschedulable import is_waiting
 from ferryman.core.placement.validity import Compared
 from ferryman.core.snapshot import ServingState
 from ferryman.core.status import unreadable
-from ferryman.handlers.reconciling.common import (
-    Clocks,
-    Common,
-    Plan,
-    RunInExecutor,
-    Snapshot,
-    Subject,
-)
+from ferryman.handlers.reconciling.common import Common, Plan, Snapshot, Subject
 from ferryman.handlers.sampling import Samplers
 
 _log = logging.getLogger(__name__)
@@ -59,20 +52,10 @@ class Frame(ABC, Generic[O, L, S, W, P]):
     of: ClassVar[type[ApiType]]
     """What objects of the kind are read as."""
 
-    def __init__(
-        self,
-        common: Common,
-        tuning: Samplers[Any, W],
-        clocks: Clocks,
-        *,
-        master_key: bytes,
-        run_in_executor: RunInExecutor,
-    ) -> None:
+    def __init__(self, common: Common, tuning: Samplers[Any, W]) -> None:
         self._common = common
+        self._clocks = common.clocks
         self._tuning = tuning
-        self._clocks = clocks
-        self._master_key = master_key
-        self._run_in_executor = run_in_executor
         self._uids: dict[Key, str] = {}
         self._problems: dict[Key, str] = {}
         self._reporting = asyncio.Lock()
@@ -183,7 +166,7 @@ class Frame(ABC, Generic[O, L, S, W, P]):
             planner = self._planner(subject, snapshot, window, control_key)
             # The window shows what came of the latest change.
             with tracing.span("decide", links=self._common.changes.link(subject.key)):
-                decided = await self._run_in_executor(planner)
+                decided = await self._common.run_in_executor(planner)
             if not decided.is_new_place:
                 self._note_placement(subject, snapshot, decided, epoch)
                 return snapshot, decided
@@ -197,7 +180,7 @@ class Frame(ABC, Generic[O, L, S, W, P]):
     def _control_key(self, subject: O) -> str:
         """Return HMAC-SHA256(master key, identity) in hex: nothing to read back."""
         identity = self._identity(subject).encode()
-        return hmac.new(self._master_key, identity, hashlib.sha256).hexdigest()
+        return hmac.new(self._common.master_key, identity, hashlib.sha256).hexdigest()
 
     def _is_valid(self, subject: O, serving: ServingState) -> bool:
         """Whether the placement would come out as it is."""
