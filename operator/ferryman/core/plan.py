@@ -38,7 +38,6 @@ from ferryman.core.status.events import Event
 from ferryman.core.status.observed import observe
 from ferryman.core.status.readiness import (
     View,
-    find_problem,
     settled_replicas,
     why_not_applied,
 )
@@ -188,7 +187,7 @@ def _status(inputs: Inputs, service: Service) -> InferenceModelStatus:
         desired_replicas=scaled.replicas,
         replicas=len(serving.pods),
         ready_replicas=serving.ready_replicas,
-        settled_replicas=settled_replicas(view, find_problem(view)),
+        settled_replicas=settled_replicas(view),
         specification=view.specification,
         selector=",".join(f"{key}={value}" for key, value in render.selector(model.key).items()),
         url=render.url(model.key, model.triton_name),

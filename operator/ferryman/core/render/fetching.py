@@ -22,7 +22,7 @@ from ferryman.core.fetching.task import (
     size_limit_bytes,
 )
 from ferryman.core.manifests import Manifest
-from ferryman.core.render import pod
+from ferryman.core.render import pod, sources
 from ferryman.core.render.slots import ServedModel
 
 COMMAND: Final = ("python", "-m", "ferryman.fetch")
@@ -39,7 +39,8 @@ CACHE_VOLUME: Final = "cache-"
 def add(spec: Manifest, models: Sequence[ServedModel], *, image: str, pull_policy: str) -> Manifest:
     """Return a pod's specification with the fetching container first; as it is without one.
 
-    Raises RejectedError where the operator does not know its own image.
+    Raises RejectedError where the operator does not know its own image, or where a claim keeps what
+    is fetched and holds models, too.
     """
     fetched = [each for each in models if is_fetched(each.storage_uri)]
     if not fetched:
@@ -52,6 +53,12 @@ def add(spec: Manifest, models: Sequence[ServedModel], *, image: str, pull_polic
         )
     identity = "serviceAccountName" in spec
     caches = _caches(fetched)
+    if both := sources.claims(models) & caches.keys():
+        raise RejectedError(
+            Reason.INVALID_SPEC,
+            f"the claim {min(both)} holds models and is to keep what is fetched, too, and a pod "
+            "mounts a claim once: let fetch.cache name another one",
+        )
     tasks = tuple(_task(each, caches, identity=identity) for each in fetched)
     container = {
         "name": names.CONTAINER_FETCH,

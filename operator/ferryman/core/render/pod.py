@@ -9,17 +9,14 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ferryman.api import names
-from ferryman.api.conditions import Reason
 from ferryman.api.inference_model import ResourceRequirements
 from ferryman.api.inference_runtime import RuntimeProcessor
-from ferryman.api.model_fetch import FetchSpec
 from ferryman.api.pods.pod_settings import PodSecurity
 from ferryman.api.pods.scheduling import Toleration
-from ferryman.core.errors import RejectedError
-from ferryman.core.fetching.task import is_fetched
 from ferryman.core.manifests import Manifest
+from ferryman.core.render import sources
 from ferryman.core.render.layout import CONFIG_ENV, MODEL_ENV, layout_script, suffix
-from ferryman.core.render.slots import ServedModel, Slot
+from ferryman.core.render.slots import ServedModel
 
 #: tritonserver answers only once the model is loaded: large models may take an hour.
 STARTUP_PERIOD_S: Final = 2
@@ -90,7 +87,7 @@ def triton_container(
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
             {"name": "repository", "mountPath": names.PATH_REPOSITORY},
-            *_model_mounts(models),
+            *sources.mounts(models),
             *([_CONFIG_MOUNT] if _has_fileless(models) else []),
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  the pod's own emptyDir
             {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108  likewise
@@ -118,7 +115,7 @@ def layout_container(
     ]
     mounts = [
         {"name": "repository", "mountPath": names.PATH_REPOSITORY},
-        *_model_mounts(models),
+        *sources.mounts(models),
     ]
     if inline_config is None:
         mounts.append(_CONFIG_MOUNT)
@@ -157,11 +154,7 @@ def volumes(
     """
     config = [{"name": VOLUME_CONFIG, "configMap": {"name": config_map}}] if config_map else []
     return [
-        *(
-            {"name": model.slot.volume, **_model_source(model, model.storage_uri, pull_policy)}
-            for model in models
-            if model.storage_uri is not None
-        ),
+        *sources.volumes(models, pull_policy),
         *config,
         {"name": "repository", "emptyDir": {"sizeLimit": REPOSITORY_LIMIT}},
         {"name": "tmp", "emptyDir": {"sizeLimit": TMP_LIMIT}},
@@ -205,21 +198,6 @@ def _without_devices(block: Manifest) -> Manifest:
     return {kind: amounts for kind, amounts in plain.items() if amounts}
 
 
-def _model_source(model: ServedModel, storage_uri: str, pull_policy: str) -> Manifest:
-    scheme, _, rest = storage_uri.partition("://")
-    if is_fetched(storage_uri):
-        return {"emptyDir": {"sizeLimit": str((model.fetch or FetchSpec()).size_limit)}}
-    if scheme == "oci" and rest:
-        return {"image": {"reference": rest, "pullPolicy": pull_policy}}
-    if scheme == "pvc" and rest.partition("/")[0]:
-        return {"persistentVolumeClaim": {"claimName": rest.partition("/")[0], "readOnly": True}}
-    raise RejectedError(
-        Reason.INVALID_SPEC,
-        f"storageUri {storage_uri!r} cannot be served: write oci://IMAGE, "
-        "pvc://CLAIM/PATH, or s3://, gs://, hf:// or https:// and where the files are",
-    )
-
-
 def copying(container: Manifest, source: str, target: str, layout: Manifest) -> Manifest:
     """Return an init container that copies one file, bounded as the one that lays out is."""
     like = ("imagePullPolicy", "resources", "securityContext", "terminationMessagePolicy")
@@ -228,21 +206,6 @@ def copying(container: Manifest, source: str, target: str, layout: Manifest) -> 
 
 def _has_fileless(models: Iterable[ServedModel]) -> bool:
     return any(model.storage_uri is None for model in models)
-
-
-def _model_mounts(models: Iterable[ServedModel]) -> list[Manifest]:
-    return [
-        _model_mount(model.slot, model.storage_uri)
-        for model in models
-        if model.storage_uri is not None
-    ]
-
-
-def _model_mount(slot: Slot, storage_uri: str) -> Manifest:
-    mount = {"name": slot.volume, "mountPath": slot.path, "readOnly": True}
-    scheme, _, rest = storage_uri.partition("://")
-    path = rest.partition("/")[2].strip("/") if scheme == "pvc" else ""
-    return {**mount, "subPath": path} if path else mount
 
 
 def _arguments(models: Sequence[ServedModel]) -> list[str]:

@@ -80,9 +80,9 @@ def still_serves(view: View) -> bool:
     )
 
 
-def settled_replicas(view: View, problem: NotReady | None) -> int:
+def settled_replicas(view: View) -> int:
     """Return how many served when all that were asked for last did; of another service none."""
-    if problem is None:
+    if find_problem(view) is None:
         return view.model.replicas
     return view.model.status.settled_replicas if _was_applied(view) else 0
 

@@ -161,3 +161,13 @@ def test_a_claim_of_several_models_is_mounted_once():
 def test_dollars_are_not_expanded():
     stated = ServedModel("m", "https://h/$(X)", SOLE, config={})
     assert "$$(X)" in pod(stated)["initContainers"][0]["env"][0]["value"]
+
+
+def test_a_claim_of_models_is_no_cache():
+    models = (
+        ServedModel("a", "s3://models/a", slot("a"), fetch=CACHED, config={}),
+        ServedModel("b", "pvc://models/b", slot("b"), config={}),
+    )
+    with pytest.raises(RejectedError, match=r"the claim models holds models .*another one") as why:
+        pod(*models)
+    assert why.value.reason == Reason.INVALID_SPEC

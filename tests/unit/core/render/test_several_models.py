@@ -97,6 +97,26 @@ def test_each_model_has_its_own_volume_which_both_containers_mount_alike():
         assert set(mounts) <= set(volumes)
 
 
+def test_models_of_one_claim_share_its_volume_and_each_sees_its_own_folder():
+    # A pod that names a claim twice may never start: kubernetes/kubernetes#132921.
+    alike = [held(name, f"pvc://models/{name}") for name in ("a", "b")]
+    spec = pod_spec(held("c", "pvc://others/"), *alike, DETECT)
+    claims = [
+        each["persistentVolumeClaim"]["claimName"]
+        for each in spec["volumes"]
+        if "persistentVolumeClaim" in each
+    ]
+    assert claims == ["others", "models"]
+    for container in (spec["initContainers"][0], spec["containers"][0]):
+        mounts = {
+            each["mountPath"]: (each["name"], each.get("subPath"))
+            for each in container["volumeMounts"]
+        }
+        assert mounts["/model/a"] == ("model-a", "a")
+        assert mounts["/model/b"] == ("model-a", "b")
+        assert mounts["/model/c"] == ("model-c", None)
+
+
 def test_each_configuration_is_an_entry_of_the_config_map_and_one_that_is_not_known_is_empty():
     data = rendered(DETECT, CROP, ENSEMBLE)["ConfigMap"]["data"]
     assert data == {

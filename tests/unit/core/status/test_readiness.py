@@ -328,4 +328,4 @@ def test_another_number_of_replicas_takes_nothing_from_those_that_serve(given_vi
     ],
 )
 def test_how_many_served_when_all_did(given_view, settled):
-    assert settled_replicas(given_view, find_problem(given_view)) == settled
+    assert settled_replicas(given_view) == settled

@@ -24,7 +24,7 @@ from ferryman.core.snapshot import ServingState
 from ferryman.core.status import conditions
 from ferryman.core.status import events as server_events
 from ferryman.core.status.events import Event, EventType
-from ferryman.core.status.readiness import NotReady, View, find_problem, settled_replicas
+from ferryman.core.status.readiness import NotReady, View, settled_replicas
 from ferryman.core.status.specification import digest
 from ferryman.core.wording import target
 
@@ -61,7 +61,7 @@ def status(
         faults=tuple(fault.as_status() for fault in service.faults),
         replicas=len(serving.pods),
         ready_replicas=serving.ready_replicas,
-        settled_replicas=settled_replicas(view, find_problem(view)),
+        settled_replicas=settled_replicas(view),
         specification=view.specification,
         selector=",".join(f"{k}={v}" for k, v in render.selector(pipeline.key).items()),
         url=render.url(pipeline.key, pipeline.triton_name),
