@@ -42,10 +42,14 @@ def today() -> str:
     return datetime.now(UTC).date().isoformat()
 
 
+def results_path(name: str, date: str) -> Path:
+    """Return where the figures of a run on a day are: benchmarks/results/NAME-DATE.json."""
+    return RESULTS / f"{name}-{date}.json"
+
+
 def write_results(name: str, report: dict[str, Any]) -> None:
-    """Write every figure of a run to benchmarks/results/NAME-DATE.json."""
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}-{report['date']}.json").write_text(json.dumps(report, indent=1) + "\n")
+    """Write every figure of a run, with the day that it is of."""
+    write_whole(results_path(name, report["date"]), json.dumps(report, indent=1) + "\n")
 
 
 def write_whole(path: Path, text: str) -> None:

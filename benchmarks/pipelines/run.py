@@ -8,8 +8,9 @@ Figures go to benchmarks/results and docs/benchmarks.md.
 """
 
 import argparse
+import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from benchmarks import common
@@ -38,16 +39,14 @@ PARTS: Final[Mapping[str, Callable[[], Any]]] = {
 }
 
 
-def run(rounds: int, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Run these parts so many times, one after the other."""
-    found = []
+def run(rounds: int, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Run these parts so many times, one after the other; yield the figures of each round."""
     for number in range(rounds):
         figures = {}
         for name in names:
             print(f"round {number + 1} of {rounds}: {name}", flush=True)
             figures[name] = PARTS[name]()
-        found.append(figures)
-    return found
+        yield figures
 
 
 def is_good(rounds: report.Rounds) -> bool:
@@ -62,24 +61,32 @@ def is_good(rounds: report.Rounds) -> bool:
     )
 
 
+def measured_today(name: str) -> list[dict[str, Any]]:
+    """Return the rounds that were written today."""
+    path = common.results_path(name, common.today())
+    found: list[dict[str, Any]] = json.loads(path.read_text())["rounds"] if path.exists() else []
+    return found
+
+
 def main() -> int:
-    """Measure, write the results, and fail where something was lost."""
+    """Measure, write the results round by round, and fail where something was lost."""
     common.end_on_signals()
     parser = argparse.ArgumentParser(prog="make bench-pipelines", description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--only", nargs="+", default=list(PARTS), choices=list(PARTS))
+    parser.add_argument("--more", action="store_true", help="add to what was measured today")
     args = parser.parse_args()
-    results: dict[str, Any] = {
-        "date": common.today(),
-        "machine": common.machine(),
-        "rounds": run(args.rounds, args.only),
-    }
     whole = set(args.only) == set(PARTS)
     name = NAME if whole else "-".join((NAME, *args.only))
-    common.write_results(name, results)
-    common.write_section(name, report.section(results))
-    print(report.section(results))
-    return 0 if is_good(results["rounds"]) else 1
+    rounds = measured_today(name) if args.more else []
+    for figures in run(args.rounds, args.only):
+        rounds.append(figures)
+        # At once: a round takes half an hour, and the next may be interrupted.
+        found = {"date": common.today(), "machine": common.machine(), "rounds": rounds}
+        common.write_results(name, found)
+        common.write_section(name, report.section(found))
+    print(report.section(found))
+    return 0 if is_good(rounds) else 1
 
 
 if __name__ == "__main__":
