@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import median
 from typing import Any, ClassVar, Final, Protocol
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -29,6 +30,7 @@ from ferryman.api.batching import Batching, BatchingLimits, InstanceLimits, Wind
 from ferryman.api.statistics import Statistics
 from ferryman.clients import model_config, pbtxt
 from ferryman.clients.triton import TritonServer as TritonClient
+from ferryman.clients.triton import TritonUnavailable
 from ferryman.core.balancing.decide import BalancingDecision, balance
 from ferryman.core.balancing.profile import Resources
 from ferryman.core.balancing.state import BalancerState, BalancingRules, StepSetup
@@ -48,8 +50,10 @@ WORKERS: Final = 10
 CLIENTS: Final = 40
 WINDOW_S: Final = 4.0
 WINDOWS: Final = 3
-#: How long each assignment is measured, once it is there.
-MEASURED_S: Final = 25.0
+#: How often, and how long each time, what it came to is held against the best assignment.
+DUELS: Final = 3
+DUEL_S: Final = 10.0
+TIMEOUT_S: Final = 120.0
 SLOWER: Final = 3.0
 POLL_S: Final = 1.0
 POD: Final = "pod"
@@ -98,23 +102,18 @@ class Outcome:
 def best(shape: Shape, workers: int = WORKERS) -> dict[str, int]:
     """Return the assignment that carries most, found by trying all; of equals one with least."""
     names = [step.name for step in shape.steps]
+    every = (dict(zip(names, n, strict=True)) for n in _assignments(len(names), workers))
+    return max(every, key=lambda each: (carried_per_s(shape, each), -sum(each.values())))
 
-    def carried(counts: tuple[int, ...]) -> float:
-        return min(n / step.seconds for n, step in zip(counts, shape.steps, strict=True))
 
-    found = max(_assignments(len(names), workers), key=lambda n: (carried(n), -sum(n)))
-    return dict(zip(names, found, strict=True))
+def carried_per_s(shape: Shape, workers: Mapping[str, int]) -> float:
+    """Return how many requests a second its steps can sleep for."""
+    return min(workers[step.name] / step.seconds for step in shape.steps)
 
 
 def _assignments(steps: int, workers: int) -> Iterator[tuple[int, ...]]:
     each = range(1, workers - steps + 2)
     return (n for n in itertools.product(each, repeat=steps) if sum(n) <= workers)
-
-
-def with_workers(shape: Shape, workers: Mapping[str, int]) -> Shape:
-    """Return a pipeline with these workers."""
-    steps = tuple(replace(step, instances=workers[step.name]) for step in shape.steps)
-    return Shape(shape.name, steps)
 
 
 def slowed(shape: Shape, step: str) -> Shape:
@@ -127,23 +126,23 @@ def slowed(shape: Shape, step: str) -> Shape:
 
 
 def run_pipeline(shape: Shape, slow: str | None = None) -> dict[str, Any]:
-    """Balance a pipeline live; with ``slow`` that step becomes slower once it is balanced."""
-    balanced = _served(shape, lambda live: live.balanced(slow))
-    wanted = best(shape if slow is None else slowed(shape, slow))
-    reference = with_workers(shape if slow is None else slowed(shape, slow), wanted)
-    fixed = _served(reference, lambda live: live.fixed())
-    return {"best": wanted, "fixed": fixed, "balanced": balanced}
+    """Balance a pipeline live; with ``slow`` that step becomes slower once it is balanced.
 
-
-def _served(shape: Shape, play: Any) -> dict[str, Any]:  # noqa: ANN401
+    What it came to is then served in turns with the best assignment, on the same server.
+    """
+    ends_as = shape if slow is None else slowed(shape, slow)
+    wanted = best(ends_as)
     with tempfile.TemporaryDirectory() as folder:
         shapes.write(shape, Path(folder))
         models = [step.name for step in shape.steps]
         with TritonServer(Path(folder), models=[*models, shape.name]) as server:
-            return asyncio.run(_play(shape, Path(folder), server, play))
+            balanced = asyncio.run(_play(shape, Path(folder), server, wanted, slow))
+    return {"best": wanted, "carried_per_s": carried_per_s(ends_as, wanted), "balanced": balanced}
 
 
-async def _play(shape: Shape, folder: Path, server: TritonServer, play: Any) -> dict[str, Any]:  # noqa: ANN401
+async def _play(
+    shape: Shape, folder: Path, server: TritonServer, wanted: Mapping[str, int], slow: str | None
+) -> dict[str, Any]:
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(Client(server.grpc_url, shape))
         models = {
@@ -153,11 +152,10 @@ async def _play(shape: Shape, folder: Path, server: TritonServer, play: Any) -> 
         live = Live(shape, folder, client, models)
         load = asyncio.create_task(live.load())
         try:
-            found: dict[str, Any] = await play(live)
+            return await live.balanced(wanted, slow)
         finally:
             live.end()
             await load
-        return found
 
 
 class Asking(Protocol):
@@ -202,13 +200,8 @@ class Live:
 
         await asyncio.gather(*(one() for _ in range(self.clients)))
 
-    async def fixed(self) -> dict[str, Any]:
-        """Measure what the assignment serves that it was started with."""
-        await asyncio.sleep(WINDOW_S)
-        return (await self._measure()).as_dict()
-
-    async def balanced(self, slow: str | None) -> dict[str, Any]:
-        """Balance for some windows, then measure; again once a step became slower."""
+    async def balanced(self, best: Mapping[str, int], slow: str | None) -> dict[str, Any]:
+        """Balance for some windows, again once a step became slower; then beside the best."""
         await self._balance()
         if slow is not None:
             seconds = next(step.seconds for step in self._shape.steps if step.name == slow)
@@ -216,9 +209,9 @@ class Live:
             self._changes, self._windows = [], 0
             await self._balance()
         settled = {name: batching.instances for name, batching in self._applied.items()}
-        outcome = await self._measure()
+        duels = await self._duels(settled, best, DUELS, DUEL_S)
         return {
-            **outcome.as_dict(),
+            "duels": duels,
             "workers": settled,
             "windows_to_settle": max((each["window"] for each in self._changes), default=0),
             "changes": self._changes,
@@ -227,7 +220,51 @@ class Live:
             "all_failed": sum(bool(answer.failure) for answer in self._answers),
         }
 
-    async def _measure(self, seconds: float = MEASURED_S) -> Outcome:
+    async def _duels(
+        self, ours: Mapping[str, int], best: Mapping[str, int], times: int, seconds: float
+    ) -> list[dict[str, float]]:
+        """Return what both serve, in turns; an assignment against itself once each time."""
+        return [await self._duel(ours, best, seconds) for _ in range(times)]
+
+    async def _duel(
+        self, ours: Mapping[str, int], best: Mapping[str, int], seconds: float
+    ) -> dict[str, float]:
+        ours_per_s = (await self._served(ours, seconds)).per_s
+        if ours == best:
+            return {"ours_per_s": ours_per_s, "best_per_s": ours_per_s}
+        best_per_s = (await self._served(best, seconds)).per_s
+        return {"ours_per_s": ours_per_s, "best_per_s": best_per_s}
+
+    async def _served(self, workers: Mapping[str, int], seconds: float) -> Outcome:
+        await self._put(workers)
+        return await self._measure(seconds)
+
+    async def _put(self, workers: Mapping[str, int]) -> None:
+        """Put an assignment in force, and wait until it is.
+
+        Nothing is sent meanwhile: a worker ends only when nothing waits for its step.
+        """
+        self.sending.clear()
+        wanted = {name: each.with_(instances=workers[name]) for name, each in self._applied.items()}
+        for name, batching in wanted.items():
+            if batching != self._applied[name]:
+                await self._apply(name, batching)
+        self._applied = wanted
+        self.sending.set()
+
+    async def _apply(self, name: str, batching: Batching) -> None:
+        file = pbtxt.from_text((self._folder / name / "config.pbtxt").read_text())
+        wanted = pbtxt.to_text(self._config(file, batching))
+        deadline_s = time.monotonic() + TIMEOUT_S
+        while True:
+            try:
+                return await self._models[name].load(wanted)
+            except TritonUnavailable:  # a load that was interrupted ends once nothing waits
+                if time.monotonic() > deadline_s:
+                    raise
+                await asyncio.sleep(POLL_S)
+
+    async def _measure(self, seconds: float) -> Outcome:
         since = len(self._answers)
         began_s = time.monotonic()
         await asyncio.sleep(seconds)
@@ -340,9 +377,15 @@ def run() -> dict[str, dict[str, Any]]:
     return {**found, f"{name}, {step} slower": run_pipeline(shape, step)}
 
 
-def share(found: Mapping[str, Any]) -> float:
-    """Return what the balancer's assignment serves of what the best one serves."""
-    return float(found["balanced"]["per_s"] / found["fixed"]["per_s"])
+def share(duels: Sequence[Mapping[str, float]]) -> float:
+    """Return what the balancer's assignment serves of what the best one does, in the median."""
+    return float(median(duel["ours_per_s"] / duel["best_per_s"] for duel in duels))
+
+
+def of_sleeps(found: Mapping[str, Any]) -> float:
+    """Return what the balancer's assignment serves of what the steps' sleeps leave room for."""
+    served = median(duel["ours_per_s"] for duel in found["balanced"]["duels"])
+    return float(served / found["carried_per_s"])
 
 
 def totals(found: Sequence[Mapping[str, Any]]) -> tuple[int, int, int]:

@@ -17,7 +17,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
-from statistics import median
 from time import monotonic
 from typing import Any, ClassVar, Final, Self
 
@@ -28,15 +27,13 @@ from tritonclient.utils import InferenceServerException
 
 from benchmarks import servers
 from benchmarks.pipelines import processors
-from benchmarks.pipelines.balanced import POD, POLL_S, Live, Outcome
+from benchmarks.pipelines.balanced import POD, TIMEOUT_S, Live
 from benchmarks.pipelines.client import Answer
 from benchmarks.pipelines.shapes import Shape, Step
 from ferryman.api.batching import Batching, BatchingLimits, InstanceLimits, WindowSettings
 from ferryman.api.conditions import Reason
-from ferryman.clients import pbtxt
 from ferryman.clients.load import characters
 from ferryman.clients.triton import TritonServer as TritonClient
-from ferryman.clients.triton import TritonUnavailable
 from ferryman.core.balancing.profile import Resources
 from ferryman.core.balancing.state import BalancerState, BalancingRules, StepSetup
 from ferryman.core.observation.pipeline_window import PipelineReading
@@ -44,7 +41,6 @@ from ferryman.core.pipelines.graph import Graph
 from hack.models.ocr import one_process, pages, pipeline
 from tests.integration.tritonserver import TritonServer
 
-TIMEOUT_S: Final = 120.0
 CORES: Final = os.cpu_count() or 1
 #: More workers than that of a step are not tried: they only share the processors.
 MOST_WORKERS: Final = CORES + 1
@@ -131,7 +127,7 @@ class OcrLive(Live):
         cpu_s = await self._cpu_s_per_request()
         searched = [await self._tried(each) for each in self._candidates(ours)]
         best = max(searched, key=lambda found: float(found["per_s"]))["workers"]
-        duels = [await self._duel(ours, best) for _ in range(self._plan.duels)]
+        duels = await self._duels(ours, best, self._plan.duels, self._plan.duel_s)
         await self._put(dict.fromkeys(ours, 1))
         self._told = False
         blind = await self._settle()
@@ -174,42 +170,6 @@ class OcrLive(Live):
     async def _tried(self, workers: Mapping[str, int]) -> dict[str, Any]:
         outcome = await self._served(workers, self._plan.search_s)
         return {"workers": dict(workers), "per_s": outcome.per_s}
-
-    async def _duel(self, ours: Mapping[str, int], best: Mapping[str, int]) -> dict[str, float]:
-        """Return what both serve, one after the other; an assignment against itself once."""
-        ours_per_s = (await self._served(ours, self._plan.duel_s)).per_s
-        if ours == best:
-            return {"ours_per_s": ours_per_s, "best_per_s": ours_per_s}
-        best_per_s = (await self._served(best, self._plan.duel_s)).per_s
-        return {"ours_per_s": ours_per_s, "best_per_s": best_per_s}
-
-    async def _served(self, workers: Mapping[str, int], seconds: float) -> Outcome:
-        await self._put(workers)
-        return await self._measure(seconds)
-
-    async def _put(self, workers: Mapping[str, int]) -> None:
-        """Put an assignment in force, and wait until it is.
-
-        Nothing is sent meanwhile: a worker ends only when nothing waits for its step.
-        """
-        self.sending.clear()
-        wanted = {name: each.with_(instances=workers[name]) for name, each in self._applied.items()}
-        for name, batching in wanted.items():
-            if batching != self._applied[name]:
-                await self._apply(name, batching)
-        self._applied = wanted
-        self.sending.set()
-
-    async def _apply(self, name: str, batching: Batching) -> None:
-        file = pbtxt.from_text((self._folder / name / "config.pbtxt").read_text())
-        wanted, deadline_s = pbtxt.to_text(self._config(file, batching)), monotonic() + TIMEOUT_S
-        while True:
-            try:
-                return await self._models[name].load(wanted)
-            except TritonUnavailable:  # a load that was interrupted ends once nothing waits
-                if monotonic() > deadline_s:
-                    raise
-                await asyncio.sleep(POLL_S)
 
     def _config(self, file: ModelConfig, batching: Batching) -> ModelConfig:
         """Return a step's configuration with so many workers: it forms no batches."""
@@ -266,11 +226,6 @@ async def _play(
         accuracy = float(np.mean(client.right)) if client.right else 0.0
         read = len(client.right)
         return {**found, "pages": len(sent), "read": read, "character_accuracy": accuracy}
-
-
-def share(found: Mapping[str, Any]) -> float:
-    """Return what the balancer's assignment serves of what the best one does, in the median."""
-    return float(median(duel["ours_per_s"] / duel["best_per_s"] for duel in found["duels"]))
 
 
 def withdrawn_after(found: Mapping[str, Any]) -> list[int]:

@@ -72,14 +72,16 @@ def _proxy(rounds: Rounds) -> str:
 def _balanced_block(rounds: Rounds) -> str:
     return f"""
 Balanced live, from one worker for each step; {balanced.WORKERS} workers in all, and
-{balanced.CLIENTS} requests always under way. The best assignment is found by trying all, and served
-the same load on a server of its own:
+{balanced.CLIENTS} requests always under way. The best assignment is found by trying all. What it
+came to is served in turns with it on the same server, {balanced.DUELS} times
+{balanced.DUEL_S:g} s each; where both are the same, their share is 1. Beside it what was served of
+what the steps' sleeps leave room for, which no server reaches:
 
-| pipeline | workers | best | requests/s / those of the best | windows of {balanced.WINDOW_S:g} s |
-|---|---|---|---|---|
+| pipeline | workers | best | requests/s / those of the best | … / what sleeps allow | windows |
+|---|---|---|---|---|---|
 {_balanced(rounds)}
 
-{_totals(rounds)}
+A window takes {balanced.WINDOW_S:g} s. {_totals(rounds)}
 """
 
 
@@ -115,7 +117,7 @@ def _ocr_block(rounds: Rounds) -> str:
     rows = (
         (
             "requests/s / those of the best assignment",
-            _worst([*map(ocr.share, runs)], "", least=True),
+            _worst([balanced.share(run["duels"]) for run in runs], "", least=True),
         ),
         ("the best assignment's / K / Σ v·p, which no assignment exceeds", _worst(ceilings, "")),
         ("workers chosen", _workers(last["workers"])),
@@ -248,7 +250,8 @@ def _balanced(rounds: Rounds) -> str:
     rows = []
     for name in rounds[0]["balanced"]:
         runs = [one["balanced"][name] for one in rounds]
-        shares = [balanced.share(each) for each in runs]
+        shares = [balanced.share(each["balanced"]["duels"]) for each in runs]
+        of_sleeps = [balanced.of_sleeps(each) for each in runs]
         windows = max(each["balanced"]["windows_to_settle"] for each in runs)
         last = runs[-1]
         workers = _counts(last["balanced"]["workers"].values())
@@ -257,6 +260,7 @@ def _balanced(rounds: Rounds) -> str:
             workers,
             _counts(last["best"].values()),
             _worst(shares, "", least=True),
+            _worst(of_sleeps, "", least=True),
             str(windows),
         ]
         rows.append(f"| {' | '.join(cells)} |")

@@ -61,9 +61,9 @@ def is_good(rounds: report.Rounds) -> bool:
     )
 
 
-def measured_today(name: str) -> list[dict[str, Any]]:
+def measured_today() -> list[dict[str, Any]]:
     """Return the rounds that were written today."""
-    path = common.results_path(name, common.today())
+    path = common.results_path(NAME, common.today())
     found: list[dict[str, Any]] = json.loads(path.read_text())["rounds"] if path.exists() else []
     return found
 
@@ -73,19 +73,27 @@ def main() -> int:
     common.end_on_signals()
     parser = argparse.ArgumentParser(prog="make bench-pipelines", description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--only", nargs="+", default=list(PARTS), choices=list(PARTS))
-    parser.add_argument("--more", action="store_true", help="add to what was measured today")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=list(PARTS),
+        choices=list(PARTS),
+        help="of rounds that were measured today only these are measured again",
+    )
+    parser.add_argument("--more", action="store_true", help="add rounds to today's")
     args = parser.parse_args()
-    whole = set(args.only) == set(PARTS)
-    name = NAME if whole else "-".join((NAME, *args.only))
-    rounds = measured_today(name) if args.more else []
-    for figures in run(args.rounds, args.only):
-        rounds.append(figures)
+    again = len(args.only) < len(PARTS) and not args.more
+    rounds = measured_today() if again or args.more else []
+    for number, figures in enumerate(run(args.rounds, args.only)):
+        if again and number < len(rounds):
+            rounds[number] |= figures
+        else:
+            rounds.append(figures)
         # At once: a round takes half an hour, and the next may be interrupted.
         found = {"date": common.today(), "machine": common.machine(), "rounds": rounds}
-        common.write_results(name, found)
-        common.write_section(name, report.section(found))
-    print(report.section(found))
+        common.write_results(NAME, found)
+        common.write_section(NAME, report.section(found))
+        print(report.section(found))
     return 0 if is_good(rounds) else 1
 
 
