@@ -6,10 +6,11 @@ answers come, whatever others wait for, and what waits for a free call waits in 
 *Deadline*: a call that took so long is given up, and the request fails as UNAVAILABLE. *Retries*:
 only where a connection failed before an answer began, each time at another address if there is
 one; what the step's server answered is passed on, a rejection too. *Cancellation*: what was
-cancelled before it is sent is not sent; a call that runs is left to its deadline. *Spread*: the
-host's name is resolved again and again, and each call goes to the address with the fewest calls
-under way, in turns among equals. *Bounds*: an answer that claims or has more than a bound fails
-its request, and takes memory as its bytes come. HTTP, because the stub of no Triton image has gRPC.
+cancelled before it is sent is not sent; a call that runs is left to its deadline, as an ensemble
+tells no step what is cancelled while it runs. *Spread*: the host's name is resolved again and
+again, and each call goes to the address with the fewest calls under way, in turns among equals.
+*Bounds*: an answer that claims or has more than a bound fails its request, and takes memory as its
+bytes come. HTTP, because the stub of no Triton image has gRPC.
 """
 
 from __future__ import annotations
