@@ -5,6 +5,7 @@ HTTP workers, which answer the clients, for as long as it takes.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sized
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, TypeVar
@@ -26,6 +27,8 @@ _Answer = TypeVar("_Answer")
 #: Triton looks for the key of a restricted protocol in metadata so named (grpc_server.cc).
 METADATA_PREFIX: Final = "triton-grpc-protocol-"
 
+#: No server has a model of this name: whoever asks for it gets an answer, and nothing is run.
+_NO_MODEL: Final = "ferryman-asks-how-long-a-call-takes"
 _MAX_MESSAGE_CHARACTERS: Final = 600
 #: Whoever answers may answer anything. Counters of a thousand batch sizes are 70 KB.
 _MAX_ANSWER_BYTES: Final = 512 * 1024
@@ -84,6 +87,13 @@ class TritonServer(Protocol):
         """Return the whole configuration that is in force, in JSON; raises TritonUnavailable.
 
         Other than fields with their default value the bound is always stated.
+        """
+        ...
+
+    async def call_s(self, payload_bytes: int) -> float:
+        """Return how long a call takes that carries so much to a server and has nothing done.
+
+        In seconds, from here and back. Raises TritonUnavailable.
         """
         ...
 
@@ -239,6 +249,19 @@ class _GrpcServer:
     async def configuration(self) -> dict[str, Any]:
         config = await self._live_config()
         return {**pbtxt.to_dict(config), "max_batch_size": config.max_batch_size}
+
+    async def call_s(self, payload_bytes: int) -> float:
+        request = service_pb2.ModelInferRequest(model_name=_NO_MODEL)
+        request.raw_input_contents.append(bytes(payload_bytes))
+        began_s = time.monotonic()
+        try:
+            await self._stub.ModelInfer(request, timeout=self._deadlines.read_s)
+        except grpc.aio.AioRpcError as error:
+            took_s = time.monotonic() - began_s
+            if error.code() in _NO_ANSWER:
+                raise self._unavailable(error) from error
+            return took_s
+        raise TritonUnavailable(f"Triton at {self._address} has a model {_NO_MODEL}")
 
     async def load(
         self, config_pbtxt: str, *, within_s: float | None = None, more_than: int | None = None

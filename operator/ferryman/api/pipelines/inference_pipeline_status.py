@@ -16,6 +16,7 @@ from ferryman.api.inference_model_status import (
     PlacementStatus,
 )
 from ferryman.api.model_fetch import SourceStatus
+from ferryman.api.pipelines.execution_status import ExecutionStatus
 from ferryman.api.pipelines.step import MAX_STEPS, MAX_TENSORS, StepBalance
 from ferryman.api.scalars import Label, ReasonWord
 
@@ -35,41 +36,6 @@ class FaultStatus(ApiType):
     """The tensor; absent where the whole step is meant."""
     message: Message
     """What is the case and what to do."""
-
-
-class ExecutionCandidate(ApiType):
-    """One way to put the steps on servers, and what was predicted of it."""
-
-    place: Annotated[str, Field(max_length=128)]
-    """Where the server would run that clients call."""
-    servers: Annotated[
-        tuple[Annotated[tuple[Label, ...], Field(max_length=MAX_STEPS)], ...],
-        Field(max_length=MAX_STEPS + 1),
-    ] = ()
-    """The steps of each server; clients call the first one. Empty where they do not fit."""
-    chosen: bool = False
-    """Whether it was chosen."""
-    latency_milliseconds: float | None = None
-    """How long a request that meets no other is predicted to take; absent where it is unknown."""
-    added_milliseconds: float | None = None
-    """What calls between servers take of all steps together; absent where it is unknown."""
-    reason: ReasonWord
-    """Why it was chosen or not, in one word."""
-    message: Message
-    """The same for people."""
-
-
-class ExecutionStatus(ApiType):
-    """How the steps are put on servers."""
-
-    mode: Annotated[str, Field(max_length=16)]
-    """Ensemble or Distributed."""
-    reason: ReasonWord
-    """Why, in one word."""
-    message: Message
-    """Why, for people."""
-    candidates: Annotated[tuple[ExecutionCandidate, ...], Field(max_length=16)] = ()
-    """What was compared, the best first."""
 
 
 class StepInstances(ApiType):

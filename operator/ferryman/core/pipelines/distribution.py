@@ -5,7 +5,7 @@ is placed, tuned and replicated as its own specification says, and answers this 
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +13,7 @@ from ferryman.api import names
 from ferryman.api.batching import InstanceLimits, MaxBatchSizeLimits
 from ferryman.api.conditions import ConditionType, Reason, find
 from ferryman.api.inference_model import InferenceModel
-from ferryman.api.inference_runtime import InferenceRuntime
+from ferryman.api.inference_runtime import InferenceRuntime, RuntimeProcessor
 from ferryman.api.model_source import ModelFormat, ModelSource, TritonConfig
 from ferryman.api.pipelines.inference_pipeline import InferencePipeline
 from ferryman.api.pipelines.step import PipelineStep, StepLimits, StepPlacement
@@ -26,6 +26,8 @@ from ferryman.core.triton.step_proxy import StepServer
 
 #: A proxy is a Python model whose files the operator writes.
 _PROXY: Final = "pvc://none"
+_PROXY_FORMAT: Final = "python"
+_FASTER: Final = "a request is faster that way"
 _MOST: Final = 63
 _SUFFIX: Final = "-pipeline"
 
@@ -42,18 +44,20 @@ class RemoteStep:
     @property
     def is_ready(self) -> bool:
         """Whether it answers, as far as its status says."""
-        ready = find(self.model.status.conditions, ConditionType.READY)
-        return ready is not None and ready.status == "True"
+        return is_ready(self.model)
 
 
 def remote_steps(
-    pipeline: InferencePipeline, models: Mapping[str, InferenceModel], runtime: InferenceRuntime
+    pipeline: InferencePipeline,
+    models: Mapping[str, InferenceModel],
+    runtime: InferenceRuntime,
+    for_speed: Collection[str] = (),
 ) -> dict[str, RemoteStep]:
     """Return the steps that are cut off, by their names.
 
     With mode Distributed it is every step that refers to an InferenceModel; with Auto those without
-    which one server could hold the rest, where it cannot hold all. Raises RejectedError where
-    several servers are asked for and no step refers to a model.
+    which one server could hold the rest, where it cannot hold all, and else those ``for_speed``.
+    Raises RejectedError where several servers are asked for and no step refers to a model.
     """
     mode = pipeline.spec.execution.mode
     referring = [step for step in pipeline.spec.steps if step.model_ref is not None]
@@ -69,15 +73,37 @@ def remote_steps(
         return {
             step.name: _remote(pipeline, step, models, "mode Distributed") for step in referring
         }
-    in_the_way = _in_the_way(pipeline, models, runtime)
+    why = in_the_way(pipeline, models, runtime) or dict.fromkeys(for_speed, _FASTER)
     return {
-        step.name: _remote(pipeline, step, models, in_the_way[step.name])
+        step.name: _remote(pipeline, step, models, why[step.name])
         for step in referring
-        if step.name in in_the_way
+        if step.name in why
     }
 
 
-def _in_the_way(
+def can_be_asked(
+    pipeline: InferencePipeline,
+    models: Mapping[str, InferenceModel],
+    entry: RuntimeProcessor | None,
+) -> dict[str, InferenceModel]:
+    """Return the steps that a server of this class could have a proxy for, and who serves them."""
+    if entry is None or _PROXY_FORMAT not in entry.backends:
+        return {}
+    found = {
+        step.name: models[step.model_ref.name]
+        for step in pipeline.spec.steps
+        if step.model_ref is not None and step.model_ref.name in models
+    }
+    return {name: model for name, model in found.items() if _tensors(model) is not None}
+
+
+def is_ready(model: InferenceModel) -> bool:
+    """Whether the servers of a model answer, as far as its status says."""
+    ready = find(model.status.conditions, ConditionType.READY)
+    return ready is not None and ready.status == "True"
+
+
+def in_the_way(
     pipeline: InferencePipeline, models: Mapping[str, InferenceModel], runtime: InferenceRuntime
 ) -> Mapping[str, str]:
     """Return the fewest steps that keep a class from holding the rest, and why; none is best.
@@ -150,7 +176,7 @@ def _proxy(step: PipelineStep, config: TritonConfig) -> PipelineStep:
     return PipelineStep(
         name=step.name,
         model=ModelSource(
-            storage_uri=_PROXY, model_format=ModelFormat(name="python"), config=config
+            storage_uri=_PROXY, model_format=ModelFormat(name=_PROXY_FORMAT), config=config
         ),
         input_map=step.input_map,
         placement=StepPlacement(),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from ferryman.api.conditions import Reason
-from ferryman.api.pipelines.inference_pipeline_status import ExecutionCandidate, ExecutionStatus
+from ferryman.api.pipelines.execution_status import ExecutionCandidate, ExecutionStatus
 from ferryman.core.pipelines.graph import Graph, listed
 from ferryman.core.pipelines.splits import Crossing, Home, ServerPlace, ServerSplit, StepNeeds, rank
 
@@ -39,6 +39,14 @@ class ExecutionChoice:
     reason: Reason
     message: str
     candidates: tuple[Judged, ...]
+
+    def held_to(self, split: ServerSplit, reason: Reason, message: str) -> "ExecutionChoice":
+        """Return that a way is kept to, whichever was the best."""
+        others = tuple(
+            each for each in self.candidates if each.split is None or not _same(each.split, split)
+        )
+        held = Judged(split.home, split, reason, message)
+        return ExecutionChoice(split, reason, message, (held, *others))
 
     def as_status(self, order: Sequence[str]) -> ExecutionStatus | None:
         """Return what the status says; None while nothing is chosen."""
@@ -72,17 +80,17 @@ def choose(
     crossing: Crossing | None,
     mode: Mode = "Auto",
     *,
-    elsewhere: Sequence[ServerPlace] = (),
+    elsewhere: Sequence[ServerPlace] | None = None,
 ) -> ExecutionChoice:
     """Choose how to put the steps of a graph without faults on servers.
 
     ``places`` are in the order in which placement prefers them: the first that holds all steps is
     taken, unless steps that are cut off make a request faster than it is on any one server. What
     was not measured speaks for no cut. None for ``crossing``: it was not measured. Steps that are
-    cut off may go ``elsewhere`` as well, where the pipeline has no home.
+    cut off go ``elsewhere``, where the pipeline has no home; None: to any of the places.
     """
-    everywhere = (*places, *elsewhere)
-    homes = [Home(graph, needs, place, everywhere, crossing) for place in places]
+    away = tuple(places if elsewhere is None else elsewhere)
+    homes = [Home(graph, needs, place, away, crossing) for place in places]
     compared = _Compared(
         mode,
         whole=tuple(home.whole for home in homes if mode != "Distributed" and home.whole),
@@ -90,12 +98,16 @@ def choose(
     )
     judged = (
         *(_judged_whole(home) for home in homes if mode != "Distributed"),
-        *(_judged_parted(home, compared) for home in homes if mode != "Ensemble"),
+        *(_judged_parted(home, compared) for home in homes if _has_parts(home, mode)),
     )
     why = next((entry for entry in judged if entry.split and entry.split is compared.chosen), None)
     if why is None:
         return ExecutionChoice(None, Reason.NO_CANDIDATE, _nowhere(judged, mode), judged)
     return ExecutionChoice(why.split, why.reason, why.message, judged)
+
+
+def _same(one: ServerSplit, other: ServerSplit) -> bool:
+    return one.home == other.home and one.cut.keys() == other.cut.keys()
 
 
 @dataclass(frozen=True)
@@ -124,6 +136,12 @@ class _Compared:
     @property
     def chosen(self) -> ServerSplit | None:
         return self.best_cut if self.cut_gains or not self.whole else self.whole[0]
+
+
+def _has_parts(home: Home, mode: Mode) -> bool:
+    """Whether it is worth a word that steps could be cut off: nobody asks where none can leave."""
+    can_leave = home.whole is None or home.parted is not None
+    return mode == "Distributed" or (mode == "Auto" and can_leave)
 
 
 def _judged_whole(home: Home) -> Judged:

@@ -15,6 +15,7 @@ from ferryman.core.manifests import Manifest
 from ferryman.core.observation.pipeline_window import PipelineWindow
 from ferryman.core.pipelines import assignment as assignments
 from ferryman.core.pipelines import decide
+from ferryman.core.pipelines.cutting.decision import Cutting, decide_cutting
 from ferryman.core.pipelines.decide import AssignmentDecision, BalancingContext
 from ferryman.core.pipelines.distribution import (
     RemoteStep,
@@ -57,6 +58,8 @@ class Situation:
     """What proxies of steps run."""
     remote: Mapping[str, RemoteStep] = field(default_factory=dict)
     """The steps that other servers have, once that is decided."""
+    cutting: Cutting = field(default_factory=Cutting)
+    """Likewise what is cut off for speed."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,8 @@ class PipelineService:
     rejection: RejectedError | None = None
     remote: Mapping[str, RemoteStep] = field(default_factory=dict)
     """The steps that other servers have."""
+    cutting: Cutting = field(default_factory=Cutting)
+    """What was measured of ways to put the steps on servers, and what is cut off for speed."""
 
 
 def serve(situation: Situation) -> PipelineService:
@@ -97,11 +102,14 @@ def distributed(situation: Situation, runtime: InferenceRuntime) -> Situation:
     Raises RejectedError.
     """
     snapshot = situation.snapshot
-    remote = remote_steps(snapshot.pipeline, snapshot.models, runtime)
+    cutting = decide_cutting(snapshot, runtime, situation.window, situation.now)
+    remote = remote_steps(snapshot.pipeline, snapshot.models, runtime, cutting.applied)
     pipeline, faults = with_proxies(snapshot.pipeline, remote)
     if faults:
         raise loading.FaultyGraphError(faults)
-    return replace(situation, snapshot=snapshot.with_(pipeline=pipeline), remote=remote)
+    return replace(
+        situation, snapshot=snapshot.with_(pipeline=pipeline), remote=remote, cutting=cutting
+    )
 
 
 def _runtime(snapshot: PipelineSnapshot) -> InferenceRuntime:
@@ -152,7 +160,12 @@ def _place(
     found = choose(as_snapshot(snapshot, server), situation.now)
     requests = situation.window.as_judged if situation.window else None
     placed = PipelineService(
-        server, found, observe(server, requests), _held(situation), remote=situation.remote
+        server,
+        found,
+        observe(server, requests),
+        _held(situation),
+        remote=situation.remote,
+        cutting=situation.cutting,
     )
     entry = runtime.processor(found.processor or "")
     if found.node_type is None or entry is None:

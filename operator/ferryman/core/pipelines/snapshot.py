@@ -8,6 +8,7 @@ from ferryman.api.base import ApiType
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import InferenceRuntime
 from ferryman.api.model_fetch import SourceStatus
+from ferryman.api.pipelines.execution_status import CallStatus
 from ferryman.api.pipelines.inference_pipeline import InferencePipeline
 from ferryman.core.snapshot import NodeView, PodView, ServingState
 
@@ -40,6 +41,8 @@ class PipelineSnapshot(ApiType):
     serving: ServingState = ServingState()
     """Of the server as a whole; its ``model_ready`` and its pods' are the ensemble's."""
     steps: dict[str, LoadedStep] = Field(default_factory=dict)
+    call: CallStatus | None = None
+    """What a call between servers takes, as it was measured last; None: it was not."""
     ensemble_refusal: str = ""
     """Triton's words on the ensemble that it was told to load moments ago, where it refused."""
     refused_ensemble: str = ""

@@ -16,6 +16,7 @@ BACKEND: Final = "python"
 FILE: Final = "model.py"
 #: Requests that one server has under way at one step's servers; others wait in its queue.
 CALLS: Final = 64
+_HOST: Final = "FERRYMAN_STEP_HOST"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +32,15 @@ class StepServer:
     calls: int = CALLS
 
 
+def is_proxy(config: Mapping[str, Any]) -> bool:
+    """Whether a model's configuration is that of a proxy."""
+    return _HOST in config.get("parameters", {})
+
+
 def proxy_config(name: str, step: Mapping[str, Any], server: StepServer) -> TritonConfig:
     """Return the proxy's configuration; ``step`` is the step's own, as a server completed it."""
     parameters = {
-        "FERRYMAN_STEP_HOST": server.host,
+        _HOST: server.host,
         "FERRYMAN_STEP_PORT": str(server.port),
         "FERRYMAN_STEP_MODEL": server.model,
         "FERRYMAN_STEP_DEADLINE_MS": str(server.deadline_ms),

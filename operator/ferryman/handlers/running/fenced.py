@@ -28,6 +28,10 @@ class FencedServer:
         """Ask."""
         return await self.server.configuration()
 
+    async def call_s(self, payload_bytes: int) -> float:
+        """Ask."""
+        return await self.server.call_s(payload_bytes)
+
     async def apply_batching(self, batching: Batching, *, config_pbtxt: str | None = None) -> None:
         """Change, where this operator leads."""
         self._check()

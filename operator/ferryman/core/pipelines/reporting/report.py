@@ -5,21 +5,17 @@ from typing import Final
 
 from ferryman.api.conditions import ConditionType, Reason, find
 from ferryman.api.inference_model_status import InferenceModelStatus
-from ferryman.api.pipelines.inference_pipeline import InferencePipeline
-from ferryman.api.pipelines.inference_pipeline_status import (
-    ExecutionStatus,
-    InferencePipelineStatus,
-)
+from ferryman.api.pipelines.execution_status import ExecutionStatus
+from ferryman.api.pipelines.inference_pipeline_status import InferencePipelineStatus
 from ferryman.core import render
 from ferryman.core.observation.pipeline_window import PipelineWindow
 from ferryman.core.pipelines import assignment as assignments
-from ferryman.core.pipelines import execution, journal
-from ferryman.core.pipelines.graph import Graph
+from ferryman.core.pipelines import journal
+from ferryman.core.pipelines.cutting import decision
 from ferryman.core.pipelines.reporting import step_report
 from ferryman.core.pipelines.server import observed_of
 from ferryman.core.pipelines.service import PipelineService
 from ferryman.core.pipelines.snapshot import PipelineSnapshot
-from ferryman.core.pipelines.splits import ServerPlace, StepNeeds
 from ferryman.core.snapshot import ServingState
 from ferryman.core.status import conditions
 from ferryman.core.status import events as server_events
@@ -158,27 +154,12 @@ def _with_words(snapshot: PipelineSnapshot, service: PipelineService) -> Serving
 
 
 def _execution(snapshot: PipelineSnapshot, service: PipelineService) -> ExecutionStatus | None:
-    """Return how the steps are put on servers, with the place of the pipeline's own."""
+    """Return how the steps are put on servers; as before while that cannot be decided."""
     pipeline, placement = snapshot.pipeline, service.placement
-    if placement.node_type is None:
+    if placement.node_type is None or service.rejection is not None:
         return pipeline.status.execution
-    home = f"{placement.node_type} ({placement.processor})"
-    graph = Graph.of(pipeline.spec)
-    places = {name: f"InferenceModel {r.model.metadata.name}" for name, r in service.remote.items()}
-    needs = {name: StepNeeds({places.get(name, home): None}) for name in graph.names}
-    choice = execution.choose(
-        graph,
-        needs,
-        [ServerPlace(home)],
-        None,
-        _mode(pipeline, service),
-        elsewhere=[ServerPlace(name) for name in dict.fromkeys(places.values())],
-    )
-    return choice.as_status(graph.names)
-
-
-def _mode(pipeline: InferencePipeline, service: PipelineService) -> execution.Mode:
-    return pipeline.spec.execution.mode if service.remote else "Ensemble"
+    remote = {name: each.model for name, each in service.remote.items()}
+    return decision.told(pipeline, decision.home_of(placement), remote, service.cutting)
 
 
 def _resolved(snapshot: PipelineSnapshot, after: InferencePipelineStatus) -> tuple[Event, ...]:
