@@ -41,6 +41,7 @@ from ferryman.api.node_profile import (
     Processor,
 )
 from ferryman.api.objectives import LatencyObjective, Objectives, ThroughputObjective
+from ferryman.api.pipelines.execution_status import ExecutionStatus
 from ferryman.api.pipelines.inference_pipeline import (
     InferencePipeline,
     InferencePipelineSpec,
@@ -395,6 +396,12 @@ def pipeline_step(name: str, reads: str, **fields: object) -> PipelineStep:
         **fields,
     }
     return PipelineStep(name=name, **values)
+
+
+def execution(**fields: object) -> ExecutionStatus:
+    """Return that all steps are on one server; keywords replace any field."""
+    values = {"mode": "Ensemble", "reason": "OneServerFits", "message": "x", **fields}
+    return ExecutionStatus(**values)
 
 
 def pipeline(

@@ -32,6 +32,7 @@ from ferryman.handlers.gather import Nodes
 from ferryman.handlers.health import Health
 from ferryman.handlers.metrics import Metrics
 from ferryman.handlers.nodes.silence import Silence
+from ferryman.handlers.pipelines.calls import CallMeter
 from ferryman.handlers.pipelines.execute import PipelineExecutor
 from ferryman.handlers.pipelines.gather import PipelineLooks
 from ferryman.handlers.pipelines.reconcile import PipelineParts, PipelineReconciler
@@ -177,7 +178,11 @@ class Session:
         observing = PipelineTuning(servers.statistics, queue.add, clock=clocks.seconds)
         pipelines = PipelineReconciler(
             PipelineParts(
-                common, PipelineLooks(cache, nodes, servers), observing, PipelineExecutor(common)
+                common,
+                PipelineLooks(cache, nodes, servers),
+                CallMeter(dependencies.connect, clock=clocks.seconds),
+                observing,
+                PipelineExecutor(common),
             )
         )
         reconcilers: Mapping[str, Reconciles] = {

@@ -8,6 +8,7 @@ from ferryman.api.pipelines.step import ModelRef
 from ferryman.cli import main
 from ferryman.cli.explaining import explain_pipeline
 from tests import factories
+from tests.unit.core.pipelines.cutting.test_decision import fast, subject
 from tests.unit.core.pipelines.scenes import (
     pipeline,
     planned,
@@ -15,6 +16,7 @@ from tests.unit.core.pipelines.scenes import (
     snapshot,
     window,
 )
+from tests.unit.core.pipelines.test_distribution import seen
 
 
 def explained(found):
@@ -70,6 +72,19 @@ def test_which_weights_serve_is_said_and_why_not_the_others():
     assert "→ half FastestVariant" in line(shown, "detect", "half")
     assert "int8 BelowAccuracyFloor" in line(shown, "detect", "int8")
     assert told["steps"][0]["variant"]["name"] == "half"
+
+
+def test_ways_to_put_the_steps_on_servers_are_shown_with_their_times():
+    shown, told = explained(seen(subject(), fast()))
+    assert line(shown, "A call") == "A call 2 ms, and 100 MiB/s"
+    assert line(shown, "Execution").startswith("Execution Ensemble, OneServerFits: one server")
+    table = shown[shown.index("Servers") :]
+    assert line(table, "→", "cpu").startswith("→ cpu-small (cpu) - 100 0 OneServerFits")
+    assert line(table, "CutGains").startswith("cpu-small (cpu) detect 30 2 CutGains")
+    assert told["execution"]["cut"]["state"] == "Wanted"
+    shown, _ = explained(snapshot(balanced()))
+    assert "Servers" not in shown, "there is nothing to compare"
+    assert "A call" not in shown
 
 
 def test_a_change_is_shown_step_by_step():

@@ -34,6 +34,8 @@ class MeasuredStep(ApiType):
     """How long the servers of its InferenceModel take."""
     bytes_per_request: Annotated[float, Field(ge=0, le=1e15)] | None = None
     """What it reads and makes for one request."""
+    instances: Annotated[int, Field(ge=1)] | None = None
+    """The workers that it had here: with so many it comes back."""
 
 
 class CutStatus(ApiType):

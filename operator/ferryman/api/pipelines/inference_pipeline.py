@@ -62,8 +62,8 @@ class ExecutionSpec(ApiType):
 
     mode: Literal["Auto", ExecutionMode] = "Auto"
     """Ensemble: all steps in one Triton server. Distributed: steps with ``modelRef`` are answered
-    by the servers of their InferenceModels. Auto: one server where one can hold all steps, else
-    the fewest such steps are left to theirs."""
+    by the servers of their InferenceModels. Auto: one server where one can hold all steps, unless
+    requests are clearly faster with such steps left to theirs; else the fewest are."""
 
 
 class BalancingSpec(ApiType):

@@ -13,6 +13,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from ferryman.api.inference_model_status import CandidateStatus
+from ferryman.api.pipelines.execution_status import ExecutionStatus
 from ferryman.api.pipelines.inference_pipeline import InferencePipeline
 from ferryman.api.pipelines.inference_pipeline_status import (
     BalancingStatus,
@@ -91,6 +92,8 @@ def _parts(explanation: Explanation, pipeline: InferencePipeline) -> Iterator[Re
     yield Text(pipeline.key.qualified_name, style="bold")
     yield from explain_view.place(explanation)
     yield explain_view.facts(_facts(status))
+    if status.execution is not None and len(status.execution.candidates) > 1:
+        yield _ways(status.execution)
     if status.faults:
         yield _faults(status)
     if status.steps:
@@ -107,6 +110,9 @@ def _facts(status: InferencePipelineStatus) -> Iterator[tuple[str, str]]:
     if status.execution is not None:
         execution = status.execution
         yield "Execution", f"{execution.mode}, {execution.reason}: {execution.message}"
+        call = execution.call
+        if call is not None:
+            yield "A call", f"{call.milliseconds:g} ms, and {call.mebibytes_per_second:g} MiB/s"
     yield "Objectives", status.target
     yield "Observed", _observed(status)
     yield "Workers", status.workers or NOTHING
@@ -117,6 +123,29 @@ def _facts(status: InferencePipelineStatus) -> Iterator[tuple[str, str]]:
     following = status.balancing.next_worker
     if following is not None:
         yield "One more", f"{following.step}, {following.reason}: {following.message}"
+
+
+def _ways(execution: ExecutionStatus) -> Listing:
+    """Return the ways to put the steps on servers that were compared, what is chosen first."""
+    figures = ("TAKES", "CALLS")
+    columns = (
+        *map(Column, ("", "PLACE", "CUT OFF")),
+        *(Column(name, right=True) for name in figures),
+        Column("REASON"),
+        Column("WHY", fold=24, below=True),
+    )
+    table = Listing(columns, title="Servers (times of a request in ms; → serves)")
+    for way in execution.candidates:
+        table.add(
+            "→" if way.chosen else "",
+            way.place,
+            ", ".join(step for server in way.servers[1:] for step in server) or NOTHING,
+            _figure(way.latency_milliseconds),
+            _figure(way.added_milliseconds),
+            way.reason,
+            way.message,
+        )
+    return table
 
 
 def _needed(balancing: BalancingStatus) -> str:

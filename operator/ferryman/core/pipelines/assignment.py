@@ -59,6 +59,16 @@ def batching_of(entry: StepAssignment, bound: int) -> Batching:
     return Batching(max_batch_size=entry.max_batch_size or bound, instances=entry.instances)
 
 
+def with_instances(pipeline: InferencePipeline, instances: Mapping[str, int]) -> InferencePipeline:
+    """Return a pipeline of whose steps some have so many instances, as far as its status says."""
+    balancing = pipeline.status.balancing
+    applied = tuple(
+        each.with_(instances=instances.get(each.step, each.instances)) for each in balancing.applied
+    )
+    status = pipeline.status.with_(balancing=balancing.with_(applied=applied))
+    return pipeline.with_(status=status)
+
+
 def written(
     assignment: Assignment, budgets_ms: Mapping[str, float] | None = None
 ) -> tuple[StepAssignment, ...]:

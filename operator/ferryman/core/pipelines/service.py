@@ -104,7 +104,8 @@ def distributed(situation: Situation, runtime: InferenceRuntime) -> Situation:
     snapshot = situation.snapshot
     cutting = decide_cutting(snapshot, runtime, situation.window, situation.now)
     remote = remote_steps(snapshot.pipeline, snapshot.models, runtime, cutting.applied)
-    pipeline, faults = with_proxies(snapshot.pipeline, remote)
+    pipeline = assignments.with_instances(snapshot.pipeline, cutting.returned)
+    pipeline, faults = with_proxies(pipeline, remote)
     if faults:
         raise loading.FaultyGraphError(faults)
     return replace(

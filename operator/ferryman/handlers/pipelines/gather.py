@@ -10,10 +10,12 @@ from pydantic import ValidationError
 from ferryman.api.batching import Batching
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import InferenceRuntime
+from ferryman.api.pipelines.execution_status import CallStatus
 from ferryman.api.pipelines.inference_pipeline import InferencePipeline
 from ferryman.api.resources import Key, model_key
 from ferryman.api.statistics import ServerModel
 from ferryman.clients.triton import TritonUnavailable
+from ferryman.core.manifests import condition
 from ferryman.core.pipelines.snapshot import LoadedStep, PipelineSnapshot
 from ferryman.core.pods.state import serving_state
 from ferryman.core.render.slots import slot
@@ -71,6 +73,25 @@ class PipelineLooks:
         }
         return whole, found
 
+    def asked(self, pipeline: InferencePipeline) -> list[str]:
+        """Return an address of each server that calls or is called where steps are cut off.
+
+        Empty where nothing is cut off nor may be, or one of them has no pod that is ready.
+        """
+        referred = {step.model_ref.name for step in pipeline.spec.steps if step.model_ref}
+        if not referred or pipeline.spec.execution.mode == "Ensemble":
+            return []
+        namespace = pipeline.key.namespace
+        keys = [pipeline.key, *(model_key(namespace, name) for name in sorted(referred))]
+        first = [next(iter(self._ready(key)), None) for key in keys]
+        known = [ip for ip in first if ip is not None]
+        return known if len(known) == len(keys) else []
+
+    def _ready(self, key: Key) -> list[str]:
+        pods = self.nodes.on_living(self.cache.pods(key))
+        ready = (pod["status"].get("podIP") for pod in pods if condition(pod, "Ready") is not None)
+        return sorted(ip for ip in ready if ip)
+
     def snapshot(
         self,
         pipeline: InferencePipeline,
@@ -78,6 +99,8 @@ class PipelineLooks:
         steps: dict[str, LoadedStep],
         nodes: tuple[NodeView, ...] | None,
         refused: tuple[str, str] = ("", ""),
+        *,
+        call: CallStatus | None = None,
     ) -> PipelineSnapshot:
         """Return all that a decision may use; ``nodes`` is None where the placement stands.
 
@@ -91,6 +114,7 @@ class PipelineLooks:
             nodes=nodes or (),
             serving=serving,
             steps=steps,
+            call=call,
             refused_ensemble=refused[0],
             ensemble_refusal=refused[1],
             placement_is_valid=nodes is None,

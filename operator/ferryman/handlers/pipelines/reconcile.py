@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from ferryman.api.inference_model import InferenceModel
+from ferryman.api.pipelines.execution_status import CallStatus
 from ferryman.api.pipelines.inference_pipeline import InferencePipeline
 from ferryman.api.resources import Key
 from ferryman.clients import pbtxt
@@ -21,6 +22,7 @@ from ferryman.core.pipelines.service import Situation
 from ferryman.core.pipelines.snapshot import LoadedStep, PipelineSnapshot
 from ferryman.core.placement.validity import must_compare
 from ferryman.core.snapshot import PodView, ServingState
+from ferryman.handlers.pipelines.calls import CallMeter
 from ferryman.handlers.pipelines.execute import PipelineExecutor
 from ferryman.handlers.pipelines.gather import PipelineLooks
 from ferryman.handlers.pipelines.sampling import PipelineSubject, PipelineTuning
@@ -41,12 +43,13 @@ class PipelineParts:
 
     common: Common
     looks: PipelineLooks
+    calls: CallMeter
     tuning: PipelineTuning
     executor: PipelineExecutor
 
 
-#: What serves the pipeline as a whole, and each of its steps.
-Looked = tuple[ServingState, Mapping[str, LoadedStep]]
+#: What serves the pipeline as a whole, and each of its steps, and what a call between them costs.
+Looked = tuple[ServingState, Mapping[str, LoadedStep], CallStatus | None]
 
 
 class PipelineReconciler(
@@ -63,10 +66,12 @@ class PipelineReconciler(
         self._refusals: dict[Key, tuple[str, str, float]] = {}
 
     async def _look(self, subject: InferencePipeline, control_key: str) -> Looked:
-        return await self._parts.looks.look(subject, control_key)
+        looks = self._parts.looks
+        serving, steps = await looks.look(subject, control_key)
+        return serving, steps, await self._parts.calls.cost(subject.key, looks.asked(subject))
 
     def _snapshot(self, subject: InferencePipeline, looked: Looked) -> PipelineSnapshot:
-        serving, steps = looked
+        serving, steps, call = looked
         looks, now_s = self._parts.looks, self._clocks.seconds()
         valid = self._is_valid(subject, serving)
         placed = self._placed(subject)
@@ -74,7 +79,7 @@ class PipelineReconciler(
         nodes = looks.nodes.views((subject.key,), now_s) if compare else None
         text, words, at_s = self._refusals.get(subject.key, ("", "", now_s))
         refused = (text, words) if now_s - at_s < REFUSED_FOR_S else ("", "")
-        return looks.snapshot(subject, serving, dict(steps), nodes, refused)
+        return looks.snapshot(subject, serving, dict(steps), nodes, refused, call=call)
 
     def _planner(
         self,
@@ -137,6 +142,7 @@ class PipelineReconciler(
 
     def _drop(self, key: Key) -> None:
         self._parts.looks.completed.forget(key)
+        self._parts.calls.forget(key)
         self._states.pop(key, None)
         self._refusals.pop(key, None)
 

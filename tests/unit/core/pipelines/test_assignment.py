@@ -7,7 +7,7 @@ from ferryman.api.pipelines.inference_pipeline_status import StepAssignment
 from ferryman.api.pipelines.step import StepBalance, StepLimits
 from ferryman.core.pipelines import assignment as assignments
 from tests import factories
-from tests.unit.core.pipelines.scenes import assignment, batching
+from tests.unit.core.pipelines.scenes import assignment, batching, pipeline
 
 LIMITS = StepLimits(
     instances=InstanceLimits(min=2, max=4), max_batch_size=MaxBatchSizeLimits(min=2, max=8)
@@ -61,6 +61,13 @@ def test_what_the_status_says_is_read_back_and_steps_that_it_does_not_know_start
     assert assignments.read(assignments.written(assignment(detect=5)), subject) == assignment(
         detect=5
     )
+
+
+def test_steps_that_come_back_have_the_workers_they_had():
+    subject = pipeline(assignment(read=2))
+    found = assignments.with_instances(subject, {"detect": 3, "gone": 5})
+    instances = {each.step: each.instances for each in found.status.balancing.applied}
+    assert instances == {"prepare": 1, "detect": 3, "read": 2}
 
 
 def test_budgets_are_written_beside_what_is_assigned():

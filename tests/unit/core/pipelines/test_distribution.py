@@ -72,6 +72,24 @@ def test_which_steps_are_cut_off(subject, runtime, expected):
     assert list(cut(subject, runtime)) == expected
 
 
+@pytest.mark.parametrize(
+    ("subject", "runtime", "expected"),
+    [
+        pytest.param(
+            pipeline("Auto"), RUNTIME, {"detect": "a request is faster that way"}, id="for speed"
+        ),
+        pytest.param(
+            pipeline("Auto"), CPU_ALONE, {"detect": "step detect is onnx, served are python"},
+            id="it must leave anyhow",
+        ),
+        pytest.param(pipeline("Ensemble"), RUNTIME, {}, id="one server asked for"),
+    ],
+)  # fmt: skip
+def test_steps_that_are_faster_elsewhere_are_cut_off_where_that_is_free(subject, runtime, expected):
+    found = distribution.remote_steps(subject, {"detector": detector()}, runtime, ["detect"])
+    assert {name: each.why for name, each in found.items()} == expected
+
+
 def test_a_step_that_nobody_else_serves_cannot_leave():
     steps = list(factories.pipeline().spec.steps)
     steps[2] = steps[2].with_(placement=StepPlacement(processors=("gpu",)))

@@ -266,6 +266,9 @@ def test_only_whoever_may_write_changes_a_server():
         async def configuration(self):
             return {}
 
+        async def call_s(self, payload_bytes):
+            return payload_bytes / 1e3
+
         async def apply_batching(self, batching, *, config_pbtxt=None):
             self.asked.append((batching, config_pbtxt))
 
@@ -287,6 +290,7 @@ def test_only_whoever_may_write_changes_a_server():
             await fenced.load("text")
         answers = [await fenced.model(), await fenced.statistics(), await fenced.configuration()]
         assert answers == ["model", "statistics", {}]
+        assert await fenced.call_s(2000) == 2.0
         await fenced.close()
         assert server.asked == [("batching", "text"), ("text", 3.0, 2), "closed"]
 

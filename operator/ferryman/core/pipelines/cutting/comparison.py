@@ -57,10 +57,9 @@ class Comparison:
     def clear_gain(self) -> tuple[str, ...]:
         """The steps whose cut makes a request clearly faster, as stated; none where none does."""
         best, whole_s = self.choice.chosen, self.whole_s
-        gain_s = None if best is None or not best.cut else self.gain_s(best.cut)
-        if best is None or whole_s is None or gain_s is None:
+        if best is None or best.latency_s is None or whole_s is None:
             return ()
-        if gain_s < max(CLEAR_S, CLEAR_SHARE * whole_s):
+        if not best.cut or whole_s - best.latency_s < max(CLEAR_S, CLEAR_SHARE * whole_s):
             return ()
         return tuple(name for name in self.graph.names if name in best.cut)
 

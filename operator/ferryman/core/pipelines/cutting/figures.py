@@ -5,7 +5,7 @@ It is kept in the status, since a step that is cut off shows no more how long it
 
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
-from math import ceil, isclose, prod
+from math import isclose, prod
 from typing import Any, Final
 
 from ferryman.api.inference_model import InferenceModel
@@ -13,14 +13,17 @@ from ferryman.api.pipelines.execution_status import MeasuredStep
 from ferryman.core.observation.pipeline_window import PipelineWindow
 from ferryman.core.observation.window import Window
 from ferryman.core.pipelines import signatures
+from ferryman.core.pipelines.cutting.trial import applied
 from ferryman.core.pipelines.graph import Graph
 from ferryman.core.pipelines.server import sources_of
 from ferryman.core.pipelines.signatures import Signature, TensorSignature
 from ferryman.core.pipelines.snapshot import PipelineSnapshot
 from ferryman.core.triton.step_proxy import is_proxy
 
-#: Fewer executions in a window tell nothing.
-MIN_EXECUTIONS: Final = 20
+#: Fewer executions of a size in a window tell nothing.
+MIN_EXECUTIONS: Final = 10
+#: A size that was measured counts for what differs from it by so little: rows are a mean.
+_NEARLY: Final = 0.05
 #: Figures that differ by less are the same: noise neither writes nor decides anything.
 TOLERANCE: Final = 0.1
 _DIGITS: Final = 3
@@ -36,12 +39,14 @@ def measured(snapshot: PipelineSnapshot, window: PipelineWindow | None) -> tuple
     execution, graph = pipeline.status.execution, Graph.of(pipeline.spec)
     before = {each.name: each for each in (execution.steps if execution else ())}
     rows = {each.name: each.rows_per_request for each in pipeline.status.steps}
+    instances = {each.step: each.instances for each in pipeline.status.balancing.applied}
+    cut_off = applied(execution.cut if execution else None)
     found = []
     for step in pipeline.spec.steps:
         name, model = step.name, None
         if step.model_ref is not None:
             model = snapshot.models.get(step.model_ref.name)
-        runs_here = not _is_proxied(snapshot, name)
+        runs_here = _runs_here(snapshot, name)
         shown = window.steps.get(name) if window is not None and runs_here else None
         old, count = before.get(name, MeasuredStep(name=name)), rows.get(name)
         fresh = {
@@ -49,14 +54,18 @@ def measured(snapshot: PipelineSnapshot, window: PipelineWindow | None) -> tuple
             "elsewhere_milliseconds": None if model is None else elsewhere_ms(model, count),
             "bytes_per_request": traffic_bytes(graph, name, _signature(snapshot, name), count),
         }
-        found.append(old.with_(**{key: _kept(getattr(old, key), fresh[key]) for key in fresh}))
+        figures = {key: _kept(getattr(old, key), fresh[key]) for key in fresh}
+        had = old.instances if name in cut_off or not runs_here else instances.get(name)
+        found.append(old.with_(**figures, instances=had))
     return tuple(found)
 
 
-def _is_proxied(snapshot: PipelineSnapshot, step: str) -> bool:
-    """Whether a pod has a proxy in a step's place: what runs there tells nothing of the step."""
+def _runs_here(snapshot: PipelineSnapshot, step: str) -> bool:
+    """Whether pods are known to have a step, and none a proxy in its place."""
     loaded = snapshot.steps.get(step)
-    return loaded is not None and any(is_proxy(config) for config in loaded.configs.values())
+    if loaded is None or not loaded.configs:
+        return False
+    return not any(is_proxy(config) for config in loaded.configs.values())
 
 
 def _kept(old: float | None, new: float | None) -> float | None:
@@ -69,9 +78,12 @@ def _kept(old: float | None, new: float | None) -> float | None:
 def _here_ms(shown: Window | None, rows: float | None) -> float | None:
     if shown is None or rows is None:
         return None
-    if sum(count for count, _ in shown.service_times.values()) < MIN_EXECUTIONS:
-        return None
-    return _at({size: mean_ms for size, (_, mean_ms) in shown.service_times.items()}, rows)
+    times_ms = {
+        size: mean_ms
+        for size, (count, mean_ms) in shown.service_times.items()
+        if count >= MIN_EXECUTIONS
+    }
+    return _at(times_ms, rows)
 
 
 def elsewhere_ms(model: InferenceModel, rows: float | None) -> float | None:
@@ -99,12 +111,12 @@ def elsewhere_ms(model: InferenceModel, rows: float | None) -> float | None:
 
 def _at(times_ms: Mapping[int, float], rows: float) -> float | None:
     """Return what a batch of so many rows takes, straight between sizes that were measured."""
-    size = ceil(rows)
-    if size in times_ms:
-        return times_ms[size]
+    nearest = min(times_ms, key=lambda size: abs(size - rows), default=None)
+    if nearest is not None and abs(nearest - rows) <= _NEARLY * rows:
+        return times_ms[nearest]
     for lower, upper in pairwise(sorted(times_ms)):
-        if lower < size < upper:
-            share = (size - lower) / (upper - lower)
+        if lower < rows < upper:
+            share = (rows - lower) / (upper - lower)
             return times_ms[lower] + share * (times_ms[upper] - times_ms[lower])
     return None
 

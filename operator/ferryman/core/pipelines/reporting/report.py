@@ -5,13 +5,13 @@ from typing import Final
 
 from ferryman.api.conditions import ConditionType, Reason, find
 from ferryman.api.inference_model_status import InferenceModelStatus
-from ferryman.api.pipelines.execution_status import ExecutionStatus
+from ferryman.api.pipelines.execution_status import CutStatus, ExecutionStatus
 from ferryman.api.pipelines.inference_pipeline_status import InferencePipelineStatus
 from ferryman.core import render
 from ferryman.core.observation.pipeline_window import PipelineWindow
 from ferryman.core.pipelines import assignment as assignments
 from ferryman.core.pipelines import journal
-from ferryman.core.pipelines.cutting import decision
+from ferryman.core.pipelines.cutting import decision, words
 from ferryman.core.pipelines.reporting import step_report
 from ferryman.core.pipelines.server import observed_of
 from ferryman.core.pipelines.service import PipelineService
@@ -78,7 +78,15 @@ def events(
     """Return the events for what changed between two statuses."""
     before = service.server.status
     told = before.with_(conditions=after.conditions, placement=after.placement)
-    return (*server_events.of_transition(before, told), *_resolved(snapshot, after))
+    return (
+        *server_events.of_transition(before, told),
+        *_resolved(snapshot, after),
+        *words.events_of(_cut(snapshot.pipeline.status), _cut(after)),
+    )
+
+
+def _cut(status: InferencePipelineStatus) -> CutStatus | None:
+    return None if status.execution is None else status.execution.cut
 
 
 def applied(status: InferencePipelineStatus, now: datetime) -> InferencePipelineStatus:

@@ -107,11 +107,12 @@ SERVERS: Final[Mapping[str, Explanation]] = {
         "No one server holds all steps, or `mode: Distributed` asks for several."
     ),
     Reason.CUT_COSTS_MORE: Explanation(
-        "Calls between servers cost more than the steps gain, or what was chosen does as well."
+        "Calls between servers cost more than the steps gain, or what serves does as well."
     ),
     Reason.NOT_MEASURED: Explanation(
         "Whether it gains is unknown: not every step was measured.",
-        "Wait until the steps have served, or state their service times.",
+        "Wait until the step and its InferenceModel have served; `docs/pipelines.md` has what is "
+        "measured, and what leaves it unknown.",
     ),
 }
 
