@@ -8,7 +8,7 @@ throughput.
 
 import csv
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +26,7 @@ BOUND: Final = "Max Batch Size"
 THROUGHPUT: Final = "Throughput (infer/sec)"
 _COLUMNS: Final = (MODEL, BATCH, CONCURRENCY, INSTANCES, BOUND, THROUGHPUT)
 GROUP: Final = re.compile(r"([0-9]{1,4})[/:](?:CPU|GPU)")
+_WHOLE: Final = re.compile(r"([0-9]{1,18})(?:\.0+)?")
 _MS_PER_S: Final = 1e3
 #: So many times what all instances take at once must be asked for at once.
 _SATURATED: Final = 2
@@ -71,7 +72,7 @@ def rows(path: Path) -> Iterator[tuple[int, Row]]:
     Raises ProfileError where there is none, or a line is cut short.
     """
     header: list[str] = []
-    tables = 0
+    headers: list[list[str]] = []
     lines = content.text(path, ProfileError).splitlines()
     for line, cells in enumerate(_cells(path, lines), start=1):
         values = [cell.strip() for cell in cells]
@@ -79,19 +80,46 @@ def rows(path: Path) -> Iterator[tuple[int, Row]]:
             header = []
         elif not header:
             header = values
-            tables += set(_COLUMNS) <= set(header)
-        elif set(_COLUMNS) <= set(header):
+            headers.append(header)
+        elif _is_ours(header):
             if len(values) != len(header):
                 raise ProfileError(
                     f"{content.name(path)}: line {line} has {len(values)} columns, "
                     f"its header {len(header)}"
                 )
-            yield line, dict(zip(header, values, strict=True))
-    if not tables:
-        raise ProfileError(
-            f"{content.name(path)}: no table has the columns {', '.join(_COLUMNS)}: "
-            "is it Model Analyzer's metrics-model-inference.csv?"
-        )
+            yield line, _row(path, line, header, values)
+    if not any(map(_is_ours, headers)):
+        raise ProfileError(f"{content.name(path)}: {_no_table(headers)}")
+
+
+def _is_ours(header: Sequence[str]) -> bool:
+    return set(_COLUMNS) <= set(header)
+
+
+def _row(path: Path, line: int, header: Sequence[str], values: Sequence[str]) -> Row:
+    """Return the cells by their columns, of which one may stand twice if it says the same."""
+    found: dict[str, str] = {}
+    for name, value in zip(header, values, strict=True):
+        if found.setdefault(name, value) != value:
+            raise ProfileError(
+                f"{content.name(path)}: line {line}: the column {name!r} is there twice, with "
+                f"{found[name]!r} and {value!r}: keep one of them"
+            )
+    return found
+
+
+def _no_table(headers: Sequence[Sequence[str]]) -> str:
+    """Return what is missing: of a table that is nearly ours, which columns."""
+    is_it = "is it Model Analyzer's metrics-model-inference.csv, with commas between the cells?"
+    nearest = max(headers, key=lambda header: len({*header} & {*_COLUMNS}), default=())
+    missing = [name for name in _COLUMNS if name not in nearest]
+    if len(missing) < len(_COLUMNS):
+        return f"its table lacks {_columns(missing)}: {is_it}"
+    return f"no table has {_columns(missing)}: {is_it}"
+
+
+def _columns(names: Sequence[str]) -> str:
+    return f"the column{'' if len(names) == 1 else 's'} {', '.join(names)}"
 
 
 def _cells(path: Path, lines: list[str]) -> Iterator[list[str]]:
@@ -107,12 +135,17 @@ def _take_in(found: Found, path: Path, line: int, row: Row) -> None:
     if group is None:
         return
     batch, concurrency, bound = (
-        number(path, line, row, name) for name in (BATCH, CONCURRENCY, BOUND)
+        whole(path, line, row, name) for name in (BATCH, CONCURRENCY, BOUND)
     )
     throughput, instances = number(path, line, row, THROUGHPUT), int(group[1])
-    if batch > bound or batch * concurrency < _SATURATED * bound * instances or not instances:
+    if (
+        not batch
+        or batch > bound
+        or batch * concurrency < _SATURATED * bound * instances
+        or not instances
+    ):
         return
-    size = int(bound // batch * batch)
+    size = bound // batch * batch
     took_ms = size * instances / throughput * _MS_PER_S
     found[instances, size] = min(took_ms, found.get((instances, size), took_ms))
 
@@ -129,6 +162,18 @@ def number(path: Path, line: int, row: Row, column: str) -> float:
             f"not {row[column]!r}"
         )
     return value
+
+
+def whole(path: Path, line: int, row: Row, column: str) -> int:
+    """Return a count of a row, 0 or more. Raises ProfileError."""
+    text = row[column]
+    # Tables that went through a spreadsheet have 8.0 for 8.
+    found = _WHOLE.fullmatch(text)
+    if found is None:
+        raise ProfileError(
+            f"{content.name(path)}: line {line}: {column} must be a whole number, not {text!r}"
+        )
+    return int(found[1])
 
 
 def _profile(path: Path, found: Found) -> Profile:

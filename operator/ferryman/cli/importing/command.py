@@ -116,9 +116,8 @@ def _imported(source: Path, asked: Request) -> Sequence[Imported]:
     return documents.imported(sources.documents(source), asked)
 
 
-def _no_model(folder: str) -> Imported:
-    said = f"it has neither a {sources.CONFIG} nor a version's folder"
-    return Imported(folder, left_out=(LeftOut("the folder", said),))
+def _no_model(folder: LeftOut) -> Imported:
+    return Imported(folder.path, left_out=(LeftOut("the folder", folder.advice),))
 
 
 def _tune(each: Imported, table: Path, asked: Request) -> str:

@@ -1,5 +1,6 @@
 """What people have, as files: InferenceServices, a Triton model repository, a measured table."""
 
+import os
 import re
 from collections.abc import Iterator
 from itertools import islice
@@ -11,6 +12,7 @@ from ferryman.cli.files import content, own_file, profile_file
 from ferryman.cli.files.profile_file import BOUND, GROUP, INSTANCES, MODEL, THROUGHPUT, Row
 from ferryman.clients import pbtxt
 from ferryman.core.importing.analyzer import Measured
+from ferryman.core.importing.outcome import LeftOut
 from ferryman.core.importing.triton.model import StoredModel
 
 CONFIG: Final = "config.pbtxt"
@@ -21,8 +23,13 @@ _MOST_BYTES: Final = 16 * 2**20
 #: Those that people write have a few thousand bytes.
 _MOST_CONFIG_BYTES: Final = 2**20
 _MOST_ENTRIES: Final = 1_000
+_NO_MODEL: Final = (
+    f"it has neither a {CONFIG} nor a version's folder, whose name is a number without leading 0"
+)
 _CONFIG_COLUMN: Final = "Model Config Path"
 _SATISFIES: Final = "Satisfies Constraints"
+#: Triton ignores other folders, and those that begin with 0 (its docs/model_repository.md).
+_VERSION: Final = re.compile("[1-9][0-9]*")
 _LATENCY: Final = re.compile(r"p(50|90|95|99) Latency \(ms\)")
 
 
@@ -49,25 +56,30 @@ def _of(found: object) -> Iterator[object]:
 def configuration(path: Path, name: str | None) -> StoredModel:
     """Return the model that one config.pbtxt is of. Raises InputError."""
     stated = _config(path)
-    called = name or str(stated.get("name") or path.resolve().parent.name)
+    called = name or str(stated.get("name") or _named(path.parent))
     return StoredModel(called, stated)
 
 
-def repository(folder: Path) -> tuple[list[StoredModel], list[str]]:
+def repository(folder: Path) -> tuple[list[StoredModel], list[LeftOut]]:
     """Return the models of a repository, or of one model's folder, and folders that are none.
 
-    Raises InputError where there is no model, or a configuration cannot be read.
+    Raises InputError where there is no model, or the one model cannot be read.
     """
     if _is_model(folder):
         return [_stored(folder)], []
-    folders = [each for each in _entries(folder) if each.is_dir() and each.name[0] != "."]
-    models = [_stored(each) for each in folders if _is_model(each)]
+    entries = [each for each in _entries(folder) if each.name[0] != "."]
+    folders = [each for each in entries if each.is_dir()]
+    models = [_as_far_as_readable(each) for each in folders if _is_model(each)]
     if not models:
         raise InputError(
             f"{folder} is no model repository: no folder in it has a {CONFIG} or a version's "
             "folder (InferenceServices are imported by their file)"
         )
-    return models, [each.name for each in folders if not _is_model(each)]
+    lost = [each for each in entries if each.is_symlink() and not each.exists()]
+    return models, [
+        *(LeftOut(each.name, _NO_MODEL) for each in folders if not _is_model(each)),
+        *(LeftOut(each.name, "it is a link to what is not there") for each in lost),
+    ]
 
 
 def measured(path: Path) -> list[Measured]:
@@ -88,13 +100,14 @@ def _measured(path: Path, line: int, row: Row) -> Measured | None:
     group = GROUP.fullmatch(row[INSTANCES])
     if group is None or not int(group[1]):
         return None
-    bound, per_second = (profile_file.number(path, line, row, key) for key in (BOUND, THROUGHPUT))
+    bound = profile_file.whole(path, line, row, BOUND)
+    per_second = profile_file.number(path, line, row, THROUGHPUT)
     latencies = ((_LATENCY.fullmatch(key), key) for key in row if row[key])
     return Measured(
         model=row[MODEL],
         config=row.get(_CONFIG_COLUMN) or row[MODEL],
         instances=int(group[1]),
-        max_batch_size=int(bound),
+        max_batch_size=bound,
         per_second=per_second,
         latency_ms={
             int(found[1]): profile_file.number(path, line, row, key)
@@ -106,20 +119,34 @@ def _measured(path: Path, line: int, row: Row) -> Measured | None:
 
 
 def _is_model(folder: Path) -> bool:
-    return (folder / CONFIG).is_file() or any(_versions(folder))
+    # A configuration that cannot be read is one all the same, and said to be.
+    return os.path.lexists(folder / CONFIG) or any(_versions(folder))
 
 
 def _versions(folder: Path) -> Iterator[Path]:
-    return (each for each in _entries(folder) if each.name.isdecimal() and each.is_dir())
+    return (each for each in _entries(folder) if _VERSION.fullmatch(each.name) and each.is_dir())
+
+
+def _as_far_as_readable(folder: Path) -> StoredModel:
+    """Return a model of several, of which one that cannot be read keeps none from the others."""
+    try:
+        return _stored(folder)
+    except InputError as error:
+        return StoredModel(_named(folder), problem=str(error))
 
 
 def _stored(folder: Path) -> StoredModel:
     file = folder / CONFIG
     files = {entry.name for version in _versions(folder) for entry in _entries(version)}
     # Without version folders its files are those of version 1, as in a volume of Ferryman's.
-    files |= {entry.name for entry in _entries(folder) if entry.is_file()}
-    stated = _config(file) if file.is_file() else None
-    return StoredModel(folder.resolve().name, stated, frozenset(files))
+    files |= {entry.name for entry in _entries(folder) if entry.is_file()} - {CONFIG}
+    stated = _config(file) if os.path.lexists(file) else None
+    return StoredModel(_named(folder), stated, frozenset(files))
+
+
+def _named(folder: Path) -> str:
+    """Return what a folder is called where it stands, whatever it is a link to."""
+    return Path(os.path.abspath(folder)).name  # noqa: PTH100  Path.resolve follows links
 
 
 def _config(path: Path) -> dict[str, object]:

@@ -51,9 +51,17 @@ def best(rows: Sequence[Measured], objectives: Objectives) -> Measured:
 
     Of equal ones the quickest. Raises NotImportableError where none meets it, or none tells.
     """
-    rows = [row for row in rows if row.satisfies]
+    if not any(row.max_batch_size for row in rows):
+        raise NotImportableError(
+            "its largest batch size is 0: it has no batch dimension, and nothing of it is tuned: "
+            "import its config.pbtxt"
+        )
+    rows = [row for row in rows if row.satisfies and row.max_batch_size]
     if not rows:
-        raise NotImportableError("no row satisfies the constraints that Model Analyzer was given")
+        raise NotImportableError(
+            "no row satisfies the constraints that Model Analyzer was given: give it others, or "
+            "take the column Satisfies Constraints out"
+        )
     latency = objectives.latency
     if latency is None:
         return max(rows, key=lambda row: row.per_second)
@@ -61,7 +69,7 @@ def best(rows: Sequence[Measured], objectives: Objectives) -> Measured:
     known = [row for row in rows if percentile in row.latency_ms]
     if not known:
         raise NotImportableError(
-            f"the table has no column of the {percentile}th percentile: have Model Analyzer write "
+            f"the table does not say the {percentile}th percentile: have Model Analyzer write "
             f"perf_latency_p{percentile}, or state --percentile"
         )
     met = [row for row in known if row.latency_ms[percentile] <= target_ms]

@@ -54,6 +54,16 @@ def test_rows_that_do_not_say_how_large_batches_were_are_left_out(tmp_path):
     assert read(path) == {1: [(8, pytest.approx(10.0))]}
 
 
+def test_counts_may_have_gone_through_a_spreadsheet(tmp_path):
+    path = written(tmp_path, row(batch="1.0", concurrency="16.0", bound="8.00"))
+    assert read(path) == {1: [(8, pytest.approx(10.0))]}
+
+
+def test_a_column_that_is_there_twice_may_say_the_same(tmp_path):
+    path = written(tmp_path, f"{row()},1", header=f"{HEADER},Batch")
+    assert read(path) == {1: [(8, pytest.approx(10.0))]}
+
+
 def test_other_tables_of_the_same_file_do_not_matter(tmp_path):
     path = written(tmp_path, row(), before="Model,GPU UUID,Batch\nm,GPU-1,1\n")
     assert read(path) == {1: [(8, pytest.approx(10.0))]}
@@ -62,12 +72,38 @@ def test_other_tables_of_the_same_file_do_not_matter(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "header", "words"),
     [
-        pytest.param([row()], "Model,Batch", "no table has the columns", id="another table"),
+        pytest.param([row()], "a,b", "no table has the columns", id="another table"),
         pytest.param([row(model="n")], HEADER, "no row of m, but of n", id="another model"),
         pytest.param([], HEADER, "no row of m, but of no model", id="nothing was measured"),
         pytest.param([row(concurrency=1)], HEADER, "known to be full", id="never saturated"),
         pytest.param(["m,1"], HEADER, "line 3 has 2 columns", id="a row that was cut off"),
-        pytest.param([row(batch="x")], HEADER, "Batch must be a number above 0", id="no number"),
+        pytest.param([row(batch="x")], HEADER, "Batch must be a whole number", id="no number"),
+        pytest.param([row(bound=8.5)], HEADER, "Max Batch Size must be a whole", id="a fraction"),
+        pytest.param([row(batch=-1)], HEADER, "Batch must be a whole number", id="below 0"),
+        pytest.param([row(batch="1,000")], HEADER, "has 10 columns", id="thousands"),
+        pytest.param(
+            [row()],
+            HEADER.replace("Max Batch Size", "Max Batch"),
+            r"its table lacks the column Max Batch Size: is it",
+            id="a column that is missing",
+        ),
+        pytest.param(
+            [row()],
+            "Model,Batch,Concurrency",
+            "lacks the columns Instance Group, Max Batch Size, Throughput",
+            id="several columns that are missing",
+        ),
+        pytest.param(
+            [], HEADER.replace(",", ";"), "with commas between the cells", id="semicolons"
+        ),
+        pytest.param(
+            [f"{row()},2"],
+            f"{HEADER},Batch",
+            "line 3: the column 'Batch' is there twice, with '1' and '2'",
+            id="a column that is there twice",
+        ),
+        pytest.param([row(batch=0)], HEADER, "known to be full", id="batches of nothing"),
+        pytest.param([row(bound=0)], HEADER, "known to be full", id="a model without batches"),
         pytest.param([row(throughput=0)], HEADER, "must be a number above 0", id="no throughput"),
         pytest.param(
             [row(bound=99_999_999, concurrency=10**9)],

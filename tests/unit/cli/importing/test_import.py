@@ -174,6 +174,50 @@ def test_a_repository_is_its_pipelines_and_the_models_that_are_left(imported, re
     assert ".git" not in said
 
 
+def test_a_folder_is_called_what_it_is_called_here_whatever_it_links_to(imported, repository):
+    (repository / "linked").symlink_to(repository / "bare", target_is_directory=True)
+    (repository / "gone").symlink_to("nowhere")
+    status, found, said = imported(repository, "--storage-uri", "pvc://m", "--model", "linked")
+
+    assert status == 0
+    assert found[0]["metadata"]["name"] == "linked"
+    assert found[0]["spec"]["model"]["storageUri"] == "pvc://m/linked"
+    assert "gone: the folder is left out: it is a link to what is not there" in said
+
+
+def test_versions_are_the_folders_that_triton_takes_for_some(imported, repository):
+    for name in ("0", "01", "v1", "\u0661"):
+        version = repository / f"m{ord(name[0])}-{len(name)}" / name
+        version.mkdir(parents=True)
+        (version / "model.onnx").touch()
+    status, found, said = imported(repository, "--storage-uri", "pvc://models")
+
+    assert status == 0
+    assert [each["metadata"]["name"] for each in found] == ["ensemble-resnet", "bare"]
+    assert said.count("a number without leading 0") == 5
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        pytest.param(lambda path: path.write_text("max_batch: 1"), "no field named", id="words"),
+        pytest.param(lambda path: path.write_bytes(b"\xff\xfe"), "is not UTF-8", id="UTF-16"),
+        pytest.param(lambda path: path.mkdir(), "Is a directory", id="a directory"),
+        pytest.param(lambda path: path.symlink_to("nowhere"), "No such file", id="a lost link"),
+    ],
+)
+def test_one_configuration_that_cannot_be_read_keeps_no_other_model(
+    imported, repository, spoil, words
+):
+    spoil(repository / "bare" / "config.pbtxt")
+    status, found, said = imported(repository, "--storage-uri", "pvc://models")
+
+    assert status == 1
+    assert [each["metadata"]["name"] for each in found] == ["ensemble-resnet"]
+    assert "bare: not imported: " in said
+    assert words in said
+
+
 def test_one_model_of_it_by_its_name_or_its_folder(imported, repository):
     prefix = ("--storage-uri", "s3://bucket/repository")
     named = imported(repository, *prefix, "--model", "preprocess")[1]
@@ -287,6 +331,7 @@ MERGES = "\n".join(
             id="a number that is none",
         ),
         pytest.param("m.csv", b"a,b\n1,2\n", "no table has the columns", id="another table"),
+        pytest.param("m.csv", HEADER.encode() + b"m,1,1,c,1:GPU,8.5,Yes,1,1\n", "whole", id="8.5"),
         pytest.param("m.csv", b'"' + b"x" * 200_000, "is no table of CSV", id="a long cell"),
         pytest.param(
             "m.csv",

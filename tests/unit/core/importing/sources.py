@@ -26,7 +26,7 @@ def service(model=None, *, name="detector", metadata=None, spec=None, **predicto
 def stored(text, *files, name=None):
     """Return a model of a repository by its config.pbtxt."""
     config = pbtxt.stated(text)
-    return StoredModel(name or config.get("name", "model"), config, frozenset(files))
+    return StoredModel(name or config.get("name", "model"), config, frozenset(files) or None)
 
 
 DENSENET = """

@@ -22,6 +22,17 @@ def test_every_object_of_a_file_is_told_of():
     assert [each.manifest is not None for each in found] == [True, False, False, False, False]
     assert "model-source-" in left(found[1])["the object"]
     assert left(found[2])["the object"] == "it is no InferenceService"
+    assert found[3].refusal == (
+        "serving.kserve.io/v1beta1 is read: print it so, by "
+        "kubectl get inferenceservices.v1beta1.serving.kserve.io"
+    )
+
+
+def test_a_service_that_does_not_say_its_version_is_said_to_have_none():
+    found = documents.imported([service(), {"kind": "InferenceService"}], asked())
+
+    assert found[1].name == "InferenceService without a name of no version"
+    assert "v1beta1 is read" in found[1].refusal
 
 
 @pytest.mark.parametrize(

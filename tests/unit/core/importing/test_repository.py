@@ -202,6 +202,31 @@ def test_a_name_that_no_uri_can_have_is_refused():
     assert "pvc:// must be followed" in one('name: "a b" backend: "python"').refusal
 
 
+def test_a_model_that_cannot_be_read_keeps_none_from_the_others():
+    broken = StoredModel("broken", problem="broken/config.pbtxt: line 1 is wrong")
+    found = repository.imported([broken, stored('backend: "python"', name="m")], asked())
+
+    assert [(each.name, each.refusal) for each in found] == [
+        ("broken", "broken/config.pbtxt: line 1 is wrong"),
+        ("m", ""),
+    ]
+
+
+def test_a_step_that_cannot_be_read_is_named():
+    broken = StoredModel("preprocess", problem="it is a directory")
+    found = repository.imported([broken, stored(sources.ENSEMBLE)], asked())
+
+    assert found[0].refusal == "its step preprocess cannot be imported: it is a directory"
+
+
+def test_where_there_is_no_file_yet_one_is_asked_for():
+    bare = StoredModel("m", {"backend": "python", "max_batch_size": 2}, frozenset())
+    (found,) = repository.imported([bare], asked())
+
+    assert found.hints[0].startswith("its folder has no file of a model yet")
+    assert "no file" not in "".join(one('name: "m" backend: "python"', "model.py").hints)
+
+
 def test_two_models_cannot_have_one_name():
     models = [stored('backend: "python"', name="a_b"), stored('backend: "python"', name="a-b")]
     found = repository.imported(models, asked())

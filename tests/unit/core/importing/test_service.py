@@ -99,7 +99,13 @@ def test_where_the_files_are_stays(uri, is_now):
     assert spec(service({"storageUri": uri}))["model"]["storageUri"] == is_now
 
 
-@pytest.mark.parametrize("uri", ["hdfs://namenode/x", "http://host/x", "s3://UPPER/x", 5, None])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *("hdfs://namenode/x", "http://host/x", "s3://UPPER/x", 5, None),
+        *("https://team.blob.core.windows.net/models/x", "https://a.file.core.windows.net/x"),
+    ],
+)
 def test_files_that_ferryman_cannot_read_are_said_to_be_put_elsewhere(uri):
     found = service({"storageUri": uri})
 

@@ -7,6 +7,10 @@ from ferryman.core.importing.kserve import service
 from ferryman.core.importing.outcome import Imported, LeftOut, NotImportableError, Request
 
 _OTHER: Final = "it is no InferenceService"
+_OTHER_VERSION: Final = (
+    f"{service.GROUPS[0]}/{service.VERSION} is read: print it so, by kubectl get "
+    f"inferenceservices.{service.VERSION}.{service.GROUPS[0]}"
+)
 #: Of other kinds, what to do.
 _ADVICE: Final[Mapping[str, str]] = {
     "ServingRuntime": "state an InferenceRuntime in its place, and its name by --runtime",
@@ -43,6 +47,8 @@ def _imported(found: object, asked: Request) -> Imported:
     if isinstance(found, Mapping) and _is_service(found):
         return service.imported(found, asked)
     kind = found.get("kind") if isinstance(found, Mapping) else ""
+    if kind == service.KIND:
+        return Imported(_called(found), refusal=_OTHER_VERSION)
     advice = _ADVICE.get(str(kind), _OTHER)
     return Imported(_called(found), left_out=(LeftOut("the object", advice),))
 
@@ -61,7 +67,9 @@ def _called(found: object) -> str:
         return "a document that is no object"
     metadata: Any = found.get("metadata")
     name = metadata.get("name") if isinstance(metadata, Mapping) else None
-    version = f" of {found.get('apiVersion')}" if found["kind"] == service.KIND else ""
+    version = (
+        f" of {found.get('apiVersion', 'no version')}" if found["kind"] == service.KIND else ""
+    )
     return f"{found['kind']} {name or 'without a name'}{version}"
 
 

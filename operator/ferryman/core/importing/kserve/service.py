@@ -1,5 +1,6 @@
 """One InferenceService as an InferenceModel."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -51,6 +52,10 @@ _LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 _NAMESPACE: Final = TypeAdapter(Name)
 _V2: Final = ("v2", "grpc-v2")
 _IMAGE: Final = "oci://"
+#: As KServe tells it from other addresses (its python/storage, AZURE_BLOB_RE and AZURE_FILE_RE).
+_AZURE: Final = re.compile(
+    r"https://[^/]+\.(?:blob|file)\.core\.windows\.net(?:/|$)", re.IGNORECASE
+)
 _FETCHED: Final = ("s3://", "gs://", "hf://", "https://")
 
 
@@ -159,6 +164,8 @@ def _usable(stated: object) -> tuple[str | None, str]:
     """Return a storageUri as the API has it, or why it is none."""
     if not isinstance(stated, str):
         return None, "storageUri does not say where the files are"
+    if _AZURE.match(stated):
+        return None, "storageUri: Azure's storage is none that Ferryman reads"
     try:
         return patterns.storage_uri(stated), ""
     except NotImportableError as error:

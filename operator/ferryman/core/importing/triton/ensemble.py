@@ -172,6 +172,8 @@ def _member(
         raise NotImportableError(
             f"its step {called} is not in the repository: import the folder that has it"
         )
+    if stored.problem:
+        raise NotImportableError(f"its step {called} cannot be imported: {stored.problem}")
     if stored.is_ensemble:
         raise NotImportableError(
             f"its step {called} is an ensemble: put that one's steps in its place, since a "

@@ -1,7 +1,7 @@
 """One model of a repository as an InferenceModel, or as the model of a pipeline's step."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from ferryman.api.batching import MAX_BATCH_SIZE, Batching
@@ -20,6 +20,7 @@ _NO_PREFIX: Final = (
     "where its files are is not known: state --storage-uri PREFIX, below which the folder of each "
     "model is, for example pvc://models/repository or s3://BUCKET/repository"
 )
+_NO_FILE: Final = "its folder has no file of a model yet: what is below storageUri must have one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,10 @@ class StoredModel:
     """Its folder, which is its name for clients."""
     config: Mapping[str, Any] | None = None
     """Triton's ModelConfig in its JSON form, numbers as numbers; None: there is no config.pbtxt."""
-    files: frozenset[str] = field(default_factory=frozenset)
-    """What is in the folders of its versions."""
+    files: frozenset[str] | None = None
+    """What is in the folders of its versions; None: that is not known."""
+    problem: str = ""
+    """Why its configuration cannot be read; empty where it can, or there is none."""
 
     @property
     def stated(self) -> Mapping[str, Any]:
@@ -80,10 +83,14 @@ def renamed(name: str, findings: Findings) -> str:
 
 def part(stored: StoredModel, asked: Request, findings: Findings) -> ModelPart:
     """Return what is stated of a model and how it batches. Raises NotImportableError."""
+    if stored.problem:
+        raise NotImportableError(stored.problem)
     if asked.storage_uri is None:
         raise NotImportableError(_NO_PREFIX)
     stated = dict(stored.stated)
-    model_format = formats.of_model(stated, stored.files, asked)
+    model_format = formats.of_model(stated, stored.files or (), asked)
+    if stored.files is not None and not stored.files:
+        findings.hints.append(_NO_FILE)
     tuned = batching.read(
         {key: value for key, value in stated.items() if key not in _ELSEWHERE}, findings
     )
