@@ -1,7 +1,7 @@
 """``InferencePipeline.status``: how it is executed, what each step does, and why."""
 
 from operator import not_
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
@@ -20,8 +20,10 @@ from ferryman.api.pipelines.execution_status import ExecutionStatus
 from ferryman.api.pipelines.step import MAX_STEPS, MAX_TENSORS, StepBalance
 from ferryman.api.scalars import Label, ReasonWord
 
+#: The longest name of a step or tensor that a fault is told with.
+MOST_FAULTY_NAME: Final = 169
 #: A step's name, or another word of the specification that the status repeats.
-Word = Annotated[str, Field(max_length=169)]
+Word = Annotated[str, Field(max_length=MOST_FAULTY_NAME)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -4,8 +4,9 @@ import difflib
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from ferryman.api.base import printable
 from ferryman.api.conditions import Reason
-from ferryman.api.pipelines.inference_pipeline_status import FaultStatus
+from ferryman.api.pipelines.inference_pipeline_status import MOST_FAULTY_NAME, FaultStatus
 from ferryman.core.pipelines.graph import listed
 
 #: As many names as a sentence can bear.
@@ -25,9 +26,9 @@ class PipelineFault:
 
     def as_status(self) -> FaultStatus:
         """Return the entry of ``status.faults``."""
-        return FaultStatus(
-            reason=self.reason, step=self.step, tensor=self.tensor, message=self.message
-        )
+        # A model may call its tensors whatever it likes, and at any length.
+        tensor = None if self.tensor is None else printable(self.tensor)[:MOST_FAULTY_NAME]
+        return FaultStatus(reason=self.reason, step=self.step, tensor=tensor, message=self.message)
 
 
 def advice(name: str, known: Collection[str], what: str) -> str:

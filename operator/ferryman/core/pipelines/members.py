@@ -1,6 +1,7 @@
 """The models that a pipeline's server holds: its steps, and the ensemble that clients ask."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from ferryman.api.batching import Batching, BatchingLimits, BatchingSpec
@@ -11,6 +12,7 @@ from ferryman.api.pipelines.step import PipelineStep
 from ferryman.api.pods.parallelism import Parallelism
 from ferryman.core.balancing.state import Assignment
 from ferryman.core.compression.variants import VariantChoice
+from ferryman.core.errors import RejectedError
 from ferryman.core.pipelines.graph import Graph
 from ferryman.core.pipelines.snapshot import LoadedStep
 from ferryman.core.pipelines.steps.variants import chosen_for
@@ -21,7 +23,7 @@ from ferryman.core.triton import config as triton_config
 from ferryman.core.triton import live_cap, parallel
 from ferryman.core.triton.config import LiveCap
 from ferryman.core.triton.ensemble import with_timeout
-from ferryman.core.triton.overlay import normalise
+from ferryman.core.triton.overlay import WHERE, normalise
 from ferryman.core.triton.step_proxy import StepServer, proxy_config
 
 
@@ -74,14 +76,15 @@ class Member:
             return with_timeout(proxy, limit_us, forked=self.forked)
         if self.cap is None:
             batching = batching.with_(max_batch_size=self.largest)
-        config = triton_config.model_config(
-            self.step.name,
-            self.entry,
-            self.source,
-            batching,
-            self.cap,
-            parallelism=self.parallelism,
-        )
+        with _naming(self.step):
+            config = triton_config.model_config(
+                self.step.name,
+                self.entry,
+                self.source,
+                batching,
+                self.cap,
+                parallelism=self.parallelism,
+            )
         return with_timeout(config, limit_us, forked=self.forked)
 
     def config_for(self, pod: PodView, instances: int, wait_us: int = 0) -> TritonConfig:
@@ -136,20 +139,28 @@ def members_of(
 
     Those that are remote are proxies, which run ``program``.
     """
-    found = {
-        step.name: _member(
-            pipeline,
-            step,
-            sources[step.name].for_processor(entry.processor_class),
-            loaded.get(step.name) or LoadedStep(),
-            entry,
-        )
-        for step in pipeline.spec.steps
-    }
+    found = {}
+    for step in pipeline.spec.steps:
+        source = sources[step.name].for_processor(entry.processor_class)
+        shown = loaded.get(step.name) or LoadedStep()
+        with _naming(step):
+            found[step.name] = _member(pipeline, step, source, shown, entry)
     for name, server in (remote or {}).items():
         own = found[name]
         found[name] = replace(own, remote=server, program=program, cap=None)
     return found
+
+
+@contextmanager
+def _naming(step: PipelineStep) -> Iterator[None]:
+    """Have what is wrong with a step's own model name the step. Raises RejectedError."""
+    try:
+        yield
+    except RejectedError as error:
+        said = str(error)
+        where, of = f"{WHERE}: ", f"step {step.name}: "
+        words = f"model.config of {of}{said.removeprefix(where)}"
+        raise RejectedError(error.reason, words if where in said else f"{of}{said}") from error
 
 
 def _member(

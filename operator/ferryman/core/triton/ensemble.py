@@ -66,7 +66,10 @@ def with_timeout(config: TritonConfig, timeout_us: int, *, forked: bool) -> Trit
     A bound on the number that wait is taken from a pipeline with parallel branches: before Triton
     core's fixes of 2026 (triton-inference-server/core#466, #470) a request that one branch turned
     away for a full queue while another ran it was never answered. What a policy says besides stays.
+    A member that keeps sequences has a queue of its sequence batcher's, and no other.
     """
+    if "sequence_batching" in config:
+        return dict(config)
     dynamic = dict(config.get("dynamic_batching", {}))
     policy = dict(dynamic.pop("default_queue_policy", {}))
     if timeout_us:

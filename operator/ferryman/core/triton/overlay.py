@@ -13,6 +13,8 @@ from ferryman.api.conditions import Reason
 from ferryman.api.model_source import TritonConfig
 from ferryman.core.errors import RejectedError
 
+#: Where a model states its overlay.
+WHERE: Final = "spec.model.config"
 #: Of these messages Ferryman reads fields itself, so their keys are brought to one spelling.
 _READ_MESSAGES: Final = ("dynamic_batching", "model_transaction_policy", "sequence_batching")
 # The most that the API can state.
@@ -46,7 +48,7 @@ def normalise(config: Mapping[str, Any]) -> TritonConfig:
 
 def invalid(message: str) -> RejectedError:
     """Return the error for an overlay that contradicts what Ferryman must read or decide."""
-    return RejectedError(Reason.INVALID_CONFIG, f"spec.model.config: {message}")
+    return RejectedError(Reason.INVALID_CONFIG, f"{WHERE}: {message}")
 
 
 def _inner_message(key: str, value: object) -> TritonConfig:

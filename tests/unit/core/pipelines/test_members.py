@@ -6,6 +6,8 @@ from ferryman.api.batching import MaxBatchSizeLimits
 from ferryman.api.inference_runtime import RuntimeLiveCap
 from ferryman.api.pipelines.inference_pipeline import BalancingSpec
 from ferryman.api.pipelines.step import StepLimits
+from ferryman.clients import pbtxt
+from ferryman.core.errors import RejectedError
 from ferryman.core.pipelines import members as models
 from ferryman.core.pipelines.server import sources_of
 from ferryman.core.pipelines.snapshot import LoadedStep
@@ -158,3 +160,56 @@ OWN = {"default_timeout_microseconds": 5}
 )
 def test_what_becomes_of_requests_that_wait(fields, expected):
     assert policy(**fields) == expected
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        pytest.param(
+            {"max_batch_size": "eight"},
+            "model.config of step detect: max_batch_size must be a whole number",
+            id="a bound that is none",
+        ),
+        pytest.param(
+            {"name": "x"},
+            "model.config of step detect: remove name",
+            id="a name of its own",
+        ),
+        pytest.param(
+            {"parameters": {"a": {"string_value": "file:x"}}},
+            "model.config of step detect: config.parameters.a.string_value starts with file:",
+            id="a file in place of the model's",
+        ),
+        pytest.param(
+            {"model_warmup": [{"batch_size": 100_000}]},
+            "model.config of step detect: batch_size must not exceed",
+            id="a warm-up beyond all bounds",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_steps_configuration_names_the_step(config, words):
+    with pytest.raises(RejectedError) as rejected:
+        policy(config=config)
+    assert str(rejected.value).startswith(words)
+
+
+def test_a_format_that_a_class_lacks_names_the_step():
+    subject = factories.pipeline()
+    found = models.members_of(subject, sources_of(subject, {}), {}, factories.runtime_processor())
+    with pytest.raises(RejectedError, match=r"^step detect: processor class cpu of the runtime"):
+        found["detect"].config(batching())
+
+
+def test_a_step_that_keeps_sequences_has_the_queue_of_its_own_batcher():
+    model = factories.source(
+        "oci://registry.example/x:1", "python", config={"sequence_batching": {}}
+    )
+    subject = factories.pipeline(
+        steps=[factories.pipeline_step("detect", "image", model=model)],
+        objectives=factories.objectives(80),
+    )
+    entry = factories.runtime_processor(backends={"python": "python"})
+    found = models.members_of(subject, sources_of(subject, {}), {}, entry)["detect"]
+    config = found.config(batching())
+    assert "dynamic_batching" not in config
+    assert "sequence_batching" in pbtxt.encode(config)

@@ -3,7 +3,9 @@
 import pytest
 
 from ferryman.api.conditions import Reason
+from ferryman.api.pipelines.inference_pipeline_status import MOST_FAULTY_NAME
 from ferryman.core.pipelines import validation
+from ferryman.core.pipelines.fault import PipelineFault
 from ferryman.core.pipelines.graph import Graph
 from ferryman.core.pipelines.signatures import Signature
 from tests import factories
@@ -527,6 +529,14 @@ def test_a_fault_is_told_in_status_word_for_word():
         "tensor": "size",
         "message": fault.message,
     }
+
+
+def test_a_tensor_of_any_name_is_told_in_status():
+    tensor = "x\x1b" + "9" * 400
+    told = PipelineFault(Reason.MISSING_INPUT, "words", "detect", tensor).as_status()
+    assert told.tensor is not None
+    assert told.tensor.startswith("x\\u001b999")
+    assert len(told.tensor) == MOST_FAULTY_NAME
 
 
 def test_of_many_names_a_message_lists_some():

@@ -67,6 +67,9 @@ def test_two_outputs_cannot_be_one_tensor():
             False, {"default_queue_policy": REJECT},
             id="what is too late is not kept",
         ),
+        pytest.param(
+            {"sequence_batching": {}}, 5000, True, None, id="sequences have a batcher of their own"
+        ),
     ],
 )  # fmt: skip
 def test_a_queue_rejects_what_waited_longer_than_its_share(config, timeout_us, forked, after):
