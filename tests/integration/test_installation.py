@@ -15,7 +15,7 @@ from ferryman.api.pods.pod_settings import PodSecurity
 from hack.cluster import binaries
 from hack.cluster.shell import ClusterError, run
 from hack.images.recipes import RECIPES
-from hack.manifests import NAMESPACE, ROOT, load_all, render_chart
+from hack.manifests import CHART, NAMESPACE, ROOT, load_all, render_chart
 
 pytestmark = pytest.mark.integration
 
@@ -310,6 +310,13 @@ def test_other_runtimes_restart_the_operator():
             "registry=registry.example/", "registry", id="a registry that ends in a slash"
         ),
         pytest.param("operator.logLevel=loud", "logLevel", id="an unknown log level"),
+        pytest.param("registry=My Registry", "registry", id="a registry with a space"),
+        pytest.param("image.repository=host/ferryman:1", "repository", id="a tag where none is"),
+        pytest.param("image.tag=a b", "tag", id="a tag that none can be"),
+        pytest.param("extraRuntimes.My_Runtime.processors={}", "My_Runtime", id="a runtime's name"),
+        pytest.param("monitoring.rules.runbooks=a b", "runbooks", id="an address with a space"),
+        pytest.param("operator.extraEnv[0].name=5", "extraEnv", id="a variable without a name"),
+        pytest.param("agent.priorityClassName=High One", "priorityClassName", id="a priority"),
     ],
 )
 def test_the_values_schema_refuses(setting, words):
@@ -478,6 +485,66 @@ def test_what_users_add_to_pods_is_added_and_replaces_nothing(part):
     assert account["annotations"] == {"role": "reader"}
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("operator.extraEnv[0].name=POD_NAMESPACE", "operator.extraEnv: POD_NAMESPACE is set by"),
+        ("agent.extraEnv[0].name=NODE_NAME", "agent.extraEnv: NODE_NAME is set by the chart"),
+        ("extraRuntimes.triton.processors={}", "runtimes.triton is enabled, and both would be one"),
+    ],
+)
+def test_what_would_stand_twice_is_refused_with_what_to_do(setting, words):
+    with pytest.raises(ClusterError, match=words):
+        render("--set", setting)
+
+
+def test_a_variable_that_the_chart_sets_at_times_may_be_set_where_it_does_not():
+    variable = ("--set", "operator.extraEnv[0].name=OTEL_EXPORTER_OTLP_ENDPOINT")
+    assert pod_of(by_identity(render(*variable)), "operator")
+    with pytest.raises(ClusterError, match="OTEL_EXPORTER_OTLP_ENDPOINT is set by the chart"):
+        render(*variable, "--set", "tracing.endpoint=http://collector:4318")
+
+
+def test_a_runtime_of_a_shipped_ones_name_may_take_its_place():
+    instead = {"processors": [{"class": "cpu", "image": "a:1", "backends": {"onnx": "x"}}]}
+    arguments = ("--set", "runtimes.triton.enabled=false")
+    objects = by_identity(
+        render(*arguments, "--set-json", f"extraRuntimes={json.dumps({'triton': instead})}")
+    )
+    runtime = yaml.safe_load(objects["ConfigMap", "ferryman-runtimes"]["data"]["triton.yaml"])
+    assert runtime["spec"] == instead
+
+
+def test_the_digest_of_the_runtimes_is_the_charts_own():
+    key = "serving.ferryman.dev/runtimes-digest"
+    note = json.dumps({"podAnnotations": {key: "mine", "note": "1"}})
+    plain, noted = (
+        pod_of(by_identity(render(*more)), "operator")["metadata"]["annotations"]
+        for more in ((), ("--set-json", f"operator={note}"))
+    )
+    assert noted == plain | {"note": "1"}
+
+
+def test_names_that_look_like_numbers_are_names():
+    helm = binaries.ensure("helm")["helm"]
+    values = {
+        "namespaces": ["2024", "1e3"],
+        "monitoring": {"namespace": "007"},
+        "operator": {"priorityClassName": "100"},
+        "extraRuntimes": {"5": {"processors": []}},
+    }
+    settings = [f"{key}={json.dumps(value)}" for key, value in values.items()]
+    more = [word for setting in settings for word in ("--set-json", setting)]
+    where = ("--namespace", "12", "--set", "runtimes.triton-cpu.enabled=true")
+    objects = load_all(run(helm, "template", "9" * 53, CHART, *where, *more))
+    namespaces = [each["metadata"].get("namespace") for each in objects]
+
+    assert {*namespaces} == {None, "12", "2024", "1e3", "kube-node-lease"}
+    runtimes = by_identity(objects)["ConfigMap", "ferryman-runtimes"]["data"]
+    assert yaml.safe_load(runtimes["5.yaml"])["metadata"]["name"] == "5"
+    assert pod_of(by_identity(objects), "operator")["spec"]["priorityClassName"] == "100"
+
+
 def test_a_registry_for_all_charts_wins():
     setting = "global.imageRegistry=registry.example/all"
     objects = render("--set", setting, "--set", "registry=registry.example/one")
@@ -512,3 +579,23 @@ def test_the_test_of_a_release_serves_a_model_that_its_pod_asks():
     assert {item["metadata"]["annotations"]["helm.sh/hook"] for item in (model, pod)} == {"test"}
     assert f"--url=http://{model['metadata']['name']}-triton.{NAMESPACE}.svc:8000" in arguments
     assert ("Pod", "ferryman-test") not in by_identity(render())
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "expected"),
+    [
+        pytest.param(["team-a", "team-b"], "team-a", id="in one of those that are served"),
+        pytest.param(["team-a", NAMESPACE], NAMESPACE, id="in the release's where that is one"),
+    ],
+)
+def test_the_test_of_a_release_serves_a_model_where_models_are_served(namespaces, expected):
+    objects = by_identity(
+        render(
+            *("--set", "runtimes.triton-cpu.enabled=true"),
+            *("--set-json", f"namespaces={json.dumps(namespaces)}"),
+        )
+    )
+    model, pod = objects["InferenceModel", "ferryman-test"], objects["Pod", "ferryman-test"]
+
+    assert model["metadata"]["namespace"] == pod["metadata"]["namespace"] == expected
+    assert f"-triton.{expected}.svc:8000" in " ".join(pod["spec"]["containers"][0]["args"])

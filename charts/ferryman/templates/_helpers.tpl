@@ -26,6 +26,15 @@
 {{- end }}
 {{- end -}}
 
+{{/* A variable that stands twice is refused by the API server, or the latter silently counts. */}}
+{{- define "ferryman.onceInEnv" -}}
+{{- range .theirs }}
+{{- if has .name $.ours }}
+{{- fail (printf "%s.extraEnv: %s is set by the chart itself: remove it" $.part .name) }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{/* Labels are the same however Ferryman is installed: the kustomize base is compared with the chart. */}}
 {{- define "ferryman.labels" -}}
 app.kubernetes.io/name: ferryman

@@ -97,11 +97,14 @@ triton-cpu.yaml: |
 {{- end }}
 {{- end }}
 {{- range $name, $spec := .Values.extraRuntimes }}
+{{- if dig $name "enabled" false $runtimes }}
+{{- fail (printf "extraRuntimes.%s: runtimes.%s is enabled, and both would be one object: rename it, or disable that" $name $name) }}
+{{- end }}
 {{ $name }}.yaml: |
   apiVersion: serving.ferryman.dev/v1alpha1
   kind: InferenceRuntime
   metadata:
-    name: {{ $name }}
+    name: {{ $name | quote }}
     labels: {app.kubernetes.io/part-of: ferryman}
   spec: {{- toYaml $spec | nindent 4 }}
 {{- end }}
