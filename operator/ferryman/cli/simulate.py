@@ -135,7 +135,7 @@ def compare(
         algorithm=name,
         run=run_of_it,
         first=oracle.serve(scenario, arrivals_s, scenario.start),
-        largest=oracle.serve(scenario, arrivals_s, largest),
+        largest=oracle.serve(scenario, arrivals_s, scenario.in_effect(largest)),
         oracle=best,
         tried=tried,
         of=len(oracle.candidates(scenario)),

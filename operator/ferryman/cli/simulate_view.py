@@ -217,10 +217,11 @@ def _converged(compared: Comparison) -> Iterator[str]:
     if compared.oracle is None:
         return
     after, windows = compared.windows_to_converge, compared.scenario.windows
+    of = f"{windows} window{'' if windows == 1 else 's'}"
     yield (
-        f"never stays within 5 % of the oracle in {windows} windows"
+        f"never stays within 5 % of the oracle in {of}"
         if after is None
-        else f"within 5 % of the oracle after {after} of {windows} windows"
+        else f"within 5 % of the oracle after {after} of {of}"
     )
     busy = compared.busy_by_oracle
     if busy is not None:

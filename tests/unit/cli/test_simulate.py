@@ -153,7 +153,12 @@ def test_a_trace_is_read_beside_the_scenario(tmp_path, capsys):
     ("gaps", "words"),
     [
         pytest.param("0.5\nsoon\n", "gaps.txt: line 2: 'soon' is no number of", id="a word"),
-        pytest.param("0\n0\n", "scenario.yaml: arrivals: a trace needs finite gaps", id="zeros"),
+        pytest.param("0.5\nnan\n", "gaps.txt: line 2: 'nan' is no number of", id="not a number"),
+        pytest.param("inf\n", "gaps.txt: line 1: 'inf' is no number of", id="for ever"),
+        pytest.param("-1\n", "gaps.txt: line 1: '-1' is no number of", id="backwards"),
+        pytest.param("1e308\n1e308\n", "seconds from 0 to 1_000_000_000", id="30 years and more"),
+        pytest.param("0\n0\n", "gaps.txt: no line has a gap of more than 0", id="zeros"),
+        pytest.param("# none\n", "gaps.txt: no line has a gap of more than 0", id="no gap"),
         pytest.param(None, "gaps.txt cannot be read", id="no file"),
     ],
 )
@@ -174,6 +179,11 @@ def test_an_unusable_trace_is_named(tmp_path, capsys, gaps, words):
             id="in a list",
         ),
         pytest.param({"serviceTime": None}, "scenario.yaml: serviceTime: is required", id="none"),
+        pytest.param(
+            {"config": {"max_batch": 5}},
+            "scenario.yaml: config: max_batch is no field of Triton's ModelConfig",
+            id="of Triton's, misspelt",
+        ),
         pytest.param({"seeds": 1}, "scenario.yaml: seeds: there is no such field", id="misspelt"),
         pytest.param(
             {"batching": {"initial": {"maxBatchSize": 99}}},
@@ -332,3 +342,16 @@ def test_what_own_scaling_does_is_told(tmp_path, capsys):
     assert "replicas: changed" in shown
     assert "MoreNeeded" in shown
     assert "no batching of 1 replica meets" in " ".join(shown.split()), "the table says why"
+
+
+def test_a_model_with_a_large_warm_up_is_simulated_as_it_would_be_served(tmp_path, capsys):
+    warm_up = {"model_warmup": [{"name": "w", "batch_size": 100}]}
+    found = answer(capsys, "--scenario", written(tmp_path, config=warm_up, windows=2))
+    assert found["initial"]["batching"]["maxBatchSize"] == 100
+
+
+def test_what_the_owner_stated_holds_for_every_contender(tmp_path, capsys):
+    stated = {"dynamic_batching": {"default_queue_policy": {"max_queue_size": 10}}}
+    found = answer(capsys, "--scenario", written(tmp_path, config=stated, windows=2))
+    contenders = ("initial", "largest", "oracle")
+    assert [found[each]["batching"]["maxQueueSize"] for each in contenders] == [10, 10, 10]

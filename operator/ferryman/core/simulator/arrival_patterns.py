@@ -79,6 +79,17 @@ class Arrivals(ApiType):
             return self.trace.rate_per_second or 0.0
         return max((step.rate_per_second for step in self.steps or ()), default=0.0)
 
+    def expected(self, duration_s: float) -> float:
+        """How many arrive in the long run within a duration; 0 for a trace as it was recorded."""
+        if not self.steps:
+            return self.expected_per_second * duration_s
+        expected, left_s = 0.0, duration_s
+        for step in self.steps:
+            expected += step.rate_per_second * min(step.seconds, left_s)
+            left_s -= min(step.seconds, left_s)
+        # The last step lasts to the end.
+        return expected + self.steps[-1].rate_per_second * left_s
+
     @property
     def changes_at_s(self) -> Iterator[float]:
         """The moments at which one step ends and the next begins."""

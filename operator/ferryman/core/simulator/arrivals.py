@@ -10,6 +10,7 @@ Rates are per second, times in seconds from the start, ascending and below the d
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, cycle
+from math import inf
 
 import numpy as np
 from numpy.random import Generator
@@ -48,16 +49,24 @@ def steps(phases: Sequence[Phase], duration_s: float, generator: Generator) -> F
     return np.concatenate(pieces)
 
 
-def mmpp(calm: Phase, burst: Phase, duration_s: float, generator: Generator) -> Floats:
+def mmpp(
+    calm: Phase, burst: Phase, duration_s: float, generator: Generator, most: float = inf
+) -> Floats:
     """Return the arrivals of a Markov-modulated Poisson process of two states.
 
     A phase's ``seconds`` is the mean of the exponential time spent in it at a stretch. It
     begins in a state drawn from the stationary distribution (Fischer and Meier-Hellstern, The
     MMPP cookbook, Performance Evaluation 18, 1993, §2).
+
+    Raises ValueError where the stays that were drawn make more than ``most``.
     """
     in_burst = generator.random() < burst.seconds / (calm.seconds + burst.seconds)
     order = (burst, calm) if in_burst else (calm, burst)
-    return steps(tuple(_stays(order, duration_s, generator)), duration_s, generator)
+    stays = tuple(_stays(order, duration_s, generator))
+    # A stay may be far longer than its mean, and there may be one alone.
+    if sum(min(stay.seconds, duration_s) * stay.rate_per_s for stay in stays) > most:
+        raise ValueError(f"more than {most} requests would arrive: lower windows or rates")
+    return steps(stays, duration_s, generator)
 
 
 def trace(gaps_s: Sequence[float], duration_s: float) -> Floats:

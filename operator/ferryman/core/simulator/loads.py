@@ -61,7 +61,7 @@ def _arrivals(
     if how.mmpp is not None:
         calm = Phase(how.mmpp.calm_mean_seconds, how.mmpp.calm_rate_per_second)
         burst = Phase(how.mmpp.burst_mean_seconds, how.mmpp.burst_rate_per_second)
-        return arrivals.mmpp(calm, burst, duration_s, generator)
+        return arrivals.mmpp(calm, burst, duration_s, generator, MAX_REQUESTS)
     gaps_s = _replayed(how.trace, gaps_s)
     if len(gaps_s) * duration_s > MAX_REQUESTS * sum(gaps_s) > 0:
         raise ValueError(f"more than {MAX_REQUESTS} requests would arrive: lower windows")

@@ -77,7 +77,7 @@ class Scenario(ApiType):
         problem = next(_problems(self), None)
         if problem is not None:
             raise ValueError(problem)
-        return self
+        return self.with_(batching=triton_config.within(self.config, self.batching))
 
     @property
     def duration_s(self) -> float:
@@ -124,15 +124,17 @@ def _problems(scenario: Scenario) -> Iterator[str]:
     yield from _scaling_problems(scenario)
     if batching.window.min_seconds > batching.window.max_seconds:
         yield "batching.window.minSeconds must not exceed batching.window.maxSeconds"
-    most = batching.limits.max_batch_size.max
+    # No bound is smaller than the largest batch that the model is warmed up with.
+    most = triton_config.within(scenario.config, batching).limits.max_batch_size.max
     if scenario.service_time.largest < most:
         yield f"serviceTime.knots must reach batchSize {most}, the largest bound to be tried"
-    if scenario.arrivals.expected_per_second * scenario.duration_s > MAX_REQUESTS:
+    if scenario.arrivals.expected(scenario.duration_s) > MAX_REQUESTS:
         yield f"arrivals: more than {MAX_REQUESTS} requests may arrive; lower windows or a rate"
 
 
 def _config_problems(config: TritonConfig) -> Iterator[str]:
     try:
+        triton_config.expect_own(config)
         untunable = triton_config.refusal_to_tune(config)
     except RejectedError as error:
         yield str(error)

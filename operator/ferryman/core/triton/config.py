@@ -247,23 +247,29 @@ def _instance_group(
     return {**stated, "count": batching.instances, "kind": entry.instance_kind}
 
 
-def _check(overlay: TritonConfig, backend: str) -> None:
+def expect_own(config: Mapping[str, Any]) -> None:
+    """Raise RejectedError where an overlay states what is said elsewhere, or another's files."""
+    overlay = normalise(config)
     if "name" in overlay:
         raise invalid("remove name: inside Triton the model is named like the InferenceModel")
     if "platform" in overlay:
         raise invalid("remove platform: the runtime's backend for the model format decides")
     if "ensemble_scheduling" in overlay:
         raise invalid("remove ensemble_scheduling: an InferenceModel serves one model")
-    if overlay.get("backend", backend) != backend:
-        raise invalid(
-            f"remove backend {overlay['backend']!r}: the runtime serves this format with {backend}"
-        )
     for path, text in _strings(overlay, "config"):
         if text.startswith("file:"):
             raise invalid(
                 f"{path} starts with file:, which would replace the model's files in Triton: "
                 "name the files by storageUri"
             )
+
+
+def _check(overlay: TritonConfig, backend: str) -> None:
+    expect_own(overlay)
+    if overlay.get("backend", backend) != backend:
+        raise invalid(
+            f"remove backend {overlay['backend']!r}: the runtime serves this format with {backend}"
+        )
 
 
 def _strings(value: object, path: str) -> Iterator[tuple[str, str]]:

@@ -32,6 +32,20 @@ def test_how_much_is_expected(fields, expected):
     assert arrivals(**fields).expected_per_second == expected
 
 
+@pytest.mark.parametrize(
+    ("fields", "duration_s", "expected"),
+    [
+        pytest.param({"poisson": {"ratePerSecond": 5}}, 10, 50, id="at one rate"),
+        pytest.param({"steps": STEPS}, 9, 63, id="steps: the first alone"),
+        pytest.param({"steps": STEPS}, 11, 73, id="steps: part of the last"),
+        pytest.param({"steps": STEPS}, 20, 118, id="steps: the last one lasts to the end"),
+        pytest.param({"trace": {"file": "gaps.txt"}}, 10, 0, id="a trace does not say"),
+    ],
+)
+def test_how_much_is_expected_of_a_run(fields, duration_s, expected):
+    assert arrivals(**fields).expected(duration_s) == expected
+
+
 def test_steps_change_at_their_borders():
     assert list(arrivals(steps=[*STEPS, *STEPS]).changes_at_s) == [9, 14, 23]
     assert list(arrivals(poisson={"ratePerSecond": 1}).changes_at_s) == []

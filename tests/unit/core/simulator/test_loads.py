@@ -90,3 +90,17 @@ def test_noise_is_that_of_the_seed_and_the_pod_and_leaves_arrivals_alone():
 def test_a_trace_that_cannot_be_replayed_is_refused(gaps_s, words):
     with pytest.raises(ValueError, match=words):
         loads.draw(scenario({"trace": {"file": "gaps.txt"}}), gaps_s)
+
+
+def test_a_burst_that_lasts_far_longer_than_its_mean_share_is_refused():
+    rare = {
+        "calmRatePerSecond": 0,
+        "calmMeanSeconds": 1_000_000,
+        "burstRatePerSecond": 1_000_000,
+        "burstMeanSeconds": 100_000,
+    }
+    found = scenario({"mmpp": rare}, windows=1, windowSeconds=200)
+    # It rarely begins with a burst, which then lasts to the end.
+    begins = next(seed for seed in range(1000) if np.random.default_rng(seed).random() < 1 / 11)
+    with pytest.raises(ValueError, match="more than 20000000 requests would arrive: lower"):
+        loads.draw(found.with_(seed=begins))

@@ -139,6 +139,18 @@ def knots(*sizes):
             "preferred_batch_size must be a list",
             id="a configuration that cannot be read",
         ),
+        pytest.param(
+            {"config": {"ensemble_scheduling": {"step": []}}},
+            "",
+            "remove ensemble_scheduling",
+            id="a configuration that no model can have",
+        ),
+        pytest.param(
+            {"serviceTime": knots(1, 64), "config": {"model_warmup": [{"batch_size": 100}]}},
+            "",
+            "must reach batchSize 100",
+            id="a curve that does not reach the warm-up",
+        ),
     ],
 )
 def test_a_malformed_field_is_named(fields, where, words):
@@ -146,3 +158,15 @@ def test_a_malformed_field_is_named(fields, where, words):
         scenario(**fields)
     [problem] = refused.value.errors()
     assert ".".join(map(str, problem["loc"])) == where
+
+
+def test_no_bound_is_smaller_than_what_the_model_is_warmed_up_with():
+    warm_up = {"model_warmup": [{"name": "w", "batch_size": 100}]}
+    found = scenario(config=warm_up, batching={"initial": {"maxBatchSize": 4}})
+    limits = found.batching.limits.max_batch_size
+    assert (limits.min, limits.max, found.start.max_batch_size) == (100, 100, 100)
+
+
+def test_a_short_burst_of_very_many_is_no_run_of_very_many():
+    burst = [{"seconds": 1, "ratePerSecond": rate} for rate in (10, 1_000_000, 10)]
+    assert scenario(arrivals={"steps": burst}).arrivals.expected(3000) == 1_000_010 + 2998 * 10
