@@ -124,6 +124,9 @@ def _run(chosen: str, argv: Sequence[str]) -> int:
 
 def _broken(chosen: str, error: Exception) -> int:
     """Say what broke and where, in a line that can be reported."""
+    if isinstance(error, MemoryError):
+        said = "there is not enough memory for it: ask for less at once"
+        return _fail(chosen, said, errors.FAILED)
     if os.environ.get(TRACEBACK_ENV):
         traceback.print_exception(error)
     frames = traceback.extract_tb(error.__traceback__)

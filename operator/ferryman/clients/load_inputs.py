@@ -148,7 +148,8 @@ def random_requests(
 
 def _read(path: Path) -> dict[str, Array]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: numpy leaves an archive open that it cannot read.
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except ValueError as error:
         raise InputInvalid(

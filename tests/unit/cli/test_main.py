@@ -37,6 +37,17 @@ def test_without_a_command_there_is_a_usage_error(arguments, capsys):
     assert "usage: ferryman" in capsys.readouterr().err
 
 
+def test_where_there_is_not_enough_memory_it_is_said(monkeypatch, capsys):
+    def run(_):
+        raise MemoryError
+
+    monkeypatch.setattr("ferryman.cli.place.run", run)
+    assert main(["place", "--snapshot", "FILE"]) == 1
+    assert capsys.readouterr().err == (
+        "ferryman place: there is not enough memory for it: ask for less at once\n"
+    )
+
+
 def test_a_reader_that_has_seen_enough_is_not_worth_a_word():
     explain = [sys.executable, "-m", "ferryman.cli.main", "explain"]
     writer = subprocess.Popen(

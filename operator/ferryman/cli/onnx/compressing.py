@@ -31,8 +31,8 @@ Array = NDArray[Any]
 def run(args: argparse.Namespace) -> int:
     """Compress the model that the arguments name."""
     kind = "int8" if args.int8 else "float16" if args.float16 else "pruned"
-    target = args.output or args.model.with_name(f"{args.model.stem}-{kind}.onnx")
     source = model_files.read(args.model)
+    target = args.output or args.model.with_name(f"{args.model.stem}-{kind}.onnx")
     try:
         with model_files.making(target) as folder:
             report = _compress(kind, source, target, folder, args)

@@ -137,8 +137,9 @@ def _expect_carried(subject: Subject, probe: Probe) -> None:
     for name in (*subject.source.inputs, *subject.source.outputs):
         if not probe.tensors[name].can_be_carried(batched=probe.batched):
             raise InputError(
-                f"{subject.source.path}: no server carries {name} as it is: a tensor needs a "
-                "dimension, a name without spaces, and a type of the KServe v2 protocol"
+                f"{subject.source.path}: no server carries {name} as it is: a tensor needs "
+                "dimensions, none of them 0, a name without spaces, and a type of the KServe v2 "
+                "protocol"
             )
 
 

@@ -17,6 +17,9 @@ def read(path: Path) -> Source:
     if path == content.STANDARD_INPUT:
         raise InputError("a model is read in pieces: name a file instead of `-`")
     try:
+        # A device that never ends would be read for ever, and a folder says why it cannot be.
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise InputError(f"{path} is no file: name one that holds a model")
         return graph.read(path)
     except (OSError, ModelUnreadable) as error:
         raise InputError(f"{path} cannot be read: {_said(error)}") from error

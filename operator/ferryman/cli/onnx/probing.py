@@ -43,6 +43,8 @@ class Observed:
         """Whether a server can hand it on, and with batches whether its rows are the request's."""
         if self.values is None or not self.dims or self.described.datatype is None:
             return False
+        if 0 in self.dims:
+            return False
         named = _NAMEABLE.fullmatch(self.described.name) is not None
         return named and (not batched or self.dims[0] == ROWS)
 

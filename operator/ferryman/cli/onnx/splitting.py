@@ -44,8 +44,8 @@ class _Chain:
 
 def run(args: argparse.Namespace) -> int:
     """Split the model that the arguments name; return 0."""
-    target = args.output or args.model.with_name(f"{args.model.stem}-parts")
     source = model_files.read(args.model)
+    target = args.output or args.model.with_name(f"{args.model.stem}-parts")
     try:
         with model_files.making(target) as folder:
             report = _split(source, target, folder, args)
@@ -97,7 +97,8 @@ def _figures(
     probe: Probe, segments: Sequence[Segment], whole: Program, chain: _Chain, rounds: int
 ) -> tuple[float, tuple[PartFigures, ...]]:
     """Time the model and its parts in turns; return the model's least milliseconds, and theirs."""
-    known = chain.run({name: probe.values(name) for part in segments for name in part.inputs})
+    # The model is given all of its inputs, also those that nothing in it reads.
+    known = chain.run({each.name: probe.values(each.name) for each in whole.inputs})
     programs = (whole, *chain.programs)
     taken_ms = runtime.interleaved([partial(program.run, known) for program in programs], rounds)
     # What else the machine does only adds to a time.

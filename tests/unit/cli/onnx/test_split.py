@@ -225,6 +225,14 @@ def test_answers_are_compared_on_rows_of_yours(split, tmp_path):
     assert (status, report["comparedOn"]) == (errors.DONE, "5 rows")
 
 
+def test_an_input_that_nothing_reads_is_in_no_step(split, tmp_path):
+    nodes = [node("Relu", "x", "a"), node("Neg", "a", "y")]
+    unread = info("u", ["n", 2])
+    assert split(small.model(nodes, [small.X, unread], [small.Y]), 2)[0] == errors.DONE
+    pipeline = yaml.safe_load((tmp_path / "out" / "pipeline.yaml").read_text())
+    assert [each["name"] for each in pipeline["spec"]["inputs"]] == ["x"]
+
+
 # What is refused
 
 
@@ -264,6 +272,11 @@ REFUSED = {
     "an input of no dimension": (
         small.model([node("Relu", "x", "a"), node("Neg", "a", "y")], [info("x", [])],
                     [info("y", [])]),
+        errors.WRONG, "no server carries x as it is",
+    ),
+    "an input without an element": (
+        small.model([node("Relu", "x", "a"), node("Neg", "a", "y")], [info("x", [0, WIDTH])],
+                    [info("y", [0, WIDTH])]),
         errors.WRONG, "no server carries x as it is",
     ),
     "an output that is an input": (
@@ -362,3 +375,24 @@ def test_help_needs_no_extra(monkeypatch):
     with pytest.raises(SystemExit) as ended:
         main.main(["split", "--help"])
     assert ended.value.code == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        pytest.param("split", ["--parts", "2"], id="split"),
+        pytest.param("compress", ["--float16", "--check", "x", "--metric", "error"], id="compress"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        pytest.param("/dev/zero", "is no file", id="a device that never ends"),
+        pytest.param("/", "Is a directory", id="the root"),
+        pytest.param(".", "Is a directory", id="where one is"),
+        pytest.param("", "Is a directory", id="nothing"),
+    ],
+)
+def test_what_is_no_file_is_refused_at_once(capsys, command, options, path, words):
+    assert main.main([command, path, *options]) == errors.WRONG
+    assert words in capsys.readouterr().err
