@@ -92,10 +92,10 @@ class ApiType(BaseModel):
 class Metadata(ApiType):
     """The part of ``metadata`` that decisions read."""
 
-    name: str
-    namespace: str | None = None
+    name: Annotated[str, Field(max_length=253)]
+    namespace: Annotated[str, Field(max_length=63)] | None = None
     uid: str = ""
-    generation: int = 0
+    generation: Annotated[int, Field(ge=0)] = 0
     resource_version: str = ""
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}

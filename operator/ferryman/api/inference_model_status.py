@@ -78,7 +78,7 @@ class PlacementStatus(ApiType):
     """The least-loaded node of the node type when it was chosen."""
     since: Time | None = None
     """RFC 3339: when this node type was chosen."""
-    reason: ReasonWord
+    reason: Annotated[ReasonWord, Field(min_length=1)]
     """Why this node type, or why none, in one word."""
     message: Message
     """The same for people."""

@@ -27,6 +27,7 @@ from ferryman.api.resources import (
     owner_labels,
 )
 from ferryman.cli.errors import GatherError
+from ferryman.cli.files import field_errors
 from ferryman.clients.bounded.objects import UNREAD
 from ferryman.clients.cluster import ApiServer, ApiServerError, NoCredentialsError
 from ferryman.clients.triton import TritonServer
@@ -243,4 +244,6 @@ def _parsed(kind: type[T], manifest: Manifest) -> T:
         return kind.model_validate(manifest)
     except ValidationError as error:
         where = "/".join(str(manifest["metadata"].get(field)) for field in ("namespace", "name"))
-        raise GatherError(f"{kind.__name__} {where} is malformed: {error}") from error
+        raise GatherError(
+            field_errors.describe(f"{kind.__name__} {where} is malformed", error)
+        ) from error

@@ -6,18 +6,19 @@ a decision can be repeated without any cluster.
 
 from pydantic import Field
 
-from ferryman.api.base import ApiType
+from ferryman.api.base import ApiType, Time
 from ferryman.api.batching import Batching
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_runtime import InferenceRuntime
 from ferryman.api.model_fetch import SourceStatus
 from ferryman.api.node_profile import NodeProfileStatus
+from ferryman.api.scalars import NodeName
 
 
 class NodeView(ApiType):
     """One node: what Kubernetes says of it, its profile, and what Ferryman already put there."""
 
-    name: str
+    name: NodeName
     ready: bool = True
     """Ready and schedulable (not cordoned)."""
     lost: bool = False
@@ -59,7 +60,7 @@ class PodView(ApiType):
 
     name: str
     ip: str = ""
-    node: str = ""
+    node: NodeName = ""
     ready: bool = False
     batching: Batching | None = None
     """The configuration that Triton has in force in this pod; None when it does not answer."""
@@ -88,7 +89,7 @@ class ServingState(ApiType):
     problem_reason: str = ""
     """A Reason, when a pod has a problem a person must know of (image, volume, schedule)."""
     problem_message: str = ""
-    unscheduled_since: str | None = None
+    unscheduled_since: Time | None = None
     """RFC 3339: since when kube-scheduler has found no node for the pod that waits longest."""
     model_ready: bool | None = None
     """Triton's own word on the model in the pods that answer; None when none answers."""

@@ -16,6 +16,8 @@ V = TypeVar("V")
 #: What PyYAML lets through for values that are none, such as ``!!bool maybe``.
 _FAILURES: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _MERGE: Final = "tag:yaml.org,2002:merge"
+_TEXT: Final = "tag:yaml.org,2002:str"
+_NUMBERS: Final = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 #: Far more than people merge.
 _MOST_MERGED: Final = 10_000
 #: Of all documents of a file of others' objects.
@@ -146,6 +148,11 @@ def _repeated(content: str) -> Iterator[tuple[str, int, int]]:
 
 class _Loader(yaml.SafeLoader):
     """YAML with each field once, without timestamps: times are text in our types, as in JSON."""
+
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> Any:  # noqa: ANN401  PyYAML's
+        tag = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+        # To YAML 1.1 alone 1:30 is ninety; kubectl takes it for text.
+        return _TEXT if tag in _NUMBERS and ":" in value else tag
 
     def get_single_node(self) -> yaml.Node | None:
         try:

@@ -367,7 +367,8 @@ class _Checked:
 
 def duration_s(text: str) -> float:
     """Return the seconds of a duration such as 50ms, 1.5s, 10m; raises ArgumentTypeError."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(us|µs|ms|s|m|h)", text.strip())
+    # As many digits as any time of ours needs: more would be infinite to a computer.
+    found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)(us|µs|ms|s|m|h)", text.strip())
     if found is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no duration: write 50ms, 1.5s or 10m")
     return float(found[1]) * _SECONDS[found[2]]

@@ -87,6 +87,9 @@ def refusal(path):
             id="what looks like a date is text",
         ),
         pytest.param(
+            FLEET.replace("bert", "1:30"), "1:30", 5, id="what looks like a time of day is text"
+        ),
+        pytest.param(
             AS_JSON.replace('"bert"', "NaN"), "NaN", 5, id="a bare NaN in JSON is text, as in YAML"
         ),
         pytest.param(
@@ -212,7 +215,9 @@ def test_what_is_neither_json_nor_yaml_is_told_with_its_place(file, content, tol
         pytest.param("a: !!float ''\n", "cannot be read as float", id="nothing for a number"),
         pytest.param("a: 0b_\n", "'0b_' cannot be read as int", id="a number without digits"),
         pytest.param(
-            f"a: 1{':00' * 200}.0\n", "cannot be read as float", id="a number beyond all floats"
+            f"a: !!float 1{':00' * 200}.0\n",
+            "cannot be read as float",
+            id="a number beyond all floats",
         ),
         pytest.param(
             f"a: {'1' * 5000}\n", "cannot be read as int", id="a number of 5,000 digits in YAML"

@@ -67,6 +67,10 @@ def node_with(**profile):
     return {"name": "n", "profile": profile}
 
 
+def model_with(**parts):
+    return {**snapshot().as_dict()["model"], **parts}
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -91,6 +95,31 @@ def node_with(**profile):
             {"takenAt": None, "nodes": [node_with(heartbeatTime="noon")]},
             "must be a time like 2026-11-21T13:00:00Z",
             id="a heartbeat that is none",
+        ),
+        pytest.param(
+            {"nodes": [{"name": "n" * 254}]},
+            "nodes[0].name: must have 253 characters or fewer",
+            id="a node that Kubernetes could not have",
+        ),
+        pytest.param(
+            {"model": model_with(metadata={"name": "m" * 254})},
+            "model.metadata.name: must have 253 characters or fewer",
+            id="a model that Kubernetes could not have",
+        ),
+        pytest.param(
+            {"model": model_with(metadata={"name": "m", "generation": -1})},
+            "model.metadata.generation: must be 0 or more",
+            id="a generation that is none",
+        ),
+        pytest.param(
+            {"model": model_with(status={"placement": {"reason": "", "message": ""}})},
+            "model.status.placement.reason: must have 1 or more characters",
+            id="a placement without a reason",
+        ),
+        pytest.param(
+            {"serving": {"unscheduledSince": "noon"}},
+            "serving.unscheduledSince: must be a time like 2026-11-21T13:00:00Z",
+            id="a wait since nobody knows when",
         ),
         pytest.param(
             {"nodes": [{} for _ in range(9)]},

@@ -89,7 +89,9 @@ def test_two_percentiles_are_one_too_many():
         parse("--p99=50ms", "--p95=40ms")
 
 
-@pytest.mark.parametrize("text", ["50", "50 ms", "ms", "-1ms", "1e3ms"])
+@pytest.mark.parametrize(
+    "text", ["50", "50 ms", "ms", "-1ms", "1e3ms", "\u0663ms", f"{'9' * 400}s"]
+)
 def test_a_duration_needs_a_number_and_a_unit(text):
     with pytest.raises(argparse.ArgumentTypeError, match="is no duration"):
         tune_options.duration_s(text)
