@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     Array = np.ndarray[Any, Any]
 
@@ -42,6 +42,8 @@ ATTEMPTS = 3
 RESOLVE_S = 2.0
 LENGTH = "Inference-Header-Content-Length"
 CHUNK_BYTES = 1 << 20
+#: A request of at most so many bytes is sent at once.
+SMALL_BYTES = 1 << 16
 #: Of one answer, and of what is parsed of it: names and shapes of its tensors, or words.
 MOST_BYTES, MOST_HEADER_BYTES = 256 << 20, 1 << 20
 MOST_CHARACTERS = 1000
@@ -238,7 +240,7 @@ class Server:
         while True:
             connection, is_new = self._connection(address, deadline_s)
             try:
-                connection.request("POST", self._path, _pieces(header, parts), sent)
+                connection.request("POST", self._path, _body(header, parts, length), sent)
                 return connection, connection.getresponse()
             except (OSError, http.client.HTTPException):
                 connection.close()
@@ -264,9 +266,10 @@ class Server:
         return connection, is_new
 
 
-def _pieces(header: bytes, parts: Iterable[bytes]) -> Iterator[bytes]:
-    yield header
-    yield from parts
+def _body(header: bytes, parts: Sequence[bytes], length: int) -> bytes | Iterable[bytes]:
+    """Return what is sent after HTTP's own header: with it at once, where that is a small copy."""
+    pieces = (header, *parts)
+    return b"".join(pieces) if length <= SMALL_BYTES else pieces
 
 
 def _read(response: http.client.HTTPResponse) -> memoryview:
