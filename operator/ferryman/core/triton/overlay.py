@@ -24,6 +24,7 @@ _MAX_QUEUE_SIZE: Final = 1_000_000
 _MAX_INSTANCES: Final = 64
 #: No number of Triton's has more.
 _MAX_DIGITS: Final = 20
+_HUMP: Final = re.compile(r"(?<=[a-z0-9])[A-Z]")
 
 
 def normalise(config: Mapping[str, Any]) -> TritonConfig:
@@ -125,4 +126,6 @@ def _expect_warm_up(overlay: TritonConfig) -> None:
 
 def snake_case(key: str) -> str:
     """Return a key as the protocol file writes it."""
-    return re.sub(r"(?<=[a-z0-9])[A-Z]", lambda match: f"_{match[0].lower()}", key)
+    if key.islower():
+        return key  # most are: every decision asks for all keys several times
+    return _HUMP.sub(lambda match: f"_{match[0].lower()}", key)
