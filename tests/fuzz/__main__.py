@@ -1,7 +1,7 @@
 """Fuzz what reads others' words, target after target: ``make fuzz``, or ``python -m tests.fuzz``.
 
 Each target runs until it has had so many executions, those of earlier runs counted in, so that a
-long run can be ended and goes on where it stopped. A fault ends the run; its input lies in
+long run can be ended and goes on where it stopped; several may run at once. A fault ends the run; its input lies in
 ``build/fuzz`` and belongs, once it is mended, into ``tests/fuzz/regressions``. What was reached is
 kept in ``docs/fuzzing.json``, and told in ``docs/fuzzing.md``.
 """
@@ -9,7 +9,9 @@ kept in ``docs/fuzzing.json``, and told in ``docs/fuzzing.md``.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
+import math
 import os
 import re
 import subprocess
@@ -28,8 +30,10 @@ ENGINE = ROOT / "build" / "atheris"
 RESULTS = ROOT / "docs" / "fuzzing.json"
 PAGE = ROOT / "docs" / "fuzzing.md"
 WANTED = 1_000_000
-#: The engine ends an execution that has not ended by itself after so long.
-HANGS_S = 300
+#: A process fuzzes for so long.
+PROCESS_S = 600
+#: The engine ends an execution that has not ended by itself after so long, pauses counted in.
+HANGS_S = 7200
 _DONE = re.compile(r"^#(\d+)\s+DONE\s+cov: (\d+) ft: (\d+) corp: (\d+)/", re.MULTILINE)
 _BEGIN, _END = "<!-- figures -->\n", "<!-- end of figures -->\n"
 
@@ -45,6 +49,11 @@ class Reached:
     """Places in Ferryman's code that were reached, as Atheris counts them."""
     inputs: int = 0
     """In the corpus, once minimised."""
+
+    @property
+    def told(self) -> str:
+        """A line of progress."""
+        return f"{self.executions / max(self.seconds, 1):.0f} in a second of CPU time"
 
 
 def main() -> int:
@@ -64,30 +73,53 @@ def main() -> int:
 
 
 def fuzz(name: str, wanted: int, seconds: int) -> bool:
-    """Fuzz one target until it has had so many executions; return whether it found nothing."""
-    before = results().get(name, Reached())
-    left = wanted - before.executions
-    if left <= 0:
-        print(f"{name}: {before.executions:_} executions before")
-        return True
-    folder = WORK / name
-    corpora.unpack(name, folder / "corpus")
-    print(f"{name}: {left:_} executions to go", flush=True)
-    began_s = os.times()
-    bounds = [f"-runs={left}", f"-max_total_time={seconds}", f"-timeout={HANGS_S}"]
+    """Fuzz one target until it has had so many executions; return whether it found nothing.
+
+    One process follows another: what the libraries below keep for good is given back, and a run
+    that is ended has lost minutes at most.
+    """
+    corpora.unpack(name, WORK / name / "corpus")
+    until_s = time.monotonic() + seconds if seconds else math.inf
+    found, is_further = results().get(name, Reached()), False
+    while (left := wanted - found.executions) > 0 and (rest_s := until_s - time.monotonic()) >= 1:
+        more = _further(name, left, int(min(rest_s, PROCESS_S)))
+        if more is None:
+            return False
+        found, is_further = record(name, more), True
+        print(f"{name}: {found.executions:_} of {wanted:_} executions, {more.told}", flush=True)
+    if is_further:
+        began_s = os.times()
+        inputs = corpora.pack(name, _minimised(name))
+        found = record(name, Reached(0, _spent_s(began_s, os.times()), found.edges, inputs))
+    print(f"{name}: {found.executions:_} executions, {found.edges} places, {found.inputs} inputs")
+    return True
+
+
+def _further(name: str, runs: int, seconds: int) -> Reached | None:
+    """Return what another process comes to; None, with its words printed, where it found a fault."""
+    folder, began_s = WORK / name, os.times()
+    bounds = [f"-runs={runs}", f"-max_total_time={seconds}", f"-timeout={HANGS_S}"]
     log, status = _engine(name, *bounds, f"-artifact_prefix={folder}/", folder / "corpus")
     ended = _DONE.findall(log)
     if status or not ended:
         print(log[-6000:])
-        return False
-    executions, edges, _, _ = map(int, ended[-1])
-    spent_s = _spent_s(began_s, os.times())
-    inputs = corpora.pack(name, _minimised(name))
-    together, all_s = before.executions + executions, round(before.seconds + spent_s, 1)
-    found = {**_plain(), name: asdict(Reached(together, all_s, edges, inputs))}
-    RESULTS.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n")
-    print(f"{name}: {executions:_} executions, {edges} edges, {inputs} inputs", flush=True)
-    return True
+        return None
+    executions, edges, _, inputs = map(int, ended[-1])
+    return Reached(executions, _spent_s(began_s, os.times()), edges, inputs)
+
+
+def record(name: str, more: Reached) -> Reached:
+    """Add to what was reached; return all of it. Other targets may be fuzzed at the same time."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    with (WORK / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = results().get(name, Reached())
+        seconds = round(before.seconds + more.seconds, 1)
+        executions = before.executions + more.executions
+        found = Reached(executions, seconds, more.edges, more.inputs)
+        text = json.dumps({**_plain(), name: asdict(found)}, indent=2, sort_keys=True)
+        RESULTS.write_text(text + "\n")
+    return found
 
 
 def _minimised(name: str) -> Path:

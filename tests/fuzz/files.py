@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import yaml
 
 from ferryman.cli.errors import InputError
 from ferryman.cli.explaining import explain, explain_view
-from ferryman.cli.files import fleet_file, scenario_file, snapshot_file
+from ferryman.cli.files import fleet_file, own_file, scenario_file, snapshot_file
 from ferryman.core.fleet.options import offers
 from ferryman.core.simulator import loads, oracle
 from tests import factories
@@ -62,8 +63,27 @@ def written(data: bytes) -> Path:
     return path
 
 
+def document(data: bytes) -> None:
+    """Refuse a text in words, or read its values; of JSON those that Python's parser finds."""
+    path = written(data)
+    with suppress(InputError):
+        own_file.load_all(path, InputError, len(data))
+    try:
+        found = own_file.load(path, InputError)
+    except InputError as error:
+        words.said(str(error))
+        return
+    try:
+        expected = json.loads(data.decode("utf-8-sig"), parse_constant=str)
+    except ValueError:
+        return  # it is YAML
+    assert found == expected
+
+
 def snapshot(data: bytes) -> None:
     """Refuse a snapshot in words, or decide and tell."""
+    if not _is_json(data):
+        return
     try:
         found, _ = snapshot_file.read(written(data))
     except InputError as error:
@@ -75,6 +95,8 @@ def snapshot(data: bytes) -> None:
 
 def fleet(data: bytes) -> None:
     """Refuse a fleet in words, or know what could go where."""
+    if not _is_json(data):
+        return
     try:
         found = fleet_file.read(written(data))
     except InputError as error:
@@ -89,6 +111,8 @@ def fleet(data: bytes) -> None:
 
 def scenario(data: bytes) -> None:
     """Refuse a scenario in words, or draw its load and list its configurations."""
+    if not _is_json(data):
+        return
     try:
         found, gaps_s = scenario_file.read(written(data))
     except InputError as error:
@@ -103,10 +127,27 @@ def scenario(data: bytes) -> None:
             words.said(str(error))
 
 
-def _seeds(name: str) -> tuple[bytes, ...]:
-    """Return a committed example as it is, and as JSON."""
-    text = (DATA / name).read_bytes()
-    return text, json.dumps(_typed(text)).encode()
+def _is_json(data: bytes) -> bool:
+    """Whether it is: what else a file may be is what ``documents`` and ``commands`` are about.
+
+    YAML takes many times as long to read, and comes to such values as JSON has.
+    """
+    try:
+        json.loads(data)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        return False
+    except (ValueError, RecursionError):
+        return True  # too many digits, or too deep
+    return True
+
+
+def example(name: str) -> bytes:
+    """Return a committed example as people write it."""
+    return (DATA / name).read_bytes()
+
+
+def _as_json(name: str) -> bytes:
+    return json.dumps(_typed(example(name)), separators=(",", ":")).encode()
 
 
 def _typed(text: bytes) -> object:
@@ -114,15 +155,27 @@ def _typed(text: bytes) -> object:
     return json.loads(written.replace("+00:00", "Z"))
 
 
+def document_seeds() -> tuple[bytes, ...]:
+    """Return what YAML and JSON have: kinds of values, styles, aliases, merges, tags."""
+    texts = (
+        "a: &a {b: 1, c: [x, 2.5, ~, yes, 0x1f, .inf]}\nd:\n  <<: *a\n  b: 2\n",
+        "- |\n  text\n- >-\n  folded\n  text\n- 'it''s'\n- \"\\u00e9\\n\"\n- 2026-11-21\n",
+        "? [1, 2]\n: !!set {a, b}\n!!str 3: !!binary aGk=\n",
+        "---\na: 1\n...\n---\n- b # not a\n",
+        '{"a": [1, -2.5e3, "\\ud83d\\ude00", null, true, NaN], "b": {}}',
+    )
+    return tuple(text.encode() for text in texts)
+
+
 def snapshot_seeds() -> tuple[bytes, ...]:
     """Return the example of the format, and what a model without anything says."""
     small = factories.snapshot().as_dict()
-    return (*_seeds("snapshot.yaml"), json.dumps(small).encode())
+    return _as_json("snapshot.yaml"), json.dumps(small).encode()
 
 
 def fleet_seeds() -> tuple[bytes, ...]:
     """Return the example of the format."""
-    return _seeds("fleet.yaml")
+    return (_as_json("fleet.yaml"),)
 
 
 def scenario_seeds() -> tuple[bytes, ...]:
@@ -142,4 +195,4 @@ def scenario_seeds() -> tuple[bytes, ...]:
         "windowSeconds": 10,
         "config": {"dynamic_batching": {"preferred_batch_size": [4]}},
     }
-    return (*_seeds("scenario.yaml"), json.dumps(odd).encode())
+    return _as_json("scenario.yaml"), json.dumps(odd).encode()

@@ -32,6 +32,13 @@ PIECES = (
     *(b"? ", b"|", b">", b"---\n", b"nan", b"inf", b"1e999", b"0x", b"\\u0000", b"\\ud800"),
     *(b'="', b'",', b"} ", b"\xc2\x9b", b"\x1b["),
 )
+#: Targets whose inputs are texts or bytes: they are changed as such, whatever they are by chance.
+NO_TREES = frozenset({"archives", "documents", "metrics", "pbtxt", "statistics", "terminal"})
+#: Of the changes of a tree, so many are of its bytes; most of what comes of that is no tree.
+_IN_BYTES = 0.05
+_MOST_TRIES = 3
+#: Of a line before a tree: of commands, which one it is.
+_LONGEST_HEAD = 4
 _MOST_CHANGES = 4
 _MOST_COPIES = 40
 _DEEPEST = 120
@@ -42,11 +49,25 @@ Place = tuple[Any, Any]
 
 
 def mutate(data: bytes, most_bytes: int, seed: int, words: Sequence[str] = ()) -> bytes:
-    """Return another input. ``words`` are names that the format knows."""
+    """Return another input. ``words`` are names that the format knows.
+
+    What is in the line before a tree stays as it is.
+    """
     choose = random.Random(seed)
-    tree = _tree(data) if choose.random() < 0.8 else None
-    made = _bytes(data, choose) if tree is None else _changed(tree, choose, words)
-    return made[:most_bytes]
+    for _ in range(_MOST_TRIES):
+        head, tree = (b"", None) if choose.random() < _IN_BYTES else _with_head(data)
+        made = _bytes(data, choose) if tree is None else head + _changed(tree, choose, words)
+        if len(made) <= most_bytes:
+            return made
+    return made[:most_bytes]  # which of a tree leaves none
+
+
+def _with_head(data: bytes) -> tuple[bytes, Any]:
+    """Return the tree that a text states, and what comes before it: nothing, or a short line."""
+    tree = _tree(data)
+    if tree is None and 0 <= (end := data.find(b"\n", 0, _LONGEST_HEAD)):
+        return data[: end + 1], _tree(data[end + 1 :])
+    return b"", tree
 
 
 def _tree(data: bytes) -> Any:
@@ -63,9 +84,10 @@ def _changed(tree: Any, choose: random.Random, words: Sequence[str]) -> bytes:
         if places:
             choose.choice(_CHANGES)(tree, choose.choice(places), places, choose, words)
     try:
-        return json.dumps(tree, ensure_ascii=choose.random() < 0.5).encode(errors="surrogatepass")
+        text = json.dumps(tree, ensure_ascii=choose.random() < 0.5, separators=(",", ":"))
     except RecursionError:
         return b"[]"
+    return text.encode(errors="surrogatepass")
 
 
 def _places(tree: Any) -> Iterator[Place]:

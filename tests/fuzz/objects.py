@@ -14,21 +14,25 @@ from ferryman.api.inference_model_status import InferenceModelStatus
 from ferryman.api.node_profile import NodeProfile
 from ferryman.api.pipelines.inference_pipeline import InferencePipeline
 from ferryman.api.statistics import ServerModel
-from ferryman.cli.explaining import explain, explain_pipeline
+from ferryman.cli.explaining import explain_pipeline
+from ferryman.clients import pbtxt
 from ferryman.clients.bounded.objects import OBJECT, Guard
 from ferryman.clients.bounded.text import ListSplitter, TooLargeError, measure, members
 from ferryman.core.batching.changes import resolve
+from ferryman.core.batching.restored_state import recalled
 from ferryman.core.benchmark import requests, schedule, tables
 from ferryman.core.benchmark.job import ANNOTATION_MEASUREMENT
 from ferryman.core.pipelines.snapshot import PipelineSnapshot
 from ferryman.core.placement.nodes.node_types import summarise
 from ferryman.core.placement.prices import published
+from ferryman.core.plan import plan
 from ferryman.core.pods.state import serving_state
 from ferryman.core.render.slots import SOLE
+from ferryman.core.snapshot import Snapshot
 from ferryman.core.status import unreadable
 from ferryman.handlers import benchmark_jobs, cache
 from tests import factories
-from tests.fuzz import words
+from tests.fuzz import repeats, words
 
 _BATCHING = factories.Batching(max_batch_size=8)
 _NODE = factories.node()
@@ -38,6 +42,8 @@ _PIPELINE_RUNTIME = factories.runtime(
 )
 _MODEL = factories.model().as_dict()
 _PROFILE = factories.profile()
+#: What is the same in every decision is made once.
+_SNAPSHOT = factories.snapshot(runtime=_RUNTIME, nodes=(_NODE,))
 
 OVERLAY_WORDS = (
     *("max_batch_size", "maxBatchSize", "dynamic_batching", "dynamicBatching", "instance_group"),
@@ -70,8 +76,10 @@ PIPELINE_WORDS = (
 def overlay(data: bytes) -> None:
     """Bring an overlay, also one from before it had a schema, to a decision, or to words."""
     found = _read(data)
+    if found is None:
+        return
     spec = _MODEL["spec"]
-    _decide({**_MODEL, "spec": {**spec, "model": {**spec["model"], "config": found}}})
+    _decide_once({**_MODEL, "spec": {**spec, "model": {**spec["model"], "config": found}}})
 
 
 def overlay_seeds() -> tuple[bytes, ...]:
@@ -97,11 +105,15 @@ def overlay_seeds() -> tuple[bytes, ...]:
 def profile(data: bytes) -> None:
     """Read a profile of an agent or leave it out; what all of them come to can be told."""
     found = _read(data)
+    if found is None:
+        return
     body = {"metadata": {"name": "node-1", "uid": "u", "annotations": {}}, "status": found}
     try:
         read = NodeProfile.model_validate(cache.trim_profile(body))
     except ValidationError as error:
         words.said(unreadable.words(error))
+        return
+    if not repeats.is_new(read.status.model_dump()):
         return
     lying = factories.node("node-2", profile=read.status)
     types = summarise((_NODE, lying))
@@ -112,7 +124,7 @@ def profile(data: bytes) -> None:
     schedule.due([_RUNTIME], both, (_NODE, lying), [], factories.NOW)
     tables.published([_RUNTIME], both, [], prices)
     requests.requested_at(read)
-    explain.explain(factories.snapshot(nodes=(_NODE, lying)), factories.NOW)
+    _decide(_SNAPSHOT.with_(nodes=(_NODE, lying)))
 
 
 def profile_seeds() -> tuple[bytes, ...]:
@@ -125,6 +137,8 @@ def profile_seeds() -> tuple[bytes, ...]:
 def annotations(data: bytes) -> None:
     """Use, replace or leave out what stands in annotations and statuses, ours or forged."""
     found = _read(data)
+    if found is None:
+        return
     texts = {key: value for key, value in found.items() if isinstance(value, str)}
     measured = {ANNOTATION_MEASUREMENT: texts.get("measurement", "")}
     job = benchmark_jobs.read({"metadata": {"name": "job", "annotations": {**texts, **measured}}})
@@ -147,7 +161,7 @@ def annotations(data: bytes) -> None:
         pass
     else:
         resolve(status.batching, serving.pods)
-    _decide(manifest)
+    _decide_once(manifest)
 
 
 def annotation_seeds() -> tuple[bytes, ...]:
@@ -193,6 +207,8 @@ def annotation_seeds() -> tuple[bytes, ...]:
 def pipeline(data: bytes) -> None:
     """Refuse, fault or plan a pipeline, and tell of it."""
     found = _read(data)
+    if found is None:
+        return
     metadata = {"name": "chain", "namespace": "default", "uid": "u", "generation": 1}
     body = {"metadata": metadata, **_parts(found)}
     try:
@@ -259,8 +275,10 @@ def watch_seeds() -> tuple[bytes, ...]:
     return tuple(text.encode() for text in texts)
 
 
-def _decide(manifest: dict[str, Any]) -> None:
-    """Decide as the operator does when an object is reconciled."""
+def _decide_once(manifest: dict[str, Any]) -> None:
+    """Decide as the operator does when an object is reconciled, unless it was one before."""
+    if not repeats.is_new(manifest):
+        return
     try:
         model = InferenceModel.model_validate(manifest)
     except ValidationError as error:
@@ -268,18 +286,33 @@ def _decide(manifest: dict[str, Any]) -> None:
         why = unreadable.words(error)
         words.said(str(unreadable.status(manifest, why, factories.NOW, keep_status=keep)))
         return
-    explained = explain.explain(factories.snapshot(model=model), factories.NOW)
-    placement = explained.placement
+    _decide(_SNAPSHOT.with_(model=model))
+
+
+def _decide(snapshot: Snapshot) -> None:
+    decided = plan(
+        snapshot,
+        window=None,
+        state=recalled(snapshot.model),
+        now=factories.NOW,
+        encode=pbtxt.encode,
+        control_key="",
+        environment=explain_pipeline.HERE,
+    )
+    placement = decided.status.placement
     assert placement is None or type(placement).model_validate(placement.as_dict()) == placement
 
 
-def _read(data: bytes) -> dict[str, Any]:
-    """Return what a text says as the operator reads it; nothing where it does not read it."""
+def _read(data: bytes) -> dict[str, Any] | None:
+    """Return what a text says as the operator reads it; None where it does not read it.
+
+    What it does of those is what ``watches`` is about.
+    """
     try:
         found = OBJECT.loads(data)
     except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _parts(found: dict[str, Any]) -> dict[str, Any]:

@@ -146,14 +146,21 @@ def _is_long(path: files.Path) -> bool:
     return bool(gaps_s) or found.arrivals.expected_per_second * found.duration_s > _FEW_REQUESTS
 
 
+#: What each command reads: an example as people write it, and what else to begin with.
+_READ = {
+    "explain": ("snapshot.yaml", files.snapshot_seeds),
+    "nodes": ("snapshot.yaml", files.snapshot_seeds),
+    "place": ("fleet.yaml", files.fleet_seeds),
+    "simulate": ("scenario.yaml", files.scenario_seeds),
+}
+
+
 def command_seeds() -> tuple[bytes, ...]:
-    """Return each command with an example."""
+    """Return each command with examples."""
     return tuple(
         number.to_bytes(1, "big") + b"\n" + seed
-        for number in range(len(COMMANDS))
-        for seed in {"place": files.fleet_seeds, "simulate": files.scenario_seeds}.get(
-            COMMANDS[number][0], files.snapshot_seeds
-        )()
+        for number, (command, *_) in enumerate(COMMANDS)
+        for seed in (files.example(_READ[command][0]), *_READ[command][1]())
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from tests.fuzz import files, looking, objects, packages, pages, screens
+from tests.fuzz import files, looking, objects, packages, pages, repeats, screens
 from tests.fuzz.limits import TooSlowError, bounded, interrupted
 
 
@@ -43,6 +43,7 @@ class Target:
         return self._execute_to_the_end(data)
 
     def _execute_to_the_end(self, data: bytes) -> None:
+        repeats.forget()
         with interrupted(60):
             self.execute(data)
 
@@ -52,6 +53,7 @@ TARGETS = {
     "archives": Target(packages.archive, packages.archive_seeds),
     "benchmark-results": Target(pages.benchmark_result, pages.result_seeds, pages.RESULT_WORDS),
     "commands": Target(screens.commands, screens.command_seeds, files.SNAPSHOT_WORDS, seconds=5.0),
+    "documents": Target(files.document, files.document_seeds, most_bytes=256),
     "fetch-reports": Target(packages.fetch_report, packages.report_seeds, packages.REPORT_WORDS),
     "fleets": Target(files.fleet, files.fleet_seeds, files.FLEET_WORDS),
     "imports": Target(screens.imports, screens.import_seeds, screens.IMPORT_WORDS, seconds=5.0),

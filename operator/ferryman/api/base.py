@@ -1,7 +1,7 @@
 """The common base of all API types: frozen, camelCase on the wire, snake_case in code."""
 
 import re
-from datetime import datetime
+from datetime import MAXYEAR, MINYEAR, datetime
 from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -48,11 +48,16 @@ Message = Annotated[str, BeforeValidator(readable), Field(max_length=MAX_MESSAGE
 
 
 def _is_moment(text: str) -> str:
-    """Refuse what decisions cannot count with; files and objects of old may hold anything."""
+    """Refuse what decisions cannot count with; files and objects of old may hold anything.
+
+    From moments of the first and last year that there are, hours could not be taken or added.
+    """
     try:
-        datetime.fromisoformat(text)
+        year = datetime.fromisoformat(text).year
     except ValueError:
-        raise ValueError("must be a time like 2026-11-21T13:00:00Z") from None
+        year = MINYEAR
+    if not MINYEAR < year < MAXYEAR:
+        raise ValueError("must be a time like 2026-11-21T13:00:00Z")
     return text
 
 

@@ -10,7 +10,7 @@ from ferryman.api.batching import MAX_BATCH_SIZE, Actuator, Batching
 from ferryman.api.conditions import Condition
 from ferryman.api.crd import keyed_by
 from ferryman.api.model_fetch import SourceStatus
-from ferryman.api.scalars import Label, NodeName, ReasonWord
+from ferryman.api.scalars import Label, LatestReasonWord, NodeName, ReasonWord
 from ferryman.api.scaling import MAX_SCALED_REPLICAS, ScalingStatus
 
 #: The observed generation of an object that no operator has looked at.
@@ -185,7 +185,7 @@ class BatchingStatus(ApiType):
     lulls: Annotated[tuple[Lull, ...], Field(max_length=MAX_LULLS, exclude_if=not_)] = ()
     """Times within the last hour that fewer would have done, and then did not, the latest last:
     the next one has to be longer before there are fewer."""
-    reason: ReasonWord = ""
+    reason: LatestReasonWord = ""
     """The latest decision in one word."""
     message: Message = ""
     """The latest decision for people."""

@@ -32,7 +32,9 @@ Label = Annotated[str, Field(max_length=63)]
 NodeName = Annotated[str, Field(max_length=253)]
 
 
-ReasonWord = Annotated[str, Field(max_length=64)]
+ReasonWord = Annotated[str, Field(min_length=1, max_length=64)]
+LatestReasonWord = Annotated[str, Field(max_length=64)]
+"""Empty until there is one."""
 
 
 Quantity = Annotated[

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 def text(moment: datetime) -> str:
     """Return RFC 3339 in UTC with whole seconds, for example ``2026-11-21T13:00:00Z``."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # Not strftime, which writes years before 1000 with fewer than four digits.
+    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
 def parse(rfc3339: str) -> datetime:

@@ -69,8 +69,8 @@ def _examples(schema):
 
 def _text(schema):
     if schema.get("format") == "date-time":
-        first = datetime(1000, 1, 1)  # noqa: DTZ001  bounds of the strategy have no zone
-        return st.datetimes(first).map(lambda when: f"{when:%Y-%m-%dT%H:%M:%SZ}")
+        first, last = datetime(1000, 1, 1), datetime(9998, 1, 1)  # noqa: DTZ001  it has no zone
+        return st.datetimes(first, last).map(lambda when: f"{when:%Y-%m-%dT%H:%M:%SZ}")
     low, high = schema.get("minLength", 0), schema["maxLength"]
     if "pattern" in schema:
         pattern = st.from_regex(schema["pattern"], fullmatch=True, alphabet=string.printable)

@@ -29,6 +29,7 @@ def test_what_is_no_time_is_an_error():
         timestamps.parse("soon")
 
 
-def test_parse_reads_what_text_wrote():
-    moment = datetime(2026, 2, 28, 23, 59, 59, tzinfo=UTC)
+@pytest.mark.parametrize("year", [2, 999, 2026, 9998])
+def test_parse_reads_what_text_wrote(year):
+    moment = datetime(year, 2, 28, 23, 59, 59, tzinfo=UTC)
     assert timestamps.parse(timestamps.text(moment)) == moment

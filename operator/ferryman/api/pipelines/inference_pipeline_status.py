@@ -18,7 +18,7 @@ from ferryman.api.inference_model_status import (
 from ferryman.api.model_fetch import SourceStatus
 from ferryman.api.pipelines.execution_status import ExecutionStatus
 from ferryman.api.pipelines.step import MAX_STEPS, MAX_TENSORS, StepBalance
-from ferryman.api.scalars import Label, ReasonWord
+from ferryman.api.scalars import Label, LatestReasonWord, ReasonWord
 
 #: The longest name of a step or tensor that a fault is told with.
 MOST_FAULTY_NAME: Final = 169
@@ -182,7 +182,7 @@ class BalancingStatus(ApiType):
     lulls: Annotated[tuple[Lull, ...], Field(max_length=MAX_LULLS, exclude_if=not_)] = ()
     """Times within the last hour that fewer would have done, and then did not, the latest last:
     the next one has to be longer before there are fewer."""
-    reason: ReasonWord = ""
+    reason: LatestReasonWord = ""
     """The latest decision in one word."""
     message: Message = ""
     """The latest decision for people."""

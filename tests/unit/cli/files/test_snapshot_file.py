@@ -92,6 +92,16 @@ def model_with(**parts):
             id="a moment that is none",
         ),
         pytest.param(
+            {"takenAt": "0001-01-01T00:00:00Z"},
+            "takenAt: must be a time like 2026-11-21T13:00:00Z",
+            id="a moment with nothing before it",
+        ),
+        pytest.param(
+            {"takenAt": "9999-12-31T23:59:59Z"},
+            "takenAt: must be a time like 2026-11-21T13:00:00Z",
+            id="a moment with nothing after it",
+        ),
+        pytest.param(
             {"takenAt": None, "nodes": [node_with(heartbeatTime="noon")]},
             "must be a time like 2026-11-21T13:00:00Z",
             id="a heartbeat that is none",

@@ -8,8 +8,9 @@ from tests.unit.core.importing.sources import asked, left, service
 def test_every_object_of_a_file_is_told_of():
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}}
     old = {**service(name="old"), "apiVersion": "serving.kubeflow.org/v1alpha2"}
+    odd = {"kind": "InferenceService", "apiVersion": {}}
     found = documents.imported(
-        [service(), secret, "text", old, {"kind": "ServingRuntime"}], asked()
+        [service(), secret, "text", old, odd, {"kind": "ServingRuntime"}], asked()
     )
 
     assert [each.name for each in found] == [
@@ -17,9 +18,10 @@ def test_every_object_of_a_file_is_told_of():
         "Secret s",
         "a document that is no object",
         "InferenceService old of serving.kubeflow.org/v1alpha2",
+        "InferenceService without a name of {}",
         "ServingRuntime without a name",
     ]
-    assert [each.manifest is not None for each in found] == [True, False, False, False, False]
+    assert [each.manifest is not None for each in found] == [True, False, False, False, False, False]
     assert "model-source-" in left(found[1])["the object"]
     assert left(found[2])["the object"] == "it is no InferenceService"
     assert found[3].refusal == (

@@ -57,7 +57,7 @@ def _is_service(found: object) -> bool:
     return (
         isinstance(found, Mapping)
         and found.get("kind") == service.KIND
-        and found.get("apiVersion") in {f"{group}/{service.VERSION}" for group in service.GROUPS}
+        and found.get("apiVersion") in [f"{group}/{service.VERSION}" for group in service.GROUPS]
     )
 
 
