@@ -141,7 +141,7 @@ def _engine(name: str, *options: object) -> tuple[str, int]:
     done = subprocess.run(
         [*command, limit], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
-    return done.stdout + done.stderr, done.returncode
+    return done.stderr + done.stdout, done.returncode  # the traceback last
 
 
 def _spent_s(before: os.times_result, after: os.times_result) -> float:
