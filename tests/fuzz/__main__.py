@@ -1,9 +1,9 @@
 """Fuzz what reads others' words, target after target: ``make fuzz``, or ``python -m tests.fuzz``.
 
 Each target runs until it has had so many executions, those of earlier runs counted in, so that a
-long run can be ended and goes on where it stopped; several may run at once. A fault ends the run; its input lies in
-``build/fuzz`` and belongs, once it is mended, into ``tests/fuzz/regressions``. What was reached is
-kept in ``docs/fuzzing.json``, and told in ``docs/fuzzing.md``.
+long run can be ended and goes on where it stopped; several may run at once. A fault ends the run;
+its input lies in ``build/fuzz`` and belongs, once it is mended, into ``tests/fuzz/regressions``.
+What was reached is kept in ``docs/fuzzing.json``, and told in ``docs/fuzzing.md``.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def fuzz(name: str, wanted: int, seconds: int) -> bool:
 
 
 def _further(name: str, runs: int, seconds: int) -> Reached | None:
-    """Return what another process comes to; None, with its words printed, where it found a fault."""
+    """Return what another process comes to; None, with its words printed, at a fault."""
     folder, began_s = WORK / name, os.times()
     bounds = [f"-runs={runs}", f"-max_total_time={seconds}", f"-timeout={HANGS_S}"]
     log, status = _engine(name, *bounds, f"-artifact_prefix={folder}/", folder / "corpus")

@@ -65,8 +65,9 @@ def mutate(data: bytes, most_bytes: int, seed: int, words: Sequence[str] = ()) -
 def _with_head(data: bytes) -> tuple[bytes, Any]:
     """Return the tree that a text states, and what comes before it: nothing, or a short line."""
     tree = _tree(data)
-    if tree is None and 0 <= (end := data.find(b"\n", 0, _LONGEST_HEAD)):
-        return data[: end + 1], _tree(data[end + 1 :])
+    end = data.find(b"\n", 0, _LONGEST_HEAD) + 1
+    if tree is None and end:
+        return data[:end], _tree(data[end:])
     return b"", tree
 
 

@@ -21,7 +21,14 @@ def test_every_object_of_a_file_is_told_of():
         "InferenceService without a name of {}",
         "ServingRuntime without a name",
     ]
-    assert [each.manifest is not None for each in found] == [True, False, False, False, False, False]
+    assert [each.manifest is not None for each in found] == [
+        True,
+        False,
+        False,
+        False,
+        False,
+        False,
+    ]
     assert "model-source-" in left(found[1])["the object"]
     assert left(found[2])["the object"] == "it is no InferenceService"
     assert found[3].refusal == (
