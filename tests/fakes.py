@@ -11,6 +11,8 @@ from collections import Counter
 from datetime import timedelta
 from itertools import count
 
+from tritonclient.grpc import service_pb2
+
 from ferryman.api import names
 from ferryman.api.batching import Batching
 from ferryman.api.statistics import ServerModel
@@ -299,6 +301,10 @@ class FakeTriton:
         self.rejected_per_s = 0.0
         self.rejected = 0.0
         self._counted_at_s = 0.0
+        self.curve_ms = lambda size: 2.0 + size
+        self.inferred = {}
+        self.inference_refusal = None
+        self.config = {"input": [{"name": "x", "data_type": "TYPE_FP32", "dims": ["4"]}]}
         self.closed = False
 
     async def model(self):
@@ -315,7 +321,30 @@ class FakeTriton:
         self.rejected += self.rejected_per_s * (seconds() - self._counted_at_s)
         self._counted_at_s = seconds()
         served = int(self.requests_per_s * seconds()) + self.requests
-        return statistics(seconds(), served, rejected_count=int(self.rejected))
+        asked = sum(runs for runs, _ in self.inferred.values())
+        batches = {1: (served, served * 3_000_000)} if served else {}
+        for size, (runs, took_ns) in self.inferred.items():
+            before = batches.get(size, (0, 0))
+            batches[size] = before[0] + runs, before[1] + took_ns
+        return statistics(
+            seconds(), served + asked, rejected_count=int(self.rejected), batches=batches
+        )
+
+    async def configuration(self):
+        self._answer()
+        return self.config
+
+    async def infer(self, request, *, within_s):
+        self._answer()
+        if self.inference_refusal is not None:
+            raise self.inference_refusal
+        size = service_pb2.ModelInferRequest.FromString(request).inputs[0].shape[0]
+        took_s = self.curve_ms(size) / 1e3
+        await asyncio.sleep(min(took_s, within_s))
+        if took_s > within_s:
+            raise TritonUnavailable("Deadline Exceeded")
+        runs, took_ns = self.inferred.get(size, (0, 0))
+        self.inferred[size] = runs + 1, took_ns + round(took_s * 1e9)
 
     async def call_s(self, payload_bytes):
         self._answer()

@@ -689,6 +689,24 @@ MODELS: Final = (
         "batching.initial must be set with mode Fixed",
     ),
     _model(
+        "a warm start of what is not tuned",
+        {
+            "spec/batching": {
+                "mode": "Fixed",
+                "initial": {"maxBatchSize": 8},
+                "warmStart": "Benchmark",
+            }
+        },
+        "spec.batching",
+        "needs mode Auto or Recommend with algorithm Guarded",
+    ),
+    _model(
+        "a warm start of an algorithm without service times",
+        {"spec/batching": {"algorithm": "Trend", "warmStart": "Benchmark"}},
+        "spec.batching",
+        "set warmStart to Never",
+    ),
+    _model(
         "an unknown mode",
         {"spec/batching": {"mode": "Manual"}},
         "spec.batching.mode",

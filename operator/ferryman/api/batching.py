@@ -151,6 +151,10 @@ class BatchingSpec(ApiType):
     its delay is that of ``initial``."""
     on_overload: Literal["Queue", "Reject"] = "Queue"
     """What becomes of requests that cannot be answered in time: they queue, or are rejected."""
+    warm_start: Literal["Never", "Benchmark"] = "Never"
+    """Benchmark: before the model is Ready first, and while no client asks, the service times of
+    batch sizes are measured on one of its pods, within half a minute, so that tuning begins with
+    them. Guarded alone makes use of that. Never: it begins with what clients' requests show."""
     initial: Batching | None = None
     """Where tuning starts; with mode Fixed, what is applied and stays."""
     step: Annotated[int, Field(ge=1, le=64)] = 2

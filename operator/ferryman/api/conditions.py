@@ -167,6 +167,16 @@ class Reason(StrEnum):
     OWN_STRATEGY = "OwnStrategy"
     QUEUE_DELAY = "QueueDelay"
     SHAPE_TENSORS = "ShapeTensors"
+    # Measuring before traffic
+    MEASURING = "Measuring"
+    MEASURED = "Measured"
+    CLIENTS_ASK = "ClientsAsk"
+    INPUTS_UNKNOWN = "InputsUnknown"
+    REQUESTS_TOO_LARGE = "RequestsTooLarge"
+    REQUESTS_REFUSED = "RequestsRefused"
+    TIME_UP = "TimeUp"
+    MEASUREMENT_INTERRUPTED = "MeasurementInterrupted"
+    NOTHING_TO_MEASURE = "NothingToMeasure"
     # What is wrong with the graph of a pipeline
     CYCLE = "Cycle"
     UNKNOWN_STEP = "UnknownStep"

@@ -130,6 +130,21 @@ class LiveCapStatus(ApiType):
     """The same for people."""
 
 
+class WarmStartStatus(ApiType):
+    """What came of measuring the model's service times before its clients came."""
+
+    subject: Annotated[str, Field(max_length=64)]
+    """A digest of what was measured: the model's file, its runtime's image, and the node type."""
+    outcome: Literal["InProgress", "Measured", "NotMeasured"]
+    """Of the same subject it is not tried again."""
+    time: Time
+    """RFC 3339: when it began, or came out so."""
+    reason: ReasonWord
+    """Why, in one word."""
+    message: Message
+    """The same for people."""
+
+
 #: No more lulls are kept than these, the longest.
 MAX_LULLS: Final = 10
 
@@ -195,6 +210,8 @@ class BatchingStatus(ApiType):
     """RFC 3339 times of the last hour's reloads: what the budget counts."""
     live_cap: LiveCapStatus | None = None
     """Absent where the runtime states none."""
+    warm_start: WarmStartStatus | None = None
+    """Absent without warmStart, and until pods could be measured."""
 
     @field_validator("needed_replicas")
     @classmethod

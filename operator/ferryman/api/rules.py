@@ -199,6 +199,11 @@ BATCHING: Final = (
         "batching.initial must be set with mode Fixed: state the configuration to serve with, "
         "or choose mode Auto",
     ),
+    Rule(
+        "self.warmStart == 'Never' || (self.mode != 'Fixed' && self.algorithm == 'Guarded')",
+        "batching.warmStart: Benchmark needs mode Auto or Recommend with algorithm Guarded: "
+        "nothing else makes use of service times; set warmStart to Never",
+    ),
     *map(_initial_within, ("maxBatchSize", "maxQueueDelayMicroseconds", "instances")),
     Rule(
         f"{_NONE_PREFERRED} || {_PREFERRED}.all(n, n <= self.initial.maxBatchSize)",

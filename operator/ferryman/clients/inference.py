@@ -98,7 +98,7 @@ class Request:
 
 def build(inputs: Mapping[str, Array], outputs: Sequence[str], labels: Array | None) -> Request:
     """Return the request for some outputs (all when empty), with every tensor in binary."""
-    data = {name: _serialise(array) for name, array in inputs.items()}
+    data = {name: serialised(array) for name, array in inputs.items()}
     binary = {"binary_data": True}
     header: dict[str, Any] = {
         "inputs": [
@@ -193,7 +193,8 @@ def _outputs(described: Sequence[Mapping[str, Any]], data: memoryview) -> dict[s
     return arrays
 
 
-def _serialise(array: Array) -> bytes:
+def serialised(array: Array) -> bytes:
+    """Return a tensor as it travels."""
     if array.dtype != np.object_:
         return array.tobytes()
     texts = serialize_byte_tensor(array)

@@ -43,6 +43,14 @@ CHANNEL_OPTIONS: Final = (
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_receive_message_length", _MAX_ANSWER_BYTES),
 )
+#: Answers with a model's outputs are larger, and of no interest: another channel takes them.
+_MAX_OUTPUT_BYTES: Final = 8 * 2**20
+_ASKING_OPTIONS: Final = (
+    *CHANNEL_OPTIONS[:-1],
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", _MAX_OUTPUT_BYTES),
+)
+_INFER: Final = "/inference.GRPCInferenceService/ModelInfer"
 _NO_ANSWER: Final = (
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -62,6 +70,10 @@ class ControlKeyRefused(TritonUnavailable):
 
 class ConfigRefused(Exception):  # noqa: N818  the name states the finding
     """Triton refused the configuration, in its own words; what served before still serves."""
+
+
+class InferenceRefused(Exception):  # noqa: N818  the name states the finding
+    """Triton or the model refused a request, in its own words."""
 
 
 class TritonServer(Protocol):
@@ -104,6 +116,13 @@ class TritonServer(Protocol):
 
         That is when Triton says so, or when more instances than ``more_than`` are seen to serve.
         ``within_s`` is how long it may take. Raises as ``apply_batching`` does.
+        """
+        ...
+
+    async def infer(self, request: bytes, *, within_s: float) -> None:
+        """Send an encoded ModelInferRequest and wait for the answer, which is not looked at.
+
+        Raises InferenceRefused, and TritonUnavailable also where there is no answer in time.
         """
         ...
 
@@ -186,6 +205,7 @@ class _GrpcServer:
         self._deadlines = deadlines
         self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._asking: grpc.aio.Channel | None = None
         self._lock = lock_of(address, model)
         self._loads = Loads(address, model)
 
@@ -281,9 +301,21 @@ class _GrpcServer:
         except LateError as error:
             raise TritonUnavailable(str(error)) from error
 
+    async def infer(self, request: bytes, *, within_s: float) -> None:
+        if self._asking is None:
+            self._asking = grpc.aio.insecure_channel(self._address, options=_ASKING_OPTIONS)
+        try:
+            await self._asking.unary_unary(_INFER)(request, timeout=within_s)
+        except grpc.aio.AioRpcError as error:
+            if error.code() in _NO_ANSWER:
+                raise self._unavailable(error) from error
+            raise InferenceRefused(_short(error.details() or error.code().name)) from error
+
     async def close(self) -> None:
         await self._loads.close()
         await self._channel.close()
+        if self._asking is not None:
+            await self._asking.close()
         await self._metrics.close()
 
     def _as_serving(self, shown: ServerModel) -> ServerModel:

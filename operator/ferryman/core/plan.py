@@ -17,7 +17,7 @@ from ferryman.api.inference_model_status import (
     ServiceTimes,
 )
 from ferryman.core import render, timestamps
-from ferryman.core.batching import measured_times
+from ferryman.core.batching import measured_times, warm_start
 from ferryman.core.batching.changes import (
     Actuation,
     in_progress,
@@ -25,6 +25,7 @@ from ferryman.core.batching.changes import (
     record_outcome,
     record_started,
 )
+from ferryman.core.batching.warm_start import CurveMeasurement, WarmStart
 from ferryman.core.manifests import Manifest
 from ferryman.core.observation.window import Window
 from ferryman.core.placement import reservations
@@ -38,6 +39,7 @@ from ferryman.core.status.events import Event
 from ferryman.core.status.observed import observe
 from ferryman.core.status.readiness import (
     View,
+    find_problem,
     settled_replicas,
     why_not_applied,
 )
@@ -75,6 +77,8 @@ class Plan:
     """To be applied in this order, all of them; empty leaves what exists as it is."""
     actuation: Actuation | None = None
     """To be recorded as started, carried out and recorded; then reconcile again at once."""
+    measurement: CurveMeasurement | None = None
+    """To be carried out where there is no actuation, and learned from; then likewise."""
     events: tuple[Event, ...] = ()
     requeue_after_s: float | None = None
     reservation: Reservation | None = None
@@ -98,12 +102,14 @@ def plan(
     encode: EncodeConfig,
     control_key: str,
     environment: Environment,
+    may_measure: bool = True,
 ) -> Plan:
     """Decide about one model.
 
     ``window`` is the observation that just ended, or None; ``encode`` turns a Triton
     configuration into the text of config.pbtxt and raises ValueError for one that does not fit
-    Triton's schema; ``control_key`` is the model's own.
+    Triton's schema; ``control_key`` is the model's own. ``may_measure`` says that no more models
+    are being measured than may be at once.
     """
     model = snapshot.model
     if model.metadata.deletion_timestamp is not None:
@@ -124,12 +130,17 @@ def plan(
     if service.actuation is not None and why_not_applied(model) is not None:
         # Objects come first: nothing that serves is touched before the API server takes them.
         service = replace(service, actuation=None, state=state)
-    return _with_service(inputs, service)
+    return _with_service(inputs, service, may_measure=may_measure)
 
 
-def _with_service(inputs: Inputs, service: Service) -> Plan:
-    model, status = inputs.snapshot.model, _status(inputs, service)
+def _with_service(inputs: Inputs, service: Service, *, may_measure: bool) -> Plan:
+    model, view = inputs.snapshot.model, _view(inputs, service)
     is_new = _is_new_place(model.status.placement, inputs.placement)
+    serves = service.actuation is None and not is_new and find_problem(view) is None
+    warm = _warm_start(inputs, service, serves=serves, has_turn=may_measure)
+    service = replace(service, batching=service.batching.with_(warm_start=warm.status))
+    view = replace(view, is_measured=warm.measurement is not None)
+    status = _status(inputs, service, view)
     paused = interruption(service.batching, inputs.now) is not None
     # Of a model that is not deployed, since its specification is in doubt, no pod will come.
     replicas = _scaled(model, service).replicas if service.objects else 0
@@ -138,10 +149,11 @@ def _with_service(inputs: Inputs, service: Service) -> Plan:
         state=service.state,
         objects=() if is_new else service.objects,
         actuation=None if is_new else service.actuation,
+        measurement=warm.measurement,
         events=events.of_transition(model.status, status),
         requeue_after_s=0.0
-        if is_new
-        else _requeue_after_s(status, service, inputs.now, paused=paused),
+        if is_new or warm.measurement is not None
+        else _requeue_after_s(status, service, inputs.now, paused=paused or warm.waits),
         reservation=_reservation(inputs.snapshot, inputs.placement, replicas=replicas),
         is_new_place=is_new,
     )
@@ -166,21 +178,37 @@ def _reservation(
     return reservations.expected(snapshot, found, replicas)
 
 
-def _status(inputs: Inputs, service: Service) -> InferenceModelStatus:
+def _warm_start(inputs: Inputs, service: Service, *, serves: bool, has_turn: bool) -> WarmStart:
     snapshot = inputs.snapshot
-    model, serving = snapshot.model, snapshot.serving
-    scaled = _scaled(model, service)
-    view = View(
-        model=scaled,
+    return warm_start.decide(
+        snapshot.model,
+        snapshot.serving,
+        snapshot.runtime,
+        inputs.placement,
+        service.batching.applied,
+        serves=serves and in_progress(service.batching) is None,
+        has_turn=has_turn,
+        now=inputs.now,
+    )
+
+
+def _view(inputs: Inputs, service: Service) -> View:
+    snapshot = inputs.snapshot
+    return View(
+        model=_scaled(snapshot.model, service),
         runtime=snapshot.runtime,
         placement=inputs.placement,
-        serving=serving,
+        serving=snapshot.serving,
         rejection=service.rejection,
         observation=inputs.observation,
         needed_replicas=service.batching.needed_replicas,
         unattainable=service.batching.unattainable,
-        specification=digest(model.spec),
+        specification=digest(snapshot.model.spec),
     )
+
+
+def _status(inputs: Inputs, service: Service, view: View) -> InferenceModelStatus:
+    model, serving, scaled = inputs.snapshot.model, inputs.snapshot.serving, view.model
     return InferenceModelStatus(
         observed_generation=model.metadata.generation,
         conditions=conditions.describe(view, inputs.now),

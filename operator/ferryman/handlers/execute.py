@@ -1,10 +1,12 @@
 """Execute: carry out a plan, writing only what differs from what is there."""
 
+import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from ferryman.actuation.actuate import actuate
+from ferryman.actuation.warm_start import measure
 from ferryman.api import names
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import InferenceModelStatus
@@ -12,19 +14,35 @@ from ferryman.clients import tracing
 from ferryman.clients.triton import TritonServer
 from ferryman.core.batching.actuators import ACTUATORS
 from ferryman.core.batching.changes import Actuation
+from ferryman.core.batching.warm_start import CurveMeasurement, Finding, finished
 from ferryman.core.plan import Plan, record_outcome, record_started
 from ferryman.core.snapshot import PodView
 from ferryman.core.status import conditions
-from ferryman.core.status.events import of_outcome
+from ferryman.core.status.events import of_outcome, of_warm_start
 from ferryman.core.status.readiness import NotReady
+from ferryman.core.tuners.select import TunerState
 from ferryman.core.wording import describe
 from ferryman.handlers.reconciling.carrying import Carrying, reference
+from ferryman.handlers.reconciling.common import Common
 
 _log = logging.getLogger(__name__)
+
+#: Models that are measured at once: each takes some copies of a large request.
+MOST_MEASURED: Final = 2
 
 
 class Executor(Carrying[InferenceModel, InferenceModelStatus, Plan]):
     """Writes plans of models to the API server and to Triton."""
+
+    def __init__(self, common: Common) -> None:
+        super().__init__(common)
+        self._seconds = common.clocks.seconds
+        self._measured = asyncio.Semaphore(MOST_MEASURED)
+
+    @property
+    def may_measure(self) -> bool:
+        """Whether fewer models are being measured than may be at once."""
+        return not self._measured.locked()
 
     async def carry_out(
         self,
@@ -32,15 +50,44 @@ class Executor(Carrying[InferenceModel, InferenceModelStatus, Plan]):
         plan: Plan,
         server: Callable[[PodView], TritonServer],
         on_change: Callable[[float], None],
-    ) -> None:
-        """Write the status, apply the objects, change the batching, and tell of it.
+    ) -> TunerState:
+        """Write the status, apply the objects, change the batching or measure, and tell of it.
 
-        ``on_change`` is called when what serves changes, with the seconds until that shows.
+        ``on_change`` is called when what serves changes, with the seconds until that shows, and
+        when windows do not show what clients ask. Returns what the tuner remembers from then on.
         Raises KubernetesError.
         """
-        status = await self._write(model, plan, goes_on=plan.actuation is not None)
+        acts = plan.actuation is not None or plan.measurement is not None
+        status = await self._write(model, plan, goes_on=acts)
         if plan.actuation is not None:
             await self._change(model, status, plan.actuation, server, on_change)
+        elif plan.measurement is not None:
+            measurement = plan.measurement
+            finding = await self._measure(model, measurement, server(measurement.pod), on_change)
+            after, state = finished(status, plan.state, measurement, finding, self._clock())
+            await self._write_status(model, status, after)
+            await self._writer.post(reference(model), of_warm_start(status, after))
+            return state
+        return plan.state
+
+    async def _measure(
+        self,
+        model: InferenceModel,
+        measurement: CurveMeasurement,
+        server: TritonServer,
+        on_change: Callable[[float], None],
+    ) -> Finding:
+        on_change(0.0)
+        try:
+            about = tracing.of_pod(measurement.pod.name)
+            async with self._aside(model.key), self._measured:
+                with tracing.span("measure model", about):
+                    found = await measure(server, measurement, model.triton_name, self._seconds)
+        finally:
+            on_change(0.0)
+        extra = {**model.key.in_log(), "sizes": sorted(found.times), "detail": found.message}
+        _log.info("service times measured", extra=extra)
+        return found
 
     def _begun(self, plan: Plan) -> InferenceModelStatus:
         if plan.actuation is None:

@@ -80,6 +80,7 @@ class Reconciler(Frame[InferenceModel, Answers, Snapshot, Window, Plan]):
             encode=pbtxt.encode,
             control_key=key,
             environment=self._common.environment,
+            may_measure=self._parts.executor.may_measure,
         )
 
     async def _carry_out(self, subject: InferenceModel, decided: Plan, control_key: str) -> None:
@@ -93,8 +94,9 @@ class Reconciler(Frame[InferenceModel, Answers, Snapshot, Window, Plan]):
 
         if decided.status != subject.status or decided.actuation is not None:
             _log.info("decided", extra=key.in_log() | _decision(decided))
-        await self._parts.executor.carry_out(subject, decided, server, on_change)
-        self._states[key] = decided.state
+        self._states[key] = await self._parts.executor.carry_out(
+            subject, decided, server, on_change
+        )
 
     def _placed(self, subject: InferenceModel) -> InferenceModel:
         return subject

@@ -5,7 +5,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from ferryman.api.batching import Batching
+from ferryman.api.batching import Batching, BatchingSpec
 from ferryman.api.conditions import Condition, Reason
 from ferryman.api.inference_model import PlacementSpec
 from ferryman.api.inference_model_status import (
@@ -14,6 +14,7 @@ from ferryman.api.inference_model_status import (
     InferenceModelStatus,
     ObservedStatus,
     PlacementStatus,
+    WarmStartStatus,
 )
 from ferryman.api.scaling import ScalingSpec, ScalingStatus
 from ferryman.cli import main
@@ -295,3 +296,17 @@ def test_why_there_are_not_more_replicas_and_not_fewer_is_shown():
     assert line(shown, "Replicas") == "Replicas 3, of 2 to 6"
     assert "AsNeeded: fewer would be too few" in shown
     assert explain_view.as_json(explained)["scaling"]["replicas"] == 3
+
+
+def test_what_came_of_measuring_before_traffic_is_told():
+    found = WarmStartStatus(
+        subject="s", outcome="NotMeasured", time=at(), reason=Reason.CLIENTS_ASK, message="they do"
+    )
+    status = InferenceModelStatus(batching=BatchingStatus(warm_start=found))
+    asked = BatchingSpec(warm_start="Benchmark")
+    explanation = explain(
+        snapshot(model=model(status=status, batching=asked), nodes=(small(),)), NOW
+    )
+    assert line(seen(explanation), "Warm start") == (
+        f"Warm start NotMeasured (ClientsAsk) at {at()}: they do"
+    )

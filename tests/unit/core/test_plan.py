@@ -709,3 +709,54 @@ def test_ready_is_false_where_more_than_the_number_was_changed():
     done = planned(shot)
     assert shown(done, ConditionType.READY) == ("False", "Applying")
     assert done.status.settled_replicas == 0
+
+
+SIXTY_FOUR = Batching(max_batch_size=64)
+WARM = BatchingSpec(warm_start="Benchmark")
+
+
+def measuring(**fields):
+    """Return the snapshot of a model that serves, and asks to be measured."""
+    snapshot = factories.snapshot(model=factories.model(batching=WARM))
+    snapshot = written(snapshot, planned(snapshot).status)
+    snapshot = written(snapshot, applied(planned(snapshot).status, NOW))
+    return snapshot.with_(serving=serving(pod(batching=SIXTY_FOUR), **fields))
+
+
+def test_a_model_that_serves_is_measured_first_and_looked_at_again_at_once():
+    decided = planned(measuring())
+    assert decided.measurement.largest == 64
+    assert decided.status.batching.warm_start.outcome == "InProgress"
+    assert find(decided.status.conditions, ConditionType.READY).reason == Reason.MEASURING
+    assert decided.requeue_after_s == 0
+
+
+def test_a_model_that_does_not_serve_yet_is_not():
+    decided = planned(measuring(ready_replicas=0))
+    assert decided.measurement is None
+    assert decided.status.batching.warm_start is None
+
+
+def test_nor_one_whose_batching_is_about_to_change():
+    snapshot = measuring()
+    state = snapshot.serving.with_(pods=(pod(batching=EIGHT),))
+    decided = planned(snapshot.with_(serving=state))
+    assert decided.actuation is not None
+    assert decided.measurement is None
+
+
+def test_while_others_are_measured_it_is_ready_and_looked_at_again():
+    snapshot = measuring()
+    decided = plan(
+        snapshot,
+        window=None,
+        state=TunerState(),
+        now=NOW,
+        encode=repr,
+        control_key="secret",
+        environment=Environment(operator_namespace="ferryman-system"),
+        may_measure=False,
+    )
+    assert decided.measurement is None
+    assert find(decided.status.conditions, ConditionType.READY).status == "True"
+    assert decided.requeue_after_s == 30

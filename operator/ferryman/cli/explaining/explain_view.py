@@ -181,6 +181,9 @@ def _tuning_facts(model: InferenceModel) -> Iterator[tuple[str, str]]:
         yield "Recommended", describe(batching.recommended)
     if batching.reason:
         yield "Why", f"{batching.reason}: {batching.message}"
+    warm = batching.warm_start
+    if warm is not None:
+        yield "Warm start", f"{warm.outcome} ({warm.reason}) at {warm.time}: {warm.message}"
 
 
 def _replica_facts(explanation: Explanation) -> Iterator[tuple[str, str]]:

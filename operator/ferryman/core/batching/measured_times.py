@@ -54,11 +54,16 @@ def _points(service: service_time.ServiceTimes, instances: int) -> tuple[Service
     """Return the curve at 1, 2, 4, … and at the largest batch that ran."""
     largest = max(service.sizes)
     curve_ms = service.curve_ms(instances, largest)
-    sizes = [2**power for power in range(MAX_POINTS - 1) if 2**power < largest]
     return tuple(
         ServiceTimePoint(batch_size=size, milliseconds=_rounded(curve_ms[size - 1]))
-        for size in (*sizes, largest)
+        for size in doubling(largest)
     )
+
+
+def doubling(largest: int) -> tuple[int, ...]:
+    """Return 1, 2, 4, … and the largest; nothing where that is 0."""
+    sizes = (2**power for power in range(MAX_POINTS - 1) if 2**power < largest)
+    return (*sizes, largest) if largest > 0 else ()
 
 
 def _differ(before: Sequence[ServiceTimePoint], after: Sequence[ServiceTimePoint]) -> bool:

@@ -120,6 +120,8 @@ def _problems(scenario: Scenario) -> Iterator[str]:
     batching = scenario.batching
     if batching.mode == "Fixed" and batching.initial is None:
         yield "batching.initial must be set with mode Fixed"
+    if batching.warm_start != "Never":
+        yield "batching.warmStart must be Never: a simulated model has no pods to measure first"
     yield from _limit_problems(batching)
     yield from _scaling_problems(scenario)
     if batching.window.min_seconds > batching.window.max_seconds:

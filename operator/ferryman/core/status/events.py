@@ -1,7 +1,7 @@
 """Kubernetes events about a model: only for transitions, in the words of the status."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from ferryman.api.conditions import ConditionType, Reason, find
 from ferryman.api.inference_model_status import ChangeOutcome, InferenceModelStatus
@@ -9,6 +9,14 @@ from ferryman.core.batching.changes import Actuation, clip, explain, in_progress
 from ferryman.core.wording import describe
 
 EventType = Literal["Normal", "Warning"]
+#: Of measuring before traffic, what somebody may want to put right.
+_NOT_MEASURABLE: Final = (
+    Reason.INPUTS_UNKNOWN,
+    Reason.REQUESTS_REFUSED,
+    Reason.TRITON_UNREACHABLE,
+    Reason.MEASUREMENT_INTERRUPTED,
+    Reason.NOTHING_TO_MEASURE,
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,7 @@ def of_transition(before: InferenceModelStatus, after: InferenceModelStatus) -> 
     return (
         *_placement(before, after),
         *_resolved(before, after),
+        *of_warm_start(before, after),
         *_readiness(before, after),
         *_capacity(before, after),
         *_scaled(before, after),
@@ -63,6 +72,15 @@ def _resolved(before: InferenceModelStatus, after: InferenceModelStatus) -> tupl
     kind: EventType = "Normal" if change.outcome == "Applied" else "Warning"
     message = f"{describe(change.after)}: found {change.outcome.lower()} after a restart"
     return (Event(kind, change.reason, message),)
+
+
+def of_warm_start(before: InferenceModelStatus, after: InferenceModelStatus) -> tuple[Event, ...]:
+    """Tell that service times are being measured, and what came of it."""
+    old, new = before.batching.warm_start, after.batching.warm_start
+    if new is None or (old is not None and (old.time, old.reason) == (new.time, new.reason)):
+        return ()
+    kind: EventType = "Warning" if new.reason in _NOT_MEASURABLE else "Normal"
+    return (Event(kind, new.reason, new.message),)
 
 
 def _readiness(before: InferenceModelStatus, after: InferenceModelStatus) -> tuple[Event, ...]:

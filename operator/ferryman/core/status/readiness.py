@@ -42,6 +42,8 @@ class View:
     """Replicas that the tuner asks for, because no batching of the present ones will do."""
     unattainable: str | None = None
     """Why no number of replicas would do, where none would."""
+    is_measured: bool = False
+    """Whether its service times are about to be measured, before its clients come."""
     specification: str = ""
     """The digest of the specification but for the number of replicas: see ``specification``."""
 
@@ -202,6 +204,20 @@ def _deploying(view: View) -> NotReady | None:
     return NotReady(Reason.DEPLOYING, _replicas(view), stalled=False)
 
 
+def _being_measured(view: View) -> NotReady | None:
+    """Have it wait where nobody has come to know it yet: one that is or was in use does not."""
+    status = view.model.status
+    ready = find(status.conditions, ConditionType.READY)
+    in_use = status.observed is not None or (ready is not None and ready.status == "True")
+    if in_use or not view.is_measured:
+        return None
+    message = (
+        "it serves whoever asks; before it counts as ready its service times are being measured "
+        "(spec.batching.warmStart), for half a minute at most"
+    )
+    return NotReady(Reason.MEASURING, message, stalled=False)
+
+
 #: The first that applies is why the model is not ready.
 PROBLEMS: Final[tuple[Callable[[View], NotReady | None], ...]] = (
     _rejected,
@@ -212,6 +228,7 @@ PROBLEMS: Final[tuple[Callable[[View], NotReady | None], ...]] = (
     _model_not_loaded,
     _makes_no_progress,
     _deploying,
+    _being_measured,
 )
 
 

@@ -44,10 +44,15 @@ class FencedServer:
         self._check()
         await self.server.load(config_pbtxt, within_s=within_s, more_than=more_than)
 
+    async def infer(self, request: bytes, *, within_s: float) -> None:
+        """Send a request, where this operator leads: no two measure at once."""
+        self._check()
+        await self.server.infer(request, within_s=within_s)
+
     async def close(self) -> None:
         """Close the connections."""
         await self.server.close()
 
     def _check(self) -> None:
         if self.may_write_for_s() <= 0:
-            raise TritonUnavailable("not changed: this operator does not lead now")
+            raise TritonUnavailable("not done: this operator does not lead now")

@@ -116,6 +116,12 @@ def knots(*sizes):
             {"batching": {"mode": "Fixed"}}, "", "batching.initial must be set", id="fixed to what"
         ),
         pytest.param(
+            {"batching": {"warmStart": "Benchmark"}},
+            "",
+            "batching.warmStart must be Never",
+            id="there are no pods to measure",
+        ),
+        pytest.param(
             {"batching": {"limits": {"instances": {"min": 3, "max": 2}}}},
             "",
             "batching.limits.instances.min must not exceed batching.limits.instances.max",

@@ -9,6 +9,7 @@ from ferryman.api.inference_model_status import (
     BatchingStatus,
     InferenceModelStatus,
     PlacementStatus,
+    WarmStartStatus,
 )
 from ferryman.api.scaling import ScalingChange, ScalingStatus
 from ferryman.core.batching.changes import Actuation
@@ -190,3 +191,49 @@ SHARED = status(condition("ScalingContested", "True", "OtherAutoscaler"))
 )
 def test_scaling(before, after, expected):
     assert of_transition(before, after) == expected
+
+
+def warm(outcome, reason, at_s=0):
+    found = WarmStartStatus(
+        subject="s", outcome=outcome, time=at(at_s), reason=reason, message="words"
+    )
+    return InferenceModelStatus(batching=BatchingStatus(warm_start=found))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        pytest.param(
+            InferenceModelStatus(),
+            warm("InProgress", Reason.MEASURING),
+            Event("Normal", "Measuring", "words"),
+            id="begun",
+        ),
+        pytest.param(
+            warm("InProgress", Reason.MEASURING),
+            warm("Measured", Reason.MEASURED, 9),
+            Event("Normal", "Measured", "words"),
+            id="measured",
+        ),
+        pytest.param(
+            warm("InProgress", Reason.MEASURING),
+            warm("NotMeasured", Reason.CLIENTS_ASK, 9),
+            Event("Normal", "ClientsAsk", "words"),
+            id="clients came first: nothing is wrong",
+        ),
+        pytest.param(
+            InferenceModelStatus(),
+            warm("NotMeasured", Reason.NOTHING_TO_MEASURE),
+            Event("Warning", "NothingToMeasure", "words"),
+            id="asked for in vain",
+        ),
+        pytest.param(
+            warm("Measured", Reason.MEASURED), InferenceModelStatus(), None, id="not asked any more"
+        ),
+        pytest.param(
+            warm("Measured", Reason.MEASURED), warm("Measured", Reason.MEASURED), None, id="known"
+        ),
+    ],
+)
+def test_what_came_of_measuring_before_traffic_is_told_once(before, after, expected):
+    assert of_transition(before, after) == (() if expected is None else (expected,))

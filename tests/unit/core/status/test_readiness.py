@@ -6,6 +6,7 @@ from ferryman.api.conditions import Condition, ConditionType, Reason
 from ferryman.api.inference_model_status import (
     CandidateStatus,
     InferenceModelStatus,
+    ObservedStatus,
     PlacementStatus,
 )
 from ferryman.core.errors import RejectedError
@@ -54,6 +55,35 @@ def problem(
             observation=Observation(None, None, steady=True),
         )
     )
+
+
+@pytest.mark.parametrize(
+    ("before", "state", "reason"),
+    [
+        pytest.param(served("Deploying"), SERVES, "Measuring", id="it was not ready: it waits"),
+        pytest.param(InferenceModelStatus(placement=PLACED), SERVES, "Applying", id="a new one"),
+        pytest.param(served(), SERVES, None, id="it was ready: nobody waits"),
+        pytest.param(
+            served("Deploying").with_(observed=ObservedStatus()), SERVES, None, id="clients know it"
+        ),
+        pytest.param(
+            served("Deploying"), SERVES.with_(ready_replicas=1), "Deploying", id="what matters more"
+        ),
+    ],
+)
+def test_a_model_that_is_being_measured(before, state, reason):
+    view = View(
+        model=factories.model(replicas=2, status=before),
+        runtime=factories.runtime(),
+        placement=PLACED,
+        serving=state,
+        rejection=None,
+        observation=Observation(None, None, steady=True),
+        is_measured=True,
+    )
+    found = find_problem(view)
+    assert (found and found.reason) == reason
+    assert found is None or not found.stalled
 
 
 def nowhere(*reasons, reason=Reason.NO_CANDIDATE):

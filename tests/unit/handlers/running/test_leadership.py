@@ -275,6 +275,9 @@ def test_only_whoever_may_write_changes_a_server():
         async def load(self, config_pbtxt, *, within_s=None, more_than=None):
             self.asked.append((config_pbtxt, within_s, more_than))
 
+        async def infer(self, request, *, within_s):
+            self.asked.append((request, within_s))
+
         async def close(self):
             self.asked.append("closed")
 
@@ -283,15 +286,19 @@ def test_only_whoever_may_write_changes_a_server():
         fenced = FencedServer(server, lambda: left[0])
         await fenced.apply_batching("batching", config_pbtxt="text")
         await fenced.load("text", within_s=3.0, more_than=2)
+        await fenced.infer(b"request", within_s=4.0)
         left[0] = 0.0
         with pytest.raises(TritonUnavailable, match="does not lead"):
             await fenced.apply_batching("batching")
         with pytest.raises(TritonUnavailable, match="does not lead"):
             await fenced.load("text")
+        with pytest.raises(TritonUnavailable, match="does not lead"):
+            await fenced.infer(b"request", within_s=4.0)
         answers = [await fenced.model(), await fenced.statistics(), await fenced.configuration()]
         assert answers == ["model", "statistics", {}]
         assert await fenced.call_s(2000) == 2.0
         await fenced.close()
-        assert server.asked == [("batching", "text"), ("text", 3.0, 2), "closed"]
+        done = [("batching", "text"), ("text", 3.0, 2), (b"request", 4.0)]
+        assert server.asked == [*done, "closed"]
 
     run_virtually(main())

@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Final
 
-from ferryman.core.vocabulary.reasons import batching, pipelines, placement, scaling, serving
+from ferryman.core.vocabulary.reasons import (
+    batching,
+    measuring,
+    pipelines,
+    placement,
+    scaling,
+    serving,
+)
 from ferryman.core.vocabulary.reasons.explanation import Explanation
 
 #: Title -> reason -> what it means, as the reference lists them.
@@ -17,6 +24,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, Explanation]]] = {
     "Objectives": batching.OBJECTIVES,
     "Changes of batching": batching.CHANGES,
     "The live cap": batching.LIVE_CAP,
+    "Measuring before traffic": measuring.REASONS,
     "Scaling": scaling.REASONS,
     "Balancing of a pipeline's steps": pipelines.BALANCING,
     "The graph of a pipeline": pipelines.GRAPH,
