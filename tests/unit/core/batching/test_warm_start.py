@@ -21,6 +21,7 @@ from ferryman.core.batching.warm_start import (
     sizes,
 )
 from ferryman.core.snapshot import ServingState
+from ferryman.core.tuners.profile import Profile, tuner_state
 from ferryman.core.tuners.state import TunerState
 from tests import factories
 from tests.factories import NOW, at, pod
@@ -207,6 +208,15 @@ def test_what_was_measured_is_learned_as_if_clients_had_asked_and_kept_for_the_n
     warm = status.batching.warm_start
     assert (warm.outcome, warm.reason) == ("Measured", "Measured")
     assert warm.message == "the service times of 4 batch sizes from 1 to 8 were measured"
+
+
+def test_tuning_begins_as_with_a_profile_of_the_same_times():
+    points = [{"batchSize": size, "milliseconds": ms} for size, (_, ms) in TIMES.items()]
+    profile = Profile.model_validate({"curves": [{"instances": 2, "points": points}]})
+    stated, measured = tuner_state(profile), after(Finding(TIMES))[1]
+    for instances in (1, 2, 4):
+        curve_ms = stated.learned.service.curve_ms(instances, 16)
+        assert measured.learned.service.curve_ms(instances, 16) == pytest.approx(curve_ms)
 
 
 def test_what_was_measured_before_it_ended_counts():
