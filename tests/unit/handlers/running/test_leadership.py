@@ -252,37 +252,40 @@ def test_whatever_the_lines_do_no_two_may_write(seed):
     assert run_virtually(main()) > 100
 
 
+class _AskedServer:
+    """A server that takes down what it is told to do."""
+
+    def __init__(self):
+        self.asked = []
+
+    async def model(self):
+        return "model"
+
+    async def statistics(self):
+        return "statistics"
+
+    async def configuration(self):
+        return {}
+
+    async def call_s(self, payload_bytes):
+        return payload_bytes / 1e3
+
+    async def apply_batching(self, batching, *, config_pbtxt=None):
+        self.asked.append((batching, config_pbtxt))
+
+    async def load(self, config_pbtxt, *, within_s=None, more_than=None):
+        self.asked.append((config_pbtxt, within_s, more_than))
+
+    async def infer(self, request, *, within_s):
+        self.asked.append((request, within_s))
+
+    async def close(self):
+        self.asked.append("closed")
+
+
 def test_only_whoever_may_write_changes_a_server():
-    class Server:
-        def __init__(self):
-            self.asked = []
-
-        async def model(self):
-            return "model"
-
-        async def statistics(self):
-            return "statistics"
-
-        async def configuration(self):
-            return {}
-
-        async def call_s(self, payload_bytes):
-            return payload_bytes / 1e3
-
-        async def apply_batching(self, batching, *, config_pbtxt=None):
-            self.asked.append((batching, config_pbtxt))
-
-        async def load(self, config_pbtxt, *, within_s=None, more_than=None):
-            self.asked.append((config_pbtxt, within_s, more_than))
-
-        async def infer(self, request, *, within_s):
-            self.asked.append((request, within_s))
-
-        async def close(self):
-            self.asked.append("closed")
-
     async def main():
-        server, left = Server(), [WRITES_FOR_S]
+        server, left = _AskedServer(), [WRITES_FOR_S]
         fenced = FencedServer(server, lambda: left[0])
         await fenced.apply_batching("batching", config_pbtxt="text")
         await fenced.load("text", within_s=3.0, more_than=2)
