@@ -11,7 +11,7 @@ from dataclasses import replace
 from ferryman.api.inference_model_status import PlacementStatus, ServiceTimes
 from ferryman.api.model_source import ModelSource
 from ferryman.core.tuners.learned import service_time
-from ferryman.core.tuners.learned.service_time import KEPT_WEIGHT, ServiceTimePoint
+from ferryman.core.tuners.learned.service_time import HALF_BELIEVED, ServiceTimePoint
 from ferryman.core.tuners.state import Learned, Subject, TunerState
 
 
@@ -39,7 +39,7 @@ def about(
     if known is not None:
         # The trial and what failed were of another processor.
         learned = replace(Learned(), **{name: getattr(learned, name) for name in _OF_THE_FILE})
-        service = service or state.learned.service.scaled(1.0)
+        service = service or state.learned.service.as_prior()
     elif service is None or learned.service.points:
         service = learned.service
     return replace(state, subject=served, learned=replace(learned, service=service))
@@ -57,7 +57,7 @@ def _measured(
     for each in measured:
         if (each.node_type, each.processor) == where and each.points:
             points = {
-                point.batch_size: ServiceTimePoint(KEPT_WEIGHT, point.milliseconds)
+                point.batch_size: ServiceTimePoint(HALF_BELIEVED, point.milliseconds)
                 for point in each.points
             }
             return service_time.ServiceTimes({instances: points})

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from ferryman.api.base import ApiType
 from ferryman.api.batching import MAX_BATCH_SIZE
 from ferryman.core.queue_model.service_curve import Milliseconds
-from ferryman.core.tuners.learned.service_time import KEPT_WEIGHT, ServiceTimePoint, ServiceTimes
+from ferryman.core.tuners.learned.service_time import HALF_BELIEVED, ServiceTimePoint, ServiceTimes
 from ferryman.core.tuners.state import Learned, TunerState
 
 
@@ -49,11 +49,11 @@ class Profile(ApiType):
 def tuner_state(profile: Profile) -> TunerState:
     """Return what a tuner remembers that begins with a profile.
 
-    It is believed as what was seen long ago is: what the model's own traffic shows overrules it.
+    It is believed half: what the model's own traffic shows overrules it.
     """
     points = {
         curve.instances: {
-            point.batch_size: ServiceTimePoint(KEPT_WEIGHT, point.milliseconds)
+            point.batch_size: ServiceTimePoint(HALF_BELIEVED, point.milliseconds)
             for point in curve.points
         }
         for curve in profile.curves

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from ferryman.core.tuners.learned.service_time import KEPT_WEIGHT, ServiceTimePoint
+from ferryman.core.tuners.learned.service_time import HALF_BELIEVED, ServiceTimePoint
 from ferryman.core.tuners.profile import Profile, tuner_state
 
 
@@ -14,8 +14,8 @@ def test_a_tuner_begins_with_the_times_of_each_number_of_instances():
     given = {"curves": [curve((1, 5), (8, 12)), curve((8, 20), instances=2)]}
     service = tuner_state(Profile.model_validate(given)).learned.service
     assert service.points == {
-        1: {1: ServiceTimePoint(KEPT_WEIGHT, 5), 8: ServiceTimePoint(KEPT_WEIGHT, 12)},
-        2: {8: ServiceTimePoint(KEPT_WEIGHT, 20)},
+        1: {1: ServiceTimePoint(HALF_BELIEVED, 5), 8: ServiceTimePoint(HALF_BELIEVED, 12)},
+        2: {8: ServiceTimePoint(HALF_BELIEVED, 20)},
     }
     assert service.curve_ms(1, 8)[7] == pytest.approx(12, rel=0.01)
 

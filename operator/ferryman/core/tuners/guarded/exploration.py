@@ -78,18 +78,17 @@ def _beyond(
 def _between(
     sizes: list[int], served: Mapping[int, float], demand: float
 ) -> dict[int, tuple[float, float]]:
-    """Return the same of a bound on either side of the most efficient size that was run.
+    """Return the same of bounds between sizes that were run, where these lie apart.
 
-    Farther away than its neighbours efficiency falls on. A batch takes as long as the smaller
-    one at best, as the larger at worst, and is expected to take their geometric mean. What could
-    not serve the ``demand``, in requests per millisecond, even at best is not tried.
+    A batch takes as long as the smaller one at best, as the larger at worst, and is expected to
+    take their geometric mean. What could not serve the ``demand``, in requests per millisecond,
+    even at best is not tried.
     """
     hopes: dict[int, tuple[float, float]] = {}
-    best = max(served, key=lambda size: served[size], default=0)
     for lower, upper in pairwise(sizes):
         least = max(lower, min(demand / served[lower] * lower, upper - 1))
         bound = ceil(max(sqrt(least * upper), upper / DOWN))
-        if best in {lower, upper} and upper >= CLOSE * lower and lower < bound < upper:
+        if upper >= CLOSE * lower and lower < bound < upper:
             hope = served[lower] * (upper - 1) / lower
             like_lower, like_upper = served[lower] * bound / lower, served[upper] * bound / upper
             hopes[bound] = sqrt(like_lower * like_upper), hope

@@ -12,10 +12,10 @@ to what was seen, so that stairs and knees that no parabola has are not lost.
 Times are in milliseconds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations
-from math import inf, log
+from math import ceil, inf, log
 from typing import Final
 
 import numpy as np
@@ -30,8 +30,8 @@ DECAY: Final = 0.8
 #: With so many executions what they took is believed half, against the curve.
 HALF_BELIEVED: Final = 4.0
 #: So many executions of a size keep their weight: a model that has come to run a few sizes only,
-#: beyond a knee perhaps, must not forget what the others cost.
-KEPT_WEIGHT: Final = HALF_BELIEVED
+#: beyond a knee perhaps, must not forget what the others cost, nor that there is a knee.
+KEPT_WEIGHT: Final = 4 * HALF_BELIEVED
 #: A size that was not seen before is a surprise already if it was run a few times.
 HALF_SURPRISED: Final = 1.0
 #: Sizes that are needed to tell what a batch costs from what a request adds.
@@ -117,13 +117,21 @@ class ServiceTimes:
         return ServiceTimes({**self.points, instances: aged}) if aged else self
 
     def scaled(self, factor: float) -> "ServiceTimes":
-        """Return this with all times so many times as long, and believed little."""
+        """Return this with all times so many times as long, and of the same shape."""
+        return self._with_each(
+            lambda point: ServiceTimePoint(point.kept_weight, point.mean_ms * factor)
+        )
+
+    def as_prior(self) -> "ServiceTimes":
+        """Return this as what is known of elsewhere: believed half."""
+        return self._with_each(
+            lambda point: ServiceTimePoint(min(point.weight, HALF_BELIEVED), point.mean_ms)
+        )
+
+    def _with_each(self, change: Callable[[ServiceTimePoint], ServiceTimePoint]) -> "ServiceTimes":
         return ServiceTimes(
             {
-                instances: {
-                    size: ServiceTimePoint(point.kept_weight, point.mean_ms * factor)
-                    for size, point in points.items()
-                }
+                instances: {size: change(point) for size, point in points.items()}
                 for instances, points in self.points.items()
             }
         )
@@ -141,18 +149,41 @@ class ServiceTimes:
     def curve_ms(self, instances: int, bound: int) -> tuple[float, ...]:
         """Return tau(1), …, tau(bound) with so many instances. Raises ValueError without points.
 
-        What was seen with another number of instances stands in where nothing else is known:
-        scaled by what both have in common, or as it is, as if instances did not slow each
-        other down. A change in place and one window show whether that is so.
+        A change in place and one window show whether what was seen with another number of
+        instances is true of this one.
         """
         if not self.points:
             raise ValueError("no batch has been seen yet")
         sizes = np.arange(1, bound + 1, dtype=np.float64)
+        return _tuple(_curve(self.known(instances), sizes))
+
+    def known(self, instances: int) -> Points:
+        """Return what was seen with so many instances, and of other sizes what was with others.
+
+        That of the nearest number, scaled; beside points of its own it is believed little.
+        """
         own = self.points.get(instances, {})
-        if len(own) >= SIZES_FOR_A_SHAPE:
-            return _tuple(_curve(own, sizes))
-        other = self.points[self._richest(instances)]
-        return _tuple(_curve(other, sizes) * _scale(own, other))
+        known: dict[int, ServiceTimePoint] = {}
+        others = self.points.keys() - {instances}
+        for other in sorted(others, key=lambda n: (abs(n - instances), n), reverse=True):
+            factor = self._slowdown(other, instances)
+            for size, point in self.points[other].items():
+                weight = point.kept_weight if own else point.weight
+                known[size] = ServiceTimePoint(weight, point.mean_ms * factor)
+        return {**known, **own}
+
+    def _slowdown(self, before: int, after: int) -> float:
+        """Return how much longer batches take with so many instances than with so many before.
+
+        As sizes tell that both ran. Else by the power of the ratio that other numbers tell: 0 where
+        each has a processor of its own, and where nothing is told; 1 where all share one.
+        """
+        for one, other in ((before, after), *combinations(sorted(self.points), 2)):
+            ratio = _ratio(self.points.get(other, {}), self.points.get(one, {}))
+            if ratio is not None:
+                power = log(ratio) / log(other / one)
+                return float((after / before) ** min(max(power, 0.0), 1.0))
+        return 1.0
 
     def feared_ms(self, instances: int, bound: int) -> tuple[float, ...]:
         """Return what tau(1), …, tau(bound) may be at worst. Raises ValueError without points.
@@ -180,11 +211,16 @@ class ServiceTimes:
     def error(self, instances: int, counts: Counts) -> float | None:
         """Return the mean signed log ratio of what a window showed to the curve, by executions.
 
-        Of sizes that were seen before: of others the curve was a guess. None where there are
-        none. 0.1 means that batches took about 10 % longer.
+        Of sizes that were seen before, and of these no more executions than what is known of them
+        rests on: of others the curve was a guess. None where there are none. 0.1 means that
+        batches took about 10 % longer.
         """
         own = self.points.get(instances, {})
-        seen = {size: counts[size] for size in counts if size in own}
+        seen = {
+            size: (min(count, ceil(own[size].weight)), ms)
+            for size, (count, ms) in counts.items()
+            if size in own
+        }
         return self._error(instances, seen, HALF_BELIEVED)
 
     def surprise(self, instances: int, counts: Counts, *, above: int, upto: int) -> float:
@@ -353,13 +389,14 @@ def _bend(point: ServiceTimePoint, fitted_ms: float) -> float:
     return 1 + _believed(point) * (point.mean_ms / fitted_ms - 1)
 
 
-def _scale(own: Points, other: Points) -> float:
-    """Return how much longer batches take with these instances than with the others."""
-    if not own:
-        return 1.0
-    curve = _curve(other, np.arange(1, max(own) + 1, dtype=np.float64))
-    ratios = [point.mean_ms / curve[size - 1] for size, point in own.items()]
-    return float(np.average(ratios, weights=[point.weight for point in own.values()]))
+def _ratio(own: Points, other: Points) -> float | None:
+    """Return how much longer batches take here than there, by sizes that ran in both, if any."""
+    common = own.keys() & other.keys()
+    if not common:
+        return None
+    ratios = [own[size].mean_ms / other[size].mean_ms for size in common]
+    weights = [min(own[size].weight, other[size].weight) for size in common]
+    return float(np.average(ratios, weights=weights))
 
 
 def _tuple(curve: Floats) -> tuple[float, ...]:

@@ -153,13 +153,31 @@ def test_what_instances_cost_each_other_is_learned_from_one_size():
     assert service.curve_ms(1, 8)[7] == pytest.approx(13)
 
 
-def test_with_enough_sizes_of_its_own_a_number_of_instances_has_its_own_curve():
-    service = seen(Parabola(5, 1, 0), [1, 4, 8]).with_window(2, counts(Parabola(2, 3, 0), [1, 2]))
-    assert service.curve_ms(2, 4)[3] == pytest.approx(14)
+def test_beside_sizes_of_its_own_a_number_of_instances_has_those_of_others():
+    """A knee at 8 that one instance showed is not forgotten for a line through two small sizes."""
+    service = seen(Parabola(5, 1, 0), [1, 4, 8]).with_window(1, {16: (50, 210.0)})
+    service = service.with_window(2, counts(Parabola(5, 1, 0), [1, 2]))
+    assert service.known(2)[16].mean_ms == pytest.approx(210, rel=0.05)
+    assert service.curve_ms(2, 16)[15] > 150
+
+
+@pytest.mark.parametrize(
+    ("with_two_ms", "with_four_ms"),
+    [
+        pytest.param(9.0, 13.0, id="each has a processor of its own"),
+        pytest.param(18.0, 4 * 13.0, id="all share one"),
+        pytest.param(18.0 / 2**0.5, 2 * 13.0, id="something between"),
+        pytest.param(6.0, 13.0, id="none makes others faster"),
+        pytest.param(90.0, 4 * 13.0, id="none takes more than its share"),
+    ],
+)
+def test_what_more_instances_cost_is_told_by_fewer(with_two_ms, with_four_ms):
+    service = seen(Parabola(5, 1, 0), [1, 4, 8]).with_window(2, {4: (50, with_two_ms)})
+    assert service.known(4)[8].mean_ms == pytest.approx(with_four_ms, rel=0.01)
 
 
 def test_the_error_says_how_much_longer_batches_took():
-    service = seen(Parabola(5, 1, 0), [1, 4, 8])
+    service = ServiceTimes().with_window(1, counts(Parabola(5, 1, 0), [1, 4, 8], 10_000))
     told = counts(Parabola(5, 1, 0), [1, 4]).items()
     slower = {size: (10_000, 1.5 * ms) for size, (_, ms) in told}
     assert service.error(1, slower) == pytest.approx(np.log(1.5), rel=0.001)
@@ -181,6 +199,13 @@ def test_few_slow_batches_are_believed_less():
 )
 def test_of_what_is_unknown_there_is_no_error(instances, told):
     assert seen(Parabola(5, 1, 0), [1, 4]).error(instances, told) is None
+
+
+def test_what_is_known_by_a_single_batch_tells_of_no_change():
+    """Times are as ever; of a size beyond a knee that was run once the curve knows little."""
+    times = {**counts(Parabola(5, 1, 0), [1, 2, 4, 8]), 16: (1, 84.0)}
+    service = ServiceTimes().with_window(1, times)
+    assert service.error(1, {8: (50, 13.0), 16: (50, 84.0)}) == pytest.approx(0, abs=0.05)
 
 
 def test_surprise_is_the_error_of_sizes_that_were_never_run():
@@ -209,17 +234,24 @@ def test_where_nothing_was_guessed_there_is_no_surprise(service, ran):
 def test_scaling_keeps_the_shape_and_believes_it_less():
     service = seen(Parabola(5, 1, 0), [1, 4, 8]).scaled(1.5)
     assert service.curve_ms(1, 8)[7] == pytest.approx(19.5)
-    assert service.with_window(1, {8: (100, 13.0)}).points[1][8].mean_ms == pytest.approx(
+    assert service.with_window(1, {8: (1000, 13.0)}).points[1][8].mean_ms == pytest.approx(
         13, rel=0.02
     )
 
 
-def test_what_was_run_often_is_believed_half_after_any_time_and_any_drift():
+def test_what_was_run_often_is_believed_after_any_time_and_any_drift():
     service = seen(Parabola(5, 1, 0), [1, 4]).with_window(1, {8: (2, 26.0)})
     for _ in range(50):
         service = service.with_window(1, {2: (10, 7.0)})
     weights = {size: point.weight for size, point in service.scaled(1.5).points[1].items()}
     assert weights == {1: KEPT_WEIGHT, 2: KEPT_WEIGHT, 4: KEPT_WEIGHT, 8: 2}
+
+
+def test_what_is_known_of_elsewhere_is_believed_half():
+    service = seen(Parabola(5, 1, 0), [1, 4]).with_window(1, {8: (2, 26.0)}).as_prior()
+    weights = {size: point.weight for size, point in service.points[1].items()}
+    assert weights == {1: HALF_BELIEVED, 4: HALF_BELIEVED, 8: 2}
+    assert service.points[1][8].mean_ms == 26
 
 
 def test_a_size_between_two_sides_of_a_knee_is_taken_to_lie_beyond_it_unless_it_is_near():
