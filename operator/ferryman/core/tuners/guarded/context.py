@@ -84,11 +84,16 @@ class TuningContext:
 
     @property
     def backlog(self) -> float:
-        """Requests that wait in each pod beside those that the next batches take."""
+        """Requests that wait in each pod beside those that will be in time.
+
+        Without a latency objective: beside those that the next batches take.
+        """
         pending = (self.window.pending or 0) / self.window.pods
-        return max(
-            0.0, pending - BATCHES_AHEAD * self.applied.instances * self.applied.max_batch_size
-        )
+        ahead: float = BATCHES_AHEAD * self.applied.instances * self.applied.max_batch_size
+        target_ms = self.goal.target_ms
+        if isfinite(target_ms):
+            ahead = self.capacity_per_s * max(0.0, target_ms - self.service_ms) / _MS_PER_S
+        return max(0.0, pending - ahead)
 
     @property
     def late(self) -> bool:
@@ -102,8 +107,7 @@ class TuningContext:
             return True
         if not isfinite(target_ms):
             return self.backlog > window.inferences / window.pods
-        waits_ms = self.backlog / self.capacity_per_s * _MS_PER_S
-        return waits_ms > target_ms and (window.mean_latency_ms or inf) > target_ms / 2
+        return self.backlog > 0 and (window.mean_latency_ms or inf) > target_ms / 2
 
     @property
     def undelayed(self) -> Batching:
@@ -123,7 +127,7 @@ class TuningContext:
             failed=tuple(
                 trial for trial, until_s in learned.failed if until_s > self.window.ended_at_s
             ),
-            rising=exploration.rising(learned.service.points.get(self.applied.instances, {})),
+            rising=exploration.rising(learned.service.known(self.applied.instances)),
             hoped=self._hoped if self.late else 0.0,
         )
 

@@ -33,8 +33,6 @@ ECONOMY_INTERVAL_S: Final = 60.0
 #: … and the most of them in an hour, or half of the reloads that the budget allows.
 MOST_SAVINGS: Final = 2
 HOUR_S: Final = 3600.0
-#: Nothing unknown is tried for a backlog that is worked off within this time.
-SOON_OVER_S: Final = 60.0
 #: A rate or a service time that changed by less is the same.
 SAME_RATE: Final = 0.15
 SAME_SERVICE: Final = 0.05
@@ -88,7 +86,7 @@ def _explored(
     if not context.late or found.best.capacity_per_s > question.lasting_per_s:
         return None
     instances = context.applied.instances
-    points = context.learned.service.points.get(instances, {})
+    points = context.learned.service.known(instances)
     bound = exploration.hopeful(points, question.reach, question.lasting_per_s, instances)
     if bound is None or bound == context.applied.max_batch_size:
         return None
@@ -177,9 +175,9 @@ def _worth_changing(question: SearchContext, found: SearchResult, *, saturated: 
         return False
     if guessed and found.present.reaches and not question.backlog:
         return False
-    if guessed and question.backlog and question.stands_s(found.present) < SOON_OVER_S:
+    if guessed and question.backlog and question.stands_s(found.present) <= search.SOON_OVER_S:
         return False
-    gained = question.worth(found.best) - question.worth(found.present)
+    gained = question.gained(found.best, found.present)
     more_capacity = found.best.capacity_per_s > found.present.capacity_per_s * (1 + WORTH_GROWING)
     return (
         gained >= WORTH_GAINING

@@ -42,8 +42,8 @@ STAIR: Final = 1.08
 MAX_PREFERRED: Final = 8
 #: What a configuration is worth while a backlog stands is looked at for so long.
 HORIZON_S: Final = 300.0
-#: A backlog is to be worked off within this time, if that takes nothing unknown.
-SOON_S: Final = 10.0
+#: Nothing unknown is tried, and no further instance, for one that is gone within this time.
+SOON_OVER_S: Final = 60.0
 #: What a change takes, about.
 CHANGE_S: Final = 2.0
 #: Inferences per millisecond are the same if they agree to so many digits.
@@ -98,9 +98,21 @@ class SearchContext:
         """Replay the load under a configuration."""
         return predict(batching, self.curve_ms, self.load, self.goal)
 
-    def worth(self, prediction: Prediction) -> float:
-        """Return the attainment, less the time that the backlog stands."""
-        return prediction.attainment * max(0.0, 1 - self.stands_s(prediction) / HORIZON_S)
+    def worths(self, predictions: Sequence[Prediction]) -> list[float]:
+        """Return the attainment of each, less the time that the backlog stands.
+
+        Where it stands with all of them, as in a burst that none can serve, it is the attainment
+        that tells what they are worth once that is over.
+        """
+        stands = [min(self.stands_s(each) / HORIZON_S, 1.0) for each in predictions]
+        taken = 0.0 if min(stands) == 1 else 1.0
+        pairs = zip(predictions, stands, strict=True)
+        return [each.attainment * (1 - taken * share) for each, share in pairs]
+
+    def gained(self, after: Prediction, before: Prediction) -> float:
+        """Return how much more one is worth than another."""
+        one, other = self.worths([after, before])
+        return one - other
 
     def stands_s(self, prediction: Prediction) -> float:
         """Return how long the backlog stands; infinite where it is never worked off.
@@ -120,13 +132,10 @@ class SearchContext:
     def ample_per_s(self) -> float:
         """Capacity beyond which nothing unknown is tried.
 
-        While a backlog stands what works it off soon is enough: a step beyond a knee adds to it.
+        While a backlog stands less is enough: a step beyond a knee adds to it, and what it takes to
+        work it off is part of what bounds are worth.
         """
-        by_mean = (
-            self.lasting_per_s + self.backlog / SOON_S
-            if self.backlog
-            else AMPLE * self.load.rate_per_s
-        )
+        by_mean = self.lasting_per_s if self.backlog else AMPLE * self.load.rate_per_s
         return max(by_mean, SPARE * self.latest_per_s, self.goal.least_per_s / MARGIN)
 
 
@@ -169,7 +178,7 @@ def _best(question: SearchContext) -> Prediction:
     found: list[Prediction] = []
     for instances in _instances(limits.min, limits.max):
         found.append(safest(question, instances))
-        if found[-1].meets:
+        if found[-1].meets and question.stands_s(found[-1]) <= SOON_OVER_S:
             return found[-1]
     return best_effort(question, found)
 
@@ -186,9 +195,10 @@ def best_effort(question: SearchContext, predictions: Sequence[Prediction]) -> P
     Beyond what is known, no further than to ample capacity: each step there is a guess, and
     one beyond a knee costs more than capacity that nobody asks for is worth.
     """
-    highest = max(question.worth(each) for each in predictions)
+    worth = question.worths(predictions)
     equal = WORTH_A_GUESS if question.backlog else EQUAL_ATTAINMENT
-    equals = [each for each in predictions if question.worth(each) >= highest - equal]
+    pairs = zip(predictions, worth, strict=True)
+    equals = [each for each, its in pairs if its >= max(worth) - equal]
     ample_per_s = question.ample_per_s
 
     def rank(each: Prediction) -> tuple[float, ...]:
@@ -201,7 +211,7 @@ def best_effort(question: SearchContext, predictions: Sequence[Prediction]) -> P
 
 def _prefer_present(question: SearchContext, present: Prediction, best: Prediction) -> Prediction:
     """Stay where nothing is gained: equal attainment and no more capacity while none meets."""
-    better = question.worth(best) > question.worth(present) + EQUAL_ATTAINMENT
+    better = question.gained(best, present) > EQUAL_ATTAINMENT
     if better or (best.meets and not question.backlog):
         return best
     return present if present.capacity_per_s >= best.capacity_per_s * MARGIN else best

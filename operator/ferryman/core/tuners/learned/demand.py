@@ -6,6 +6,7 @@ is known, and arrivals are taken to be independent, as those of many clients are
 """
 
 from dataclasses import dataclass
+from math import sqrt
 from typing import Final
 
 import numpy as np
@@ -81,14 +82,15 @@ class Demand:
         """The rate of the latest seconds over all pods, the highest of them; 0 without readings.
 
         One reading is enough: when demand has just risen, a mean with the level before would
-        choose a bound that is too small, and a better one would have to wait.
+        choose a bound that is too small, and a better one would have to wait. Each is taken less
+        the standard error of independent arrivals: the highest of some is not to be chance.
         """
         begun_s = min(BEGUN_S, self.seconds)
         held_s = held = highest = 0.0
         for seconds, count in reversed(self.readings):
             held_s, held = held_s + seconds, held + count
             if held_s >= begun_s:
-                highest = max(highest, held / held_s)
+                highest = max(highest, (held - sqrt(held)) / held_s)
             if held_s >= LATEST_S:
                 break
         return highest

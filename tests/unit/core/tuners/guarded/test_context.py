@@ -128,7 +128,8 @@ def test_knowing_more_replaces_only_that():
     ("fields", "late"),
     [
         pytest.param({"pending": 0}, False, id="nothing waits"),
-        pytest.param({"pending": 500}, True, id="what waits takes longer than the target"),
+        pytest.param({"pending": 22}, False, id="who comes now is in time after what waits"),
+        pytest.param({"pending": 23}, True, id="who comes now is late after what waits"),
         pytest.param({"pending": 500, "mean_latency_ms": 5.0}, False, id="it has only just come"),
         pytest.param({"rejected": 10**6}, True, id="most requests are rejected"),
     ],
@@ -149,7 +150,8 @@ def test_without_a_latency_objective_a_backlog_of_more_than_a_window_is_late(pen
 def test_the_question_holds_what_waits_only_where_hardly_anything_is_in_time():
     seen = shown(bound(8), 600, mean_latency_ms=400.0, pending=500)
     late = the_case(bound(8), seen)
-    assert late.question().backlog == 500 - 16
+    in_time_s = (50 - 13) / 1000
+    assert late.question().backlog == pytest.approx(500 - CAPACITY_PER_S * in_time_s)
     assert late.question().reach.hoped >= 8
     in_time = the_case(bound(8), replace(seen, pending=5))
     assert in_time.question().backlog == in_time.question().reach.hoped == 0
@@ -184,5 +186,5 @@ def test_what_came_last_goes_on_where_requests_wait_already():
     calm = the_case(seen=queued(arrived=arrived, pending=0))
     flooded = the_case(seen=queued(arrived=arrived, pending=900, mean_latency_ms=900.0))
     assert flooded.late
-    assert flooded.question().lasting_per_s == pytest.approx(900)
+    assert flooded.question().lasting_per_s == flooded.learned.demand.latest_per_s > 850
     assert calm.question().lasting_per_s == pytest.approx((12 * 100 + 3 * 900) / 15)

@@ -100,18 +100,30 @@ def test_even_the_least_share_leaves_something_to_replay():
 
 
 def test_the_latest_seconds_tell_the_level_of_the_moment():
-    """From 65 to 173 requests/s shortly before the window ended."""
-    demand = Demand(((1.0, 65.0),) * 20 + ((1.0, 173.0),) * 3)
-    assert demand.latest_per_s == pytest.approx(173)
-    assert Demand(((1.0, 65.0),) * 20 + ((2.0, 346.0),)).latest_per_s == pytest.approx(173)
-    assert Demand(((1.0, 65.0),) * 20 + ((1.0, 173.0),)).latest_per_s == pytest.approx(173)
-    assert Demand(((1.0, 173.0),) * 20 + ((1.0, 65.0),)).latest_per_s == pytest.approx(411 / 3)
-    assert Demand(((1.0, 173.0),) * 20 + ((1.0, 65.0),) * 3).latest_per_s == pytest.approx(65)
-    assert Demand(((10.0, 650.0),)).latest_per_s == pytest.approx(65)
-    assert Demand(((1.0, 65.0),)).latest_per_s == pytest.approx(65)
-    assert Demand(((0.5, 30.0),)).latest_per_s == pytest.approx(60)
-    assert Demand(((1.0, 65.0), (0.2, 40.0))).latest_per_s == pytest.approx(105 / 1.2)
+    """From 65 to 173 requests/s shortly before the window ended, less the standard error."""
+    before = ((1.0, 65.0),) * 20
+    assert Demand((*before, *((1.0, 173.0),) * 3)).latest_per_s == surely(519, 3.0)
+    assert Demand((*before, (2.0, 346.0))).latest_per_s == surely(346, 2.0)
+    assert Demand((*before, (1.0, 173.0))).latest_per_s == surely(173, 1.0)
+    assert Demand(((1.0, 173.0),) * 20 + ((1.0, 65.0),)).latest_per_s == surely(411, 3.0)
+    assert Demand(((1.0, 173.0),) * 20 + ((1.0, 65.0),) * 3).latest_per_s == surely(195, 3.0)
+    assert Demand(((10.0, 650.0),)).latest_per_s == surely(650, 10.0)
+    assert Demand(((1.0, 65.0),)).latest_per_s == surely(65, 1.0)
+    assert Demand(((0.5, 30.0),)).latest_per_s == surely(30, 0.5)
+    assert Demand(((1.0, 65.0), (0.2, 40.0))).latest_per_s == surely(105, 1.2)
     assert Demand().latest_per_s == 0
+
+
+def test_chance_is_no_new_level():
+    """Of three means of independent arrivals one is nearly always higher than their rate."""
+    counts = np.random.default_rng(1).poisson(220, (1000, 20))
+    told = [Demand(tuple((1.0, float(n)) for n in row)).latest_per_s for row in counts]
+    assert np.mean(told) < 220
+    assert np.quantile(told, 0.9) < 1.05 * 220
+
+
+def surely(count, seconds):
+    return pytest.approx((count - count**0.5) / seconds)
 
 
 def test_demand_that_lasts_is_a_level_and_a_burst_is_not():
