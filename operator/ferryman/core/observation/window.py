@@ -44,6 +44,8 @@ class WindowState:
     read_at_s: float = 0.0
     """The time of the last reading."""
     pending_at_start: int | None = None
+    left_behind: int = 0
+    """Requests that waited at replaced copies when it began."""
     baselines: Mapping[str, Statistics] = field(default_factory=dict)
     totals: Mapping[str, Totals] = field(default_factory=dict)
     sent: SentRequests = field(default_factory=SentRequests)
@@ -85,6 +87,8 @@ class Window:
     """Requests that wait at the end, summed over the pods that say; None where none does."""
     pending_before: int | None = None
     """The same at the beginning."""
+    left_behind: int = 0
+    """Requests that waited at the beginning at copies that a reload had replaced."""
     pods: int = 1
     """Pods that all this was summed over."""
     rejected: int | None = 0
@@ -139,6 +143,7 @@ def _begin(
         started_at_s=now_s,
         read_at_s=now_s,
         pending_at_start=_pending(samples),
+        left_behind=sum(replaced.behind.values()),
         baselines=MappingProxyType(dict(samples)),
         totals={pod: Totals() for pod in samples},
         replaced=replaced,
@@ -213,6 +218,7 @@ def _close(
         },
         pending=pending,
         pending_before=state.pending_at_start,
+        left_behind=state.left_behind,
         pods=len(state.baselines),
         rejected=total.rejected,
         cached=total.cached,

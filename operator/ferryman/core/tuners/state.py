@@ -96,7 +96,7 @@ class Learned:
     failing: float = 0.0
     """The share of requests that failed in the latest window."""
     missed_at_s: float | None = None
-    """When a window last missed an objective."""
+    """When a window last missed an objective, or a copy that was replaced answered who waited."""
     evaluation: Evaluation | None = None
     sizing: Sizing | None = None
     economised_s: tuple[float, ...] = ()

@@ -59,6 +59,17 @@ def test_failed_requests_count_towards_the_end_of_a_window():
     assert [(w.requests, w.failures) for w in windows] == [(500, 500)]
 
 
+def test_a_window_says_who_waited_at_a_replaced_copy_when_it_began():
+    """A reload at 99.5 s leaves 320 behind, of whom 200 are answered in the first window."""
+    told = [(99, 500, 300, 500), (100, 0, 320, 520), (105, 1000, 400, 1720), (110, 2000, 0, 2840)]
+    readings = [
+        (now_s, {"a": statistics(now_s, own, pending=waiting, answered_by_all=of_all)})
+        for now_s, own, waiting, of_all in told
+    ]
+    _, windows = watch(readings, changed_at_s=99.5)
+    assert [each.left_behind for each in windows] == [320, 120]
+
+
 def test_what_a_window_says():
     first = statistics(100, 0, pending=3)
     last = statistics(

@@ -49,7 +49,7 @@ def decide(
     known = verification.settled(state.learned, applied)
     verdict = judgement.judged(known, objectives, applied, window)
     taught = learning.after(known, applied, window)
-    if verdict.met is False:
+    if verdict.met is False or window.left_behind:
         taught = replace(taught, missed_at_s=window.ended_at_s)
     if window.requests + window.failures:
         taught = memory.cleared(taught, applied.max_batch_size)
@@ -112,7 +112,7 @@ def _taken_back(context: TuningContext) -> TuneDecision:
     fallback = search.fallback(known.question(), trial.before)
     if context.late:
         instances, question = trial.before.instances, known.question()
-        points = known.learned.service.points.get(instances, {})
+        points = known.learned.service.known(instances)
         bound = exploration.refuge(points, known.reach, question.lasting_per_s, instances)
         fallback = trial.before if bound is None else with_bound(trial.before, bound)
     failed, before = describe(trial.after), describe(trial.before)

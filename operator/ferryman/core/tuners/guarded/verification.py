@@ -15,8 +15,11 @@ TOLERANCE: Final = 0.2
 NOISE_MS: Final = 1.0
 #: Batches that take twice as long as was guessed.
 SURPRISE: Final = log(2)
+#: A copy that works for less than this share of the time, although requests wait, is kept from it.
+HALF: Final = 0.5
 #: So many windows in a row decide about a change, for or against.
 WINDOWS: Final = 2
+_MS_PER_S: Final = 1e3
 
 
 def settled(learned: Learned, applied: Batching) -> Learned:
@@ -54,7 +57,12 @@ def verified(trial: Trial, window: Window, foreseen: Prediction, *, missed: bool
 
 
 def draining(before: Batching, after: Batching, window: Window) -> bool:
-    """Whether what is served is mostly what waited before a change, in batches as before it."""
+    """Whether what is served is mostly what waited before a change, in batches as before it.
+
+    Or by the copy that a reload replaced, on a processor that leaves the present one waiting.
+    """
+    if window.left_behind and _worked(after, window) < HALF:
+        return True
     old, new = before.max_batch_size, after.max_batch_size
     if old == new or not _backlog(after, window.pending, window):
         return False
@@ -62,6 +70,12 @@ def draining(before: Batching, after: Batching, window: Window) -> bool:
     grew = new > old
     as_after = [n for size, n in served.items() if (size > old if grew else size <= new)]
     return 2 * sum(as_after) < sum(served.values())
+
+
+def _worked(applied: Batching, window: Window) -> float:
+    """Return for which share of the window the instances were at work."""
+    worked_ms = sum(count * ms for count, ms in window.service_times.values())
+    return worked_ms / (window.seconds * _MS_PER_S * applied.instances * window.pods)
 
 
 def _backlog(applied: Batching, pending: int | None, window: Window) -> bool:

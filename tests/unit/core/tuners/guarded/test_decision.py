@@ -120,6 +120,12 @@ def test_when_an_objective_was_missed_is_remembered():
     assert met.state.learned.missed_at_s == 3.0
 
 
+def test_a_copy_that_was_replaced_spoils_percentiles_like_a_miss():
+    """Triton's summary holds what it answers late as well; nothing else shows it."""
+    seen = replace(shown(bound(8)), left_behind=10)
+    assert tuned(bound(8), seen).state.learned.missed_at_s == seen.ended_at_s
+
+
 def test_who_is_rejected_counts_as_late():
     policed = bound(8, default_timeout_microseconds=30_000, max_queue_size=50)
     seen = replace(shown(bound(8)), requests=950, rejected=50)

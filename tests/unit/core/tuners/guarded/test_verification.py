@@ -176,3 +176,18 @@ def test_what_is_drained_says_nothing_of_the_new_configuration(before, after, ra
     times = {size: (count, 10.0) for size, count in ran.items()}
     seen = window(service_times=times, pending=pending, pending_before=pending)
     assert draining(bound(before), bound(after), seen) is drains
+
+
+@pytest.mark.parametrize(
+    ("behind", "ran", "drains"),
+    [
+        pytest.param(300, {}, True, id="the copy that was replaced has the processor"),
+        pytest.param(300, {16: 49}, True, id="and had it for most of the window"),
+        pytest.param(300, {16: 51}, False, id="the present one worked for most of it"),
+        pytest.param(0, {}, False, id="nobody is left behind"),
+    ],
+)
+def test_while_a_replaced_copy_keeps_the_present_one_from_work_nothing_follows(behind, ran, drains):
+    times = {size: (count, 100.0) for size, count in ran.items()}
+    seen = window(service_times=times, seconds=10.0, left_behind=behind)
+    assert draining(bound(16), bound(16), seen) is drains
