@@ -51,10 +51,8 @@ MUTANTS = {
     "a worker waits for a load as long as it takes": Mutant(
         "operator/ferryman/handlers/session.py",
         (
-            (
-                "clock=clocks.now, aside=queue.aside, changes=changes\n",
-                "clock=clocks.now, changes=changes\n",
-            ),
+            ("work_queue import WorkQueue\n", "work_queue import WorkQueue, nobody_waits\n"),
+            ("            aside=queue.aside,\n", "            aside=nobody_waits,\n"),
             ("            share=WORKERS // 2,\n", ""),
         ),
         f"{HERE}/test_pods.py::test_loads_that_never_return_keep_nobody_waiting",
