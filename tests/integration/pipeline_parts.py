@@ -27,7 +27,7 @@ CLIENTS = 8
 SCRIPT = Path(__file__).with_name("sleeping_step.py")
 
 
-def specification(sleeps_ms=None, most_instances=6):
+def specification(sleeps_ms=None, most_instances=6, least_per_s=80):
     """Return a chain of steps of which the middle one is slow; none states its tensors."""
     return {
         "inputs": [{"name": "image", "datatype": "FP32", "shape": [-1, 1]}],
@@ -45,7 +45,7 @@ def specification(sleeps_ms=None, most_instances=6):
         ],
         "outputs": [{"name": "text", "from": "read.output"}],
         "runtimeRef": {"name": "stepwise"},
-        "objectives": {"throughput": {"minPerSecond": 80}},
+        "objectives": {"throughput": {"minPerSecond": least_per_s}},
         "balancing": {
             "limits": {"maxBatchSize": {"min": 1, "max": 1}, "instances": {"max": most_instances}},
             "window": {"minSeconds": 3, "maxSeconds": 5, "maxRequests": 100_000},

@@ -21,7 +21,9 @@ from tests.integration.pipeline_parts import (
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
 #: Steps that take next to nothing beside the slow one, which may have three instances.
-SLEEPS_MS = {"prepare": 1, "detect": 30, "read": 1}
+SLEEPS_MS = {"prepare": 1, "detect": 100, "read": 1}
+#: More than two instances can serve, and much less than three: others may want the processors.
+LEAST_PER_S = 22
 END = {"prepare": 1, "detect": 3, "read": 1}
 #: Five by which a new operator makes sure of what is rendered, the change written down in the
 #: status, the load of the step, its end in the status, what was seen of it, and the ConfigMap from
@@ -47,7 +49,7 @@ class Life:
         self.objects.heartbeat("node-1", "node-2")
         self.operator.start()
         kubelet = Kubelet(self.objects, self.folder)
-        template = create(self.objects, specification(SLEEPS_MS, END["detect"]))
+        template = create(self.objects, specification(SLEEPS_MS, END["detect"], LEAST_PER_S))
         try:
             kubelet.lay_out(template)
             with kubelet.run(template):
