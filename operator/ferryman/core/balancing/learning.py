@@ -89,8 +89,7 @@ def curve_s(known: LearnedStep, bound: int) -> tuple[float, ...]:
 
 def busy_instances(window: Window) -> float:
     """Return how many of its instances in each pod a step kept busy, on average."""
-    computing_ms = sum(count * ms for count, ms in window.service_times.values())
-    return computing_ms / _MS_PER_S / window.seconds / window.pods
+    return window.busy_ms / _MS_PER_S / window.seconds / window.pods
 
 
 def _service(

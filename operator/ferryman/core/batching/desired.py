@@ -53,6 +53,5 @@ def _idle(window: Window) -> bool:
     """Whether nothing, or hardly anything, was asked for, and all of it was answered."""
     if window.failures or window.rejected or window.pending or window.pending_before:
         return False
-    busy_ms = sum(count * each_ms for count, each_ms in window.service_times.values())
     known = bool(window.service_times) or window.requests == 0
-    return known and busy_ms < IDLE * window.seconds * _MS_PER_S
+    return known and window.busy_ms < IDLE * window.seconds * _MS_PER_S

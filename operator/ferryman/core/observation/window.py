@@ -105,6 +105,11 @@ class Window:
     Over all pods: see ``sent_requests``.
     """
 
+    @property
+    def busy_ms(self) -> float:
+        """For how long its batches were computed, added up over instances and pods."""
+        return sum(count * mean_ms for count, mean_ms in self.service_times.values())
+
 
 def observe(
     state: WindowState,

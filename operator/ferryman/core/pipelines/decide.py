@@ -314,8 +314,7 @@ def busy_instances(window: PipelineWindow, step: str) -> float | None:
     shown = window.steps[step]
     if not shown.seconds or not shown.pods:
         return None
-    ran_ms = sum(count * mean_ms for count, mean_ms in shown.service_times.values())
-    return ran_ms / 1e3 / shown.seconds / shown.pods
+    return shown.busy_ms / 1e3 / shown.seconds / shown.pods
 
 
 _RULES: Final[tuple[Callable[[BalancingContext], AssignmentDecision | None], ...]] = (

@@ -74,8 +74,7 @@ def draining(before: Batching, after: Batching, window: Window) -> bool:
 
 def _worked(applied: Batching, window: Window) -> float:
     """Return for which share of the window the instances were at work."""
-    worked_ms = sum(count * ms for count, ms in window.service_times.values())
-    return worked_ms / (window.seconds * _MS_PER_S * applied.instances * window.pods)
+    return window.busy_ms / (window.seconds * _MS_PER_S * applied.instances * window.pods)
 
 
 def _backlog(applied: Batching, pending: int | None, window: Window) -> bool:
