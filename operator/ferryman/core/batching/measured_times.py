@@ -9,6 +9,7 @@ from ferryman.api.inference_model_status import (
     ServiceTimePoint,
     ServiceTimes,
 )
+from ferryman.core.rounding import significant
 from ferryman.core.tuners.learned import service_time
 from ferryman.core.tuners.state import Learned
 
@@ -17,7 +18,6 @@ MAX_NODE_TYPES: Final = 16
 MAX_POINTS: Final = 16
 #: A curve is written again when one of its points has changed by more.
 CHANGED: Final = 0.2
-_SIGNIFICANT: Final = 3
 
 
 def kept(
@@ -79,7 +79,7 @@ def _differ(before: Sequence[ServiceTimePoint], after: Sequence[ServiceTimePoint
 
 
 def _rounded(value: float) -> float:
-    return min(MAX_SERVICE_TIME_MS, float(f"{value:.{_SIGNIFICANT}g}"))
+    return min(MAX_SERVICE_TIME_MS, significant(value))
 
 
 def _name(times: ServiceTimes) -> tuple[str, str]:

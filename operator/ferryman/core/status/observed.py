@@ -9,10 +9,10 @@ from ferryman.api.inference_model import InferenceModel
 from ferryman.api.inference_model_status import ObservedStatus
 from ferryman.core.observation.objectives import Verdict, few, judge
 from ferryman.core.observation.window import Window
+from ferryman.core.rounding import significant
 
 #: Changes up to this share are noise, also where a window holds very many requests.
 TOLERANCE: Final = 0.1
-_SIGNIFICANT_DIGITS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def _quantised(window: Window) -> ObservedStatus:
 
 
 def _round(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.{_SIGNIFICANT_DIGITS}g}")
+    return None if value is None else significant(value)
 
 
 def _whole(value: float | None) -> int | None:

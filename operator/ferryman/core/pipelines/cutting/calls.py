@@ -13,6 +13,7 @@ from typing import Final
 
 from ferryman.api.pipelines.execution_status import CallStatus
 from ferryman.core.pipelines.splits import Crossing
+from ferryman.core.rounding import significant
 
 #: What the two kinds of calls carry.
 SMALL_BYTES: Final = 1
@@ -20,7 +21,6 @@ LARGE_BYTES: Final = 1 << 20
 #: Costs that differ by less are the same: networks waver.
 TOLERANCE: Final = 0.5
 _MIB: Final = 1 << 20
-_DIGITS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,9 @@ def cost_of(servers: Iterable[CallTimes]) -> CallStatus | None:
     call_s = max(small_s for small_s, _ in known)
     carried_s = max(carried_s for _, carried_s in known)
     speed = (LARGE_BYTES - SMALL_BYTES) / carried_s / _MIB
-    return CallStatus(milliseconds=_rounded(call_s * 1e3), mebibytes_per_second=_rounded(speed))
+    return CallStatus(
+        milliseconds=significant(call_s * 1e3), mebibytes_per_second=significant(speed)
+    )
 
 
 def _of_server(times: CallTimes) -> tuple[float, float] | None:
@@ -69,7 +71,3 @@ def crossing_of(call: CallStatus | None) -> Crossing | None:
     if call is None:
         return None
     return Crossing(call.milliseconds / 1e3, call.mebibytes_per_second * _MIB)
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.{_DIGITS}g}")

@@ -18,6 +18,7 @@ from ferryman.core.pipelines.graph import Graph
 from ferryman.core.pipelines.server import sources_of
 from ferryman.core.pipelines.signatures import Signature, TensorSignature
 from ferryman.core.pipelines.snapshot import PipelineSnapshot
+from ferryman.core.rounding import significant
 from ferryman.core.triton.step_proxy import is_proxy
 
 #: Fewer executions of a size in a window tell nothing.
@@ -26,7 +27,6 @@ MIN_EXECUTIONS: Final = 10
 _NEARLY: Final = 0.05
 #: Figures that differ by less are the same: noise neither writes nor decides anything.
 TOLERANCE: Final = 0.1
-_DIGITS: Final = 3
 _SIZES: Final[Mapping[str, int]] = {
     "BOOL": 1, "UINT8": 1, "UINT16": 2, "UINT32": 4, "UINT64": 8, "INT8": 1, "INT16": 2,
     "INT32": 4, "INT64": 8, "FP16": 2, "BF16": 2, "FP32": 4, "FP64": 8,
@@ -72,7 +72,7 @@ def _kept(old: float | None, new: float | None) -> float | None:
     """Return what was measured, unless it is what it was or is not known any more."""
     if new is None or (old is not None and isclose(old, new, rel_tol=TOLERANCE)):
         return old
-    return float(f"{new:.{_DIGITS}g}")
+    return significant(new)
 
 
 def _here_ms(shown: Window | None, rows: float | None) -> float | None:

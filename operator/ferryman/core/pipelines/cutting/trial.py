@@ -12,6 +12,7 @@ from typing import Final
 from ferryman.api.pipelines.execution_status import CutState, CutStatus
 from ferryman.core import timestamps
 from ferryman.core.pipelines.graph import listed
+from ferryman.core.rounding import significant
 
 #: What is wanted, doubted or tried is so for this time before anything follows from it.
 LASTING: Final = timedelta(minutes=10)
@@ -25,7 +26,6 @@ WORTH_IT: Final = 0.95
 REFUSED_FOR: Final = timedelta(days=1)
 #: In these the steps are cut off.
 _APPLIED: Final[Collection[CutState]] = ("Trial", "Kept", "Doubted")
-_DIGITS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def _with_window(cut: CutStatus, seen: CutSituation, figure: str) -> CutStatus:
         return cut
     windows, mean_ms = cut.windows + 1, getattr(cut, figure) or 0.0
     mean_ms += (seen.latency_ms - mean_ms) / windows
-    return cut.with_(windows=windows, **{figure: float(f"{mean_ms:.{_DIGITS}g}")})
+    return cut.with_(windows=windows, **{figure: significant(mean_ms)})
 
 
 def _now(

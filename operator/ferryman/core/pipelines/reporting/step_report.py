@@ -16,6 +16,7 @@ from ferryman.core.pipelines.decide import busy_instances
 from ferryman.core.pipelines.service import PipelineService
 from ferryman.core.pipelines.snapshot import LoadedStep, PipelineSnapshot
 from ferryman.core.pipelines.steps import variants
+from ferryman.core.rounding import significant
 from ferryman.core.wording import same_words
 
 #: Figures that differ by less are the same: noise writes nothing.
@@ -30,7 +31,6 @@ _FIGURES: Final = (
     "budget_milliseconds",
     "budget_share",
 )
-_DIGITS: Final = 3
 #: Of what is a share of time or a wait, so little is none (in its unit).
 _NEGLIGIBLE: Final = {"busy": 0.02, "queue_milliseconds": 0.5}
 
@@ -89,7 +89,7 @@ def next_worker(
     limiting = next((each for each in word.steps if each.name == word.limiting), None)
     if limiting is None:
         return None
-    gain = None if limiting.gain_per_s is None else _rounded(limiting.gain_per_s)
+    gain = None if limiting.gain_per_s is None else significant(limiting.gain_per_s)
     found = NextWorkerStatus(
         step=limiting.name,
         added_per_second=gain,
@@ -131,7 +131,7 @@ def _figures(
         if latency and budget_ms is not None
         else None,
     }
-    return {key: None if value is None else _rounded(value) for key, value in figures.items()}
+    return {key: None if value is None else significant(value) for key, value in figures.items()}
 
 
 def _unless_alike(shown: StepStatus, figures: dict[str, float | None]) -> StepStatus:
@@ -145,7 +145,3 @@ def _alike(key: str, old: float | None, new: float | None) -> bool:
     if old is None or new is None:
         return old is new
     return isclose(old, new, rel_tol=TOLERANCE, abs_tol=_NEGLIGIBLE.get(key, 0.0))
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.{_DIGITS}g}")
