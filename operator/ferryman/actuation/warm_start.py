@@ -17,7 +17,7 @@ from ferryman.clients.triton import InferenceRefused, TritonServer, TritonUnavai
 from ferryman.core.batching import warm_start
 from ferryman.core.batching.warm_start import LIMIT_S, CurveMeasurement, Finding
 from ferryman.core.errors import RejectedError
-from ferryman.core.observation.counters import Totals, continues, increase
+from ferryman.core.observation.counters import continues, increase
 from ferryman.core.triton.drawn_inputs import drawn_inputs
 
 #: For so long nobody may ask before it begins.
@@ -133,17 +133,17 @@ class _Sweep:
         """Return the counters with all that was sent; whatever else they show is a client's."""
         for _ in range(_LOOKS):
             shown = await self.server.statistics()
-            ended = self._increase(shown).ended
-            if ended > self._sent or shown.pending:
-                words = "clients sent requests, from which service times are learned as well"
-                raise _EndedError(Reason.CLIENTS_ASK, words)
-            if ended == self._sent:
-                break
+            if continues(self._base, shown):
+                ended = increase(self._base, shown).ended
+                if ended > self._sent or shown.pending:
+                    words = "clients sent requests, from which service times are learned as well"
+                    raise _EndedError(Reason.CLIENTS_ASK, words)
+                if ended == self._sent:
+                    return shown
+            elif not self._sent:
+                self._base = shown
             await asyncio.sleep(_LOOK_S)
-        return shown
-
-    def _increase(self, shown: Statistics) -> Totals:
-        if not continues(self._base, shown):
-            words = "the model was loaded anew meanwhile"
-            raise _EndedError(Reason.MEASUREMENT_INTERRUPTED, words)
-        return increase(self._base, shown)
+        if continues(self._base, shown):
+            return shown
+        words = "the model was loaded anew meanwhile, or its metrics page could not be read"
+        raise _EndedError(Reason.MEASUREMENT_INTERRUPTED, words)

@@ -231,9 +231,10 @@ class _GrpcServer:
 
     async def statistics(self) -> Statistics:
         request = service_pb2.ModelStatisticsRequest(name=self._model)
-        answer, metrics = await asyncio.gather(
-            self._read(self._stub.ModelStatistics, request), self._metrics.read(self._model)
-        )
+        answer = await self._read(self._stub.ModelStatistics, request)
+        # Read later, the page has counted all that the statistics have: where it counts nothing,
+        # its counters are off. Asked for at once, a model's first request looks the same.
+        metrics = await self._metrics.read(self._model)
         parts = [
             answer.model_stats,
             *(each.batch_stats for each in answer.model_stats[:_MAX_PARTS]),

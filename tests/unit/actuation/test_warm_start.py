@@ -2,6 +2,7 @@
 """Service times are measured by what a server counts, and clients come first."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -135,7 +136,30 @@ def test_what_a_cache_answers_tells_nothing():
 
 
 class Reloaded(FakeTriton):
-    """Its counters fall back to zero."""
+    """Its counters fall back to zero once it was asked so many times."""
+
+    def __init__(self, after):
+        super().__init__()
+        self.after = after
+
+    async def statistics(self):
+        asked = sum(runs for runs, _ in self.inferred.values())
+        self.after -= 1
+        return factories.statistics(seconds(), 5 + asked if self.after >= 0 else asked)
+
+
+def test_counters_that_begin_anew_before_it_asks_are_where_it_begins():
+    finding, _ = found(Reloaded(after=1), largest=2)
+    assert finding.reason is None
+
+
+def test_counters_that_begin_anew_meanwhile_end_it():
+    finding, _ = found(Reloaded(after=4), largest=2)
+    assert finding.reason == "MeasurementInterrupted"
+
+
+class Unread(FakeTriton):
+    """Now and then its metrics page is not read in time."""
 
     def __init__(self):
         super().__init__()
@@ -143,11 +167,14 @@ class Reloaded(FakeTriton):
 
     async def statistics(self):
         self.looks += 1
-        return factories.statistics(seconds(), 5 if self.looks == 1 else 0)
+        shown = await super().statistics()
+        return replace(shown, rejected_count=None) if self.looks % 3 == 1 else shown
 
 
-def test_counters_that_began_anew_end_it():
-    assert found(Reloaded())[0].reason == "MeasurementInterrupted"
+def test_a_page_that_is_not_read_once_is_read_again():
+    finding, _ = found(Unread(), largest=2)
+    assert finding.reason is None
+    assert finding.times.keys() == {1, 2}
 
 
 def test_what_the_model_refuses_is_told_with_the_size(server):
