@@ -4,8 +4,11 @@ A snapshot can be written to and read from JSON (``ferryman explain --snapshot F
 a decision can be repeated without any cluster.
 """
 
-from pydantic import Field
+from typing import Annotated
 
+from pydantic import AfterValidator, Field
+
+from ferryman.api import quantity
 from ferryman.api.base import ApiType, Time
 from ferryman.api.batching import Batching
 from ferryman.api.inference_model import InferenceModel
@@ -13,6 +16,12 @@ from ferryman.api.inference_runtime import InferenceRuntime
 from ferryman.api.model_fetch import SourceStatus
 from ferryman.api.node_profile import NodeProfileStatus
 from ferryman.api.scalars import NodeName
+
+
+def _are_quantities(amounts: dict[str, str | int]) -> dict[str, str | int]:
+    for amount in amounts.values():
+        quantity.parse(amount)
+    return amounts
 
 
 class NodeView(ApiType):
@@ -28,7 +37,9 @@ class NodeView(ApiType):
     """NoSchedule and NoExecute taints as ``key=value:effect``."""
     price_per_hour: float | None = None
     """Of the node, in any currency; None where nobody said."""
-    allocatable: dict[str, str | int] = Field(default_factory=dict)
+    allocatable: Annotated[dict[str, str | int], AfterValidator(_are_quantities)] = Field(
+        default_factory=dict
+    )
     """Allocatable resources, as quantities (cpu, memory, nvidia.com/gpu, …)."""
     reserved_cpu_millicores: int = 0
     """CPU requests of this operator's own models on the node, other than the one decided."""

@@ -1,4 +1,4 @@
-# ruff: noqa: N802, ARG002  as the protocol names its calls
+# ruff: noqa: N802, ARG002, D102  as the protocol names its calls; a stand-in does what its class says
 """What a running server counts, read while it counts."""
 
 import asyncio

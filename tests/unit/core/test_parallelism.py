@@ -18,7 +18,6 @@ from ferryman.core.errors import RejectedError
 from ferryman.core.pipelines import server
 from ferryman.core.placement.choose import choose
 from ferryman.core.placement.fit import requested
-from ferryman.core.placement.nodes import several_devices
 from ferryman.core.render.layout import layout_script
 from ferryman.core.render.pod import resource_block
 from ferryman.core.render.slots import ServedModel
@@ -141,12 +140,6 @@ def test_that_no_node_is_large_enough_is_the_reason_for_nowhere():
         nodes=[gpu_node(2), gpu_node(8, reserved=8).with_(name="other")],
     )
     assert choose(full, factories.NOW).reason == Reason.NO_CANDIDATE
-
-
-def test_a_count_that_cannot_be_read_is_left_to_the_filter_of_resources():
-    node = gpu_node().with_(allocatable={"nvidia.com/gpu": "many"})
-    place = (node, node.profile, node.profile.processors[0], GPU)
-    assert several_devices.why_not(FOUR, *place) is None
 
 
 @pytest.mark.parametrize(

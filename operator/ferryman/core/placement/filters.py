@@ -147,10 +147,7 @@ def _stale(question: FilterContext, place: Place) -> Refusal | None:
 
 
 def _unavailable(_: FilterContext, place: Place) -> Refusal | None:
-    try:
-        why = out_of_use.why_not(place.node, place.processor, place.entry)
-    except ValueError:
-        why = place.processor.unavailable
+    why = out_of_use.why_not(place.node, place.processor, place.entry)
     if why is None:
         return None
     message = f"{place.processor.product} on {place.node.name}: {why}"

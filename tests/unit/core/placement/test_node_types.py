@@ -40,11 +40,6 @@ def test_only_what_models_can_ask_for_is_counted():
     assert found.free == {"cpu": 4000}
 
 
-def test_what_a_node_states_in_no_quantity_is_unknown():
-    found = summary(node("a"), node("b", allocatable={"cpu": "4", "memory": "16G~i"}))
-    assert found.free == {"cpu": 8000, "nvidia.com/gpu": 1}
-
-
 def test_without_a_usable_node_nothing_is_free():
     assert summary(node(ready=False)).free == {}
 

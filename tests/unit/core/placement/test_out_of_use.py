@@ -93,11 +93,5 @@ def test_a_model_is_placed_on_the_seven_that_are_left_and_not_while_eight_are_of
     assert "still offers 8" in all_of_them.refusal.message
 
 
-def test_a_quantity_that_cannot_be_read_leaves_the_class_out_of_use():
-    question = FilterContext(model(), runtime(processors=[ENTRY]), NOW)
-    [candidate] = find(question, [offered_by("seven")])
-    assert candidate.refusal.reason == Reason.PROCESSOR_UNAVAILABLE
-
-
 def offered_by(amount):
     return offering(amount).with_(profile=node(processors=[gpus()]).profile)

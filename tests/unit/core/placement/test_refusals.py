@@ -70,6 +70,7 @@ NONSENSE = BenchmarkPoint.model_construct(
 )
 BIG = {"cpu": "64", "memory": "64Gi"}
 MUCH = ResourceRequirements(requests={"cpu": "64"})
+UNREADABLE = ResourceRequirements(requests={"cpu": "four"})
 
 #: A reason -> what is asked, of which nodes, and what the message must name.
 CASES = {
@@ -116,7 +117,7 @@ CASES = {
         "for the model's pods until",
     ),
     Reason.INVALID_SPEC: (
-        {"nodes": [node(allocatable={"cpu": "four", "memory": "8Gi"})]},
+        {"model": model(resources=UNREADABLE)},
         "cannot be read",
     ),
     Reason.MORE_WORKLOAD: ({"nodes": [node(), large()]}, "more than large"),

@@ -1,8 +1,7 @@
 """Node types as a whole: what their nodes have in common, and how busy they are together."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from pydantic import Field
@@ -68,7 +67,7 @@ def summarise(nodes: Iterable[NodeView]) -> tuple[NodeTypeSummary, ...]:
 def _node_type(name: str, peers: Sequence[NodeView]) -> NodeTypeSummary:
     usable = [node for node in peers if node.ready]
     resources = sorted({resource for node in usable for resource in _resources(node)})
-    free = dict(_free(usable, resources))
+    free = {resource: [fit.free(node, resource) for node in usable] for resource in resources}
     prices = [node.price_per_hour for node in peers if node.price_per_hour is not None]
     return NodeTypeSummary(
         name=name,
@@ -80,13 +79,6 @@ def _node_type(name: str, peers: Sequence[NodeView]) -> NodeTypeSummary:
         free={resource: sum(amounts) for resource, amounts in free.items()},
         largest_free={resource: max(amounts) for resource, amounts in free.items()},
     )
-
-
-def _free(usable: Sequence[NodeView], resources: Sequence[str]) -> Iterator[tuple[str, list[int]]]:
-    """Yield what each node has free of each resource, but for those that no number was read of."""
-    for resource in resources:
-        with suppress(ValueError):
-            yield resource, [fit.free(node, resource) for node in usable]
 
 
 def _resources(node: NodeView) -> list[str]:

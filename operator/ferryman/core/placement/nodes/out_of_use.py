@@ -12,10 +12,7 @@ from ferryman.core.snapshot import NodeView
 
 
 def why_not(node: NodeView, processor: Processor, entry: RuntimeProcessor) -> str | None:
-    """Return why a class must not be used on a node, or None where it, or its rest, can be.
-
-    Raises ValueError when an allocatable quantity cannot be read.
-    """
+    """Return why a class must not be used on a node, or None where it, or its rest, can be."""
     out = processor.unavailable_count
     if processor.unavailable is None:
         return None

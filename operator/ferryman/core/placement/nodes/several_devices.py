@@ -53,10 +53,7 @@ def _divided(node: NodeView, processor: Processor, devices: int) -> Refusal | No
 
 
 def _too_few(node: NodeView, resource: str, devices: int) -> Refusal | None:
-    try:
-        whole = fit.allocatable(node, resource)
-    except ValueError:
-        return None  # the filter of resources says so
+    whole = fit.allocatable(node, resource)
     if whole >= devices:
         return None
     message = (
