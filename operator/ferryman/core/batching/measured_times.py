@@ -1,6 +1,6 @@
 """Service times that serving pods showed, kept in the status for placement, by node type."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ferryman.api.inference_model_status import (
@@ -20,6 +20,14 @@ MAX_POINTS: Final = 16
 CHANGED: Final = 0.2
 
 
+def of_place(
+    measured: Iterable[ServiceTimes], node_type: str | None, processor: str | None
+) -> ServiceTimes | None:
+    """Return what was measured on a node type with a processor class; None: nothing."""
+    place = (node_type, processor)
+    return next((each for each in measured if (each.node_type, each.processor) == place), None)
+
+
 def kept(
     before: tuple[ServiceTimes, ...],
     placement: PlacementStatus | None,
@@ -36,14 +44,13 @@ def kept(
         return before
     if placement.further_node_types or not learned.service.has_shape:
         return before  # of several node types together nothing is known of one
-    where = (placement.node_type, placement.processor)
     fresh = ServiceTimes(
-        node_type=where[0],
-        processor=where[1],
+        node_type=placement.node_type,
+        processor=placement.processor,
         measured_at=now,
         points=_points(learned.service, instances),
     )
-    own = next((each for each in before if (each.node_type, each.processor) == where), None)
+    own = of_place(before, placement.node_type, placement.processor)
     if own is not None and not _differ(own.points, fresh.points):
         return before
     others = sorted((each for each in before if each is not own), key=lambda e: e.measured_at)

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from ferryman.api.inference_model_status import PlacementStatus, ServiceTimes
 from ferryman.api.model_source import ModelSource
+from ferryman.core.batching import measured_times
 from ferryman.core.tuners.learned import service_time
 from ferryman.core.tuners.learned.service_time import HALF_BELIEVED, ServiceTimePoint
 from ferryman.core.tuners.state import Learned, Subject, TunerState
@@ -53,12 +54,11 @@ def _measured(
     served: Subject, measured: tuple[ServiceTimes, ...], instances: int
 ) -> service_time.ServiceTimes | None:
     """Return what was measured on the type of node; new batches soon outweigh it."""
-    where = served.node_type, served.processor
-    for each in measured:
-        if (each.node_type, each.processor) == where and each.points:
-            points = {
-                point.batch_size: ServiceTimePoint(HALF_BELIEVED, point.milliseconds)
-                for point in each.points
-            }
-            return service_time.ServiceTimes({instances: points})
-    return None
+    found = measured_times.of_place(measured, served.node_type, served.processor)
+    if found is None or not found.points:
+        return None
+    points = {
+        point.batch_size: ServiceTimePoint(HALF_BELIEVED, point.milliseconds)
+        for point in found.points
+    }
+    return service_time.ServiceTimes({instances: points})

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from ferryman.api.inference_model import InferenceModel
 from ferryman.api.pipelines.execution_status import MeasuredStep
+from ferryman.core.batching import measured_times
 from ferryman.core.observation.pipeline_window import PipelineWindow
 from ferryman.core.observation.window import Window
 from ferryman.core.pipelines import signatures
@@ -95,14 +96,8 @@ def elsewhere_ms(model: InferenceModel, rows: float | None) -> float | None:
     placed = model.status.placement
     if placed is None or placed.further_node_types or rows is None:
         return None
-    points = next(
-        (
-            each.points
-            for each in model.status.service_times
-            if (each.node_type, each.processor) == (placed.node_type, placed.processor)
-        ),
-        (),
-    )
+    times = measured_times.of_place(model.status.service_times, placed.node_type, placed.processor)
+    points = () if times is None else times.points
     alone_ms = _at({point.batch_size: point.milliseconds for point in points}, rows)
     observed = model.status.observed
     mean_ms = observed.mean_latency_milliseconds if observed else None
