@@ -81,15 +81,16 @@ test-integration: $(READY) ## Run the tests on a real kube-apiserver and on real
 
 # The first three parts take equally long, and wait for other processes most of the time.
 OPERATOR_TESTS := $(patsubst %,tests/integration/test_%.py,agent_publish crds explain \
-  installation krew leadership load_command models monitoring nodes operator operator_lifecycle operator_live_cap permissions \
-  rendered_objects traces)
+  fetch_cache fetch_disk fetch_gcs fetch_hostile fetch_hub fetch_s3 installation krew leadership load_command models \
+  monitoring nodes operator operator_lifecycle operator_live_cap permissions rendered_objects traces)
 LOAD_TESTS := $(patsubst %,tests/integration/test_%.py,drain live_cap live_cap_cases real_bench \
   triton_live_changes tune)
 
 .PHONY: test-operator
 test-operator: $(READY) ## Run the integration tests of operator and command line.
 	@echo "==> what these tests run: from the PATH, the cache, or built once"
-	$(BIN)/python -m hack.cluster binaries etcd kube-apiserver kube-controller-manager kubectl helm krew prometheus
+	$(BIN)/python -m hack.cluster binaries etcd kube-apiserver kube-controller-manager kubectl helm krew \
+	  prometheus versitygw
 	$(PYTEST) $(OPERATOR_TESTS)
 
 .PHONY: triton-tree
