@@ -33,7 +33,8 @@ REASONS: Final[Mapping[str, Explanation]] = {
         "Batches take so long that the time for measuring ended before the largest."
     ),
     Reason.MEASUREMENT_INTERRUPTED: Explanation(
-        "The operator, the pod or the load of the model ended before the measurement did.",
+        "The operator, the pod or the load of the model ended before the measurement did, or "
+        "Triton's metrics page could not be read.",
         f"To have it measured once more {_AGAIN}.",
     ),
     Reason.NOTHING_TO_MEASURE: Explanation(
