@@ -14,6 +14,7 @@ from ferryman.api.conditions import Reason
 from ferryman.api.pipelines.inference_pipeline import InferencePipeline
 from ferryman.api.pipelines.inference_pipeline_status import BalancingStatus
 from ferryman.api.pipelines.step import PipelineStep
+from ferryman.core.balancing import learning
 from ferryman.core.balancing.decide import BalancingDecision
 from ferryman.core.balancing.state import Assignment, BalancerState
 from ferryman.core.observation.pipeline_window import PipelineWindow
@@ -314,7 +315,7 @@ def busy_instances(window: PipelineWindow, step: str) -> float | None:
     shown = window.steps[step]
     if not shown.seconds or not shown.pods:
         return None
-    return shown.busy_ms / 1e3 / shown.seconds / shown.pods
+    return learning.busy_instances(shown)
 
 
 _RULES: Final[tuple[Callable[[BalancingContext], AssignmentDecision | None], ...]] = (
